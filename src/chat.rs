@@ -559,6 +559,15 @@ pub enum ChatEvent {
         /// A piece of JSON text.
         arguments: String,
     },
+    /// One of Claude Code's own tools was used, on this machine. Never a call of the client's.
+    BuiltinToolUse {
+        /// The tool's name: `Bash`, `Read`, ...
+        name: String,
+        /// What it was given.
+        input: Value,
+    },
+    /// What the turn has cost so far; replaces what was said before. Not sent to clients.
+    Usage(Usage),
     /// The answer is complete. Nothing follows.
     Finished {
         /// Why it ended.

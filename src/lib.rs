@@ -1,6 +1,8 @@
 //! An OpenAI-compatible chat API as a tower service, backed by the Claude Code CLI.
 
+mod call_id;
 pub mod chat;
+pub mod cli;
 pub mod error;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};

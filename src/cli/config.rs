@@ -1,0 +1,190 @@
+//! What the operator decides about the CLI: the builder of [`ClaudeCli`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ClaudeCli;
+
+/// The fields of [`ClaudeCliBuilder`], fixed once the service runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) program: PathBuf,
+    pub(crate) leading_args: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) warm: usize,
+    pub(crate) max_processes: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) queue: usize,
+    pub(crate) queue_timeout: Duration,
+    pub(crate) tool_timeout: Duration,
+    pub(crate) first_token_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) upstream_retries: u32,
+    pub(crate) max_line_length: usize,
+    pub(crate) workspace: Option<PathBuf>,
+    pub(crate) builtin_tools: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            program: PathBuf::from("claude"),
+            leading_args: Vec::new(),
+            environment: Vec::new(),
+            warm: 1,
+            max_processes: 8,
+            idle_timeout: Duration::from_secs(600),
+            queue: 64,
+            queue_timeout: Duration::from_secs(30),
+            tool_timeout: Duration::from_secs(3600),
+            first_token_timeout: Duration::from_secs(120),
+            request_timeout: Duration::from_secs(900),
+            upstream_retries: 1,
+            max_line_length: 64 * 1024 * 1024,
+            workspace: None,
+            builtin_tools: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The command line: the same for every process, with nothing of any request in it.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = [
+            "--print",
+            "--input-format",
+            "stream-json",
+            "--output-format",
+            "stream-json",
+            "--verbose",
+            "--include-partial-messages",
+            "--no-session-persistence",
+            "--setting-sources",
+            "",
+            "--strict-mcp-config",
+            "--disable-slash-commands",
+            "--permission-prompt-tool",
+            "stdio",
+            "--allowed-tools",
+            "mcp__c",
+            "--tools",
+        ]
+        .iter()
+        .map(OsString::from)
+        .collect();
+        arguments.push(self.builtin_tools.join(",").into());
+        arguments
+    }
+
+    /// Whether Claude Code's own tools are on.
+    pub(crate) fn agent(&self) -> bool {
+        !self.builtin_tools.is_empty()
+    }
+}
+
+/// Configures a [`ClaudeCli`]; made by [`ClaudeCli::builder`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "call `build`"]
+pub struct ClaudeCliBuilder {
+    config: Config,
+}
+
+impl ClaudeCliBuilder {
+    /// The program to run: a path, or a name to be found on `PATH`. Default: `claude`.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.config.program = program.into();
+        self
+    }
+
+    /// Arguments that come before the crate's own, for a program that stands in for `claude`. Default: none.
+    pub fn leading_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.config.leading_args = args.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets a variable in the environment of every process, beside those it inherits. Default: none.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.config.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// How many processes are kept started for whoever comes next. Default: 1. Each takes about 150 MB.
+    pub fn warm(mut self, processes: usize) -> Self {
+        self.config.warm = processes;
+        self
+    }
+
+    /// How many processes there may be in all: busy, parked, live and warm together. Default: 8, at least 1.
+    pub fn max_processes(mut self, processes: usize) -> Self {
+        self.config.max_processes = processes.max(1);
+        self
+    }
+
+    /// How long a process waits for the next message of its conversation. Default: 10 minutes.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
+    /// How many requests may wait while all processes are busy; one more is refused with 429. Default: 64.
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.config.queue = requests;
+        self
+    }
+
+    /// How long a request may wait for a process before it is refused with 429. Default: 30 seconds.
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.config.queue_timeout = timeout;
+        self
+    }
+
+    /// How long a process waits, parked in a function call, for the client's result. Default: 1 hour.
+    pub fn tool_timeout(mut self, timeout: Duration) -> Self {
+        self.config.tool_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may take to begin, once a process works on it, before it fails with 504. Default: 120 seconds.
+    pub fn first_token_timeout(mut self, timeout: Duration) -> Self {
+        self.config.first_token_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may take in all, once a process works on it. Default: 15 minutes.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.config.request_timeout = timeout;
+        self
+    }
+
+    /// How often the CLI itself tries again when the API is overloaded or limits the rate. Default: 1, so that the
+    /// client learns of it soon and its own retries work. The CLI's own default is 10.
+    pub fn upstream_retries(mut self, retries: u32) -> Self {
+        self.config.upstream_retries = retries;
+        self
+    }
+
+    /// The longest line that is read from the CLI, in bytes; a longer one fails the request. Default: 64 MiB.
+    pub fn max_line_length(mut self, bytes: usize) -> Self {
+        self.config.max_line_length = bytes;
+        self
+    }
+
+    /// The directory that the CLI works in. Default: a private, empty one for each process.
+    pub fn workspace(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.config.workspace = Some(directory.into());
+        self
+    }
+
+    /// Turns on these of Claude Code's own tools, such as `Bash` or `Read`, within the [workspace](Self::workspace).
+    /// Default: none. With any of them the CLI keeps its own system prompt, and the client's is appended to it.
+    pub fn builtin_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
+        self.config.builtin_tools = tools.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The service. Its first warm processes start with the first poll inside a tokio runtime.
+    pub fn build(self) -> ClaudeCli {
+        ClaudeCli::new(self.config)
+    }
+}

@@ -1,0 +1,129 @@
+//! What the CLI's failures are to a client: from its failure kind and the API's status to an [`Error`].
+//!
+//! | the CLI says | HTTP | `type` | `code` | advice |
+//! |---|---|---|---|---|
+//! | "Prompt is too long", or the API says so | 400 | `invalid_request_error` | `context_length_exceeded` | send a shorter conversation |
+//! | API status 401, `authentication_failed`, `oauth_org_not_allowed` | 401 | `authentication_error` | `claude_not_logged_in` | run `claude` and log in |
+//! | API status 402, `billing_error` | 402 | `billing_error` | `billing_error` | look at the account's billing |
+//! | API status 403, `account_on_hold` | 403 | `permission_error` | `permission_denied` | ask who runs the organisation |
+//! | API status 404, `model_not_found` | 404 | `invalid_request_error` | `model_not_found` | name another model |
+//! | API status 413 | 413 | `invalid_request_error` | `request_too_large` | send less |
+//! | API status 429, `rate_limit` | 429 | `rate_limit_error` | `rate_limit_exceeded` | wait for `Retry-After` |
+//! | API status 503 or 529, `overloaded` | 503 | `server_error` | `overloaded` | try again |
+//! | API status 400, `invalid_request` | 400 | `invalid_request_error` | | as the message says |
+//! | anything else | 502 | `server_error` | `upstream_error` | try again |
+//!
+//! The API's status is believed before the CLI's kind: a 403 comes with the kind `authentication_failed`, and a 400
+//! with `unknown` (2.1.328).
+
+use std::time::Duration;
+
+use crate::{Error, ErrorKind};
+
+/// A failure as the CLI reports it, in its synthetic `assistant` message and its `result`.
+#[derive(Debug, Default)]
+pub(crate) struct Failure {
+    /// The CLI's name for it.
+    pub(crate) kind: Option<String>,
+    /// The HTTP status that the API answered with, if it answered.
+    pub(crate) api_status: Option<u16>,
+    /// The CLI's prose.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    /// The error that the client gets. `retry_after` is how long the subscription's window still lasts, if it is known.
+    pub(crate) fn into_error(self, retry_after: Option<Duration>) -> Error {
+        let kind = self.error_kind();
+        let said = if self.text.is_empty() { "no reason was given".to_owned() } else { self.text };
+        let message = match kind {
+            ErrorKind::ContextLengthExceeded => format!(
+                "The conversation is longer than the model's context window: send a shorter one, or start a new one. \
+                 ({said})"
+            ),
+            ErrorKind::Authentication => format!(
+                "Claude Code is not logged in, or its login was refused: run `claude` on the machine of this server and \
+                 log in with /login, or set ANTHROPIC_API_KEY for it. ({said})"
+            ),
+            ErrorKind::Billing => {
+                format!("The account behind Claude Code cannot be charged: look at its billing. ({said})")
+            }
+            ErrorKind::Permission => {
+                format!("The account behind Claude Code, or its organisation, may not do this. ({said})")
+            }
+            ErrorKind::ModelNotFound => format!(
+                "Claude Code has no such model, or this account may not use it: see GET /v1/models for names. ({said})"
+            ),
+            ErrorKind::RequestTooLarge => {
+                format!("The request is larger than the API takes: send fewer or smaller images and files. ({said})")
+            }
+            ErrorKind::RateLimited => format!("The account's rate or usage limit is reached. ({said})"),
+            ErrorKind::Overloaded => format!("The API is overloaded: try again soon. ({said})"),
+            ErrorKind::InvalidRequest => format!("The API refused the request. ({said})"),
+            _ => format!("The API failed: try again. ({said})"),
+        };
+        let error = Error::new(kind, message);
+        match (kind, retry_after) {
+            (ErrorKind::RateLimited, Some(wait)) => error.with_retry_after(wait),
+            (ErrorKind::Overloaded, wait) => error.with_retry_after(wait.unwrap_or(Duration::from_secs(5))),
+            _ => error,
+        }
+    }
+
+    fn error_kind(&self) -> ErrorKind {
+        let said = self.text.to_ascii_lowercase();
+        if said.contains("prompt is too long") || said.contains("exceed context limit") {
+            return ErrorKind::ContextLengthExceeded;
+        }
+        let kind = self.kind.as_deref().unwrap_or_default();
+        match (self.api_status, kind) {
+            (Some(400), "billing_error") | (_, "billing_error") | (Some(402), _) => ErrorKind::Billing,
+            (_, "account_on_hold") | (Some(403), _) => ErrorKind::Permission,
+            (Some(401), _) => ErrorKind::Authentication,
+            (Some(404), _) => ErrorKind::ModelNotFound,
+            (Some(413), _) => ErrorKind::RequestTooLarge,
+            (Some(429), _) => ErrorKind::RateLimited,
+            (Some(503 | 529), _) => ErrorKind::Overloaded,
+            (Some(400..=499), _) => ErrorKind::InvalidRequest,
+            (Some(_), _) => ErrorKind::Upstream,
+            (None, "authentication_failed" | "oauth_org_not_allowed") => ErrorKind::Authentication,
+            (None, "model_not_found") => ErrorKind::ModelNotFound,
+            (None, "rate_limit") => ErrorKind::RateLimited,
+            (None, "overloaded") => ErrorKind::Overloaded,
+            (None, "invalid_request") => ErrorKind::InvalidRequest,
+            (None, _) => ErrorKind::Upstream,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_as_the_documentation_has_it() {
+        let cases = [
+            (Some(400), "unknown", "API Error: 400 prompt is too long: 210000 tokens", 400),
+            (None, "invalid_request", "Prompt is too long", 400),
+            (Some(400), "unknown", "messages: bad", 400),
+            (Some(400), "billing_error", "Credit balance is too low", 402),
+            (Some(401), "authentication_failed", "", 401),
+            (None, "authentication_failed", "Not logged in", 401),
+            (Some(402), "unknown", "", 402),
+            (Some(403), "authentication_failed", "", 403),
+            (Some(404), "model_not_found", "", 404),
+            (Some(413), "invalid_request", "", 413),
+            (Some(429), "rate_limit", "", 429),
+            (None, "rate_limit", "", 429),
+            (Some(500), "server_error", "", 502),
+            (Some(529), "server_error", "", 503),
+            (None, "overloaded", "", 503),
+            (None, "of_tomorrow", "", 502),
+            (None, "account_on_hold", "", 403),
+        ];
+        for (api_status, kind, text, status) in cases {
+            let failure = Failure { kind: Some(kind.to_owned()), api_status, text: text.to_owned() };
+            assert_eq!(failure.into_error(None).status(), status, "{api_status:?} {kind} {text}");
+        }
+    }
+}

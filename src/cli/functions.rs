@@ -1,0 +1,284 @@
+//! The client's functions as real tools: an MCP server that the CLI reaches over the control channel.
+//!
+//! The CLI is handed the server's handshake and tool list with `initialize` and calls its tools with `tools/call`.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::{Value, json};
+
+use super::protocol::Outgoing;
+use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice};
+use crate::{Error, ErrorKind};
+
+/// The prefix that the CLI gives to the names of this server's tools.
+const PREFIX: &str = "mcp__c__";
+
+/// The longest tool name that the Messages API takes everywhere, prefix included.
+const MAX_TOOL_NAME: usize = 64;
+
+/// The CLI cuts a description at 4,096 UTF-16 units (2.1.328) and may put a sentence of its own before it.
+const MAX_DESCRIPTION: usize = 3900;
+
+/// What a tool's result may hold before the CLI puts it into a file and shows the model a pointer: 499,000 characters
+/// arrived whole, 600,000 did not (2.1.328). In UTF-16 units.
+pub(crate) const MAX_RESULT: usize = 490_000;
+
+/// The functions of one request, as the CLI is told of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Functions {
+    /// In the client's order, which keeps the prompt cache valid: the client's name, and the tool.
+    tools: Vec<(String, Value)>,
+    /// What must be said in the system prompt: the rest of long descriptions, and what `tool_choice` asks.
+    pub(crate) note: String,
+    /// Whether the calls of a turn are issued together.
+    pub(crate) parallel: bool,
+}
+
+impl Functions {
+    /// The functions that the request offers, after its `tool_choice`.
+    pub(crate) fn of(request: &ChatRequest) -> Self {
+        let parallel = request.parallel_tool_calls != Some(false);
+        let choice = request.tool_choice.as_ref().unwrap_or(&ToolChoice::Auto);
+        let offered = |function: &&Function| match choice {
+            ToolChoice::None => false,
+            ToolChoice::Auto | ToolChoice::Required => true,
+            ToolChoice::Function(name) => function.name == *name,
+            ToolChoice::Allowed { names, .. } => names.contains(&function.name),
+        };
+        let functions: Vec<&Function> = request.functions().filter(offered).collect();
+        if functions.is_empty() {
+            return Functions { parallel, ..Functions::default() };
+        }
+        let mut notes = Vec::new();
+        let tools = functions.iter().map(|function| (function.name.clone(), tool(function, parallel, &mut notes)));
+        let tools = tools.collect();
+        match choice {
+            ToolChoice::Required | ToolChoice::Allowed { required: true, .. } => {
+                notes.push("You must call at least one of the tools in your answer to the user's message.".to_owned());
+            }
+            ToolChoice::Function(name) => {
+                notes.push(format!("You must call the tool {} in your answer to the user's message.", wire_name(name)))
+            }
+            _ => {}
+        }
+        if !parallel {
+            notes.push("Call at most one tool at a time, and wait for its result.".to_owned());
+        }
+        Functions { tools, note: notes.join("\n\n"), parallel }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+
+    /// Adds what `initialize` says of the server.
+    pub(crate) fn add_to(&self, initialize: &mut Value, timeout: std::time::Duration) {
+        if self.is_empty() {
+            return;
+        }
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1000);
+        initialize["sdkMcpServers"] = json!(["c"]);
+        initialize["sdkMcpServerConfigs"] = json!({"c": {"timeout": timeout}});
+        initialize["sdkMcpServerManifests"] = json!({"c": {
+            "initializeResult": self.handshake("2025-11-25"),
+            "toolsListResult": self.list(),
+        }});
+    }
+
+    fn handshake(&self, protocol_version: &str) -> Value {
+        json!({
+            "protocolVersion": protocol_version,
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "c", "version": env!("CARGO_PKG_VERSION")},
+        })
+    }
+
+    fn list(&self) -> Value {
+        json!({"tools": self.tools.iter().map(|(_, tool)| tool).collect::<Vec<_>>()})
+    }
+
+    /// Answers a message for the server that is not a call. The CLI sends them when it did not take the manifest.
+    pub(crate) fn answer(&self, request_id: &str, message: &Value, out: &mut Outgoing) {
+        let result = match message["method"].as_str() {
+            Some("initialize") => self.handshake(message["params"]["protocolVersion"].as_str().unwrap_or("2025-11-25")),
+            Some("tools/list") => self.list(),
+            // ping, notifications/initialized and what else wants no more than to have been heard.
+            _ => json!({}),
+        };
+        out.mcp_result(request_id, &message["id"], &result);
+    }
+
+    /// The client's name of a tool, if it is one of the client's functions.
+    pub(crate) fn client_name(&self, tool: &str) -> Option<&str> {
+        let wire = tool.strip_prefix(PREFIX)?;
+        self.tools.iter().map(|(name, _)| name.as_str()).find(|name| short_name(name) == wire)
+    }
+
+    /// Refuses the request where the CLI did not take all of its functions, going by the tools that it says it has.
+    pub(crate) fn check_taken(&self, tools: &[String]) -> Result<(), Error> {
+        let missing = self.tools.iter().enumerate().find(|(_, (name, _))| !tools.contains(&wire_name(name)));
+        match missing {
+            None => Ok(()),
+            Some((_, (name, _))) => Err(Error::new(
+                ErrorKind::InvalidRequest,
+                format!(
+                    "Claude Code refused the tools: {name:?} is not among those it offers the model. Check that each \
+                     function's parameters are a valid JSON schema of an object."
+                ),
+            )
+            .with_param("tools")),
+        }
+    }
+}
+
+/// A function as an MCP tool. What does not fit its description goes to the notes.
+fn tool(function: &Function, parallel: bool, notes: &mut Vec<String>) -> Value {
+    let description = function.description.as_deref().unwrap_or_default();
+    let (shown, rest) = split_description(description);
+    let mut shown = shown.to_owned();
+    if !rest.is_empty() {
+        let name = wire_name(&function.name);
+        shown.push_str(" (Continued in the system prompt.)");
+        notes.push(format!("Description of the tool {name}, continued:\n{rest}"));
+    }
+    let mut tool = json!({
+        "name": short_name(&function.name),
+        "description": shown,
+        "inputSchema": input_schema(function.parameters.as_ref()),
+        "_meta": {"anthropic/maxResultSizeChars": 500_000},
+    });
+    if parallel {
+        // Read-only tools are called all at once; others one at a time, each after the answer to the one before.
+        tool["annotations"] = json!({"readOnlyHint": true});
+    }
+    tool
+}
+
+/// The schema as given, except that the CLI wants every one to say that it is of an object.
+fn input_schema(parameters: Option<&Value>) -> Value {
+    match parameters {
+        Some(Value::Object(schema)) if !schema.contains_key("type") => {
+            let mut schema = schema.clone();
+            schema.insert("type".to_owned(), "object".into());
+            Value::Object(schema)
+        }
+        Some(schema) if !schema.is_null() => schema.clone(),
+        _ => json!({"type": "object", "properties": {}}),
+    }
+}
+
+/// Cuts a description where the CLI would, at a character's start.
+fn split_description(description: &str) -> (&str, &str) {
+    let mut units = 0;
+    for (at, character) in description.char_indices() {
+        units += character.len_utf16();
+        if units > MAX_DESCRIPTION {
+            return description.split_at(at);
+        }
+    }
+    (description, "")
+}
+
+/// The name under which the model sees a function.
+pub(crate) fn wire_name(name: &str) -> String {
+    format!("{PREFIX}{}", short_name(name))
+}
+
+/// The name within the server: the client's own, or a shortened one where the prefix would make it too long.
+fn short_name(name: &str) -> String {
+    let room = MAX_TOOL_NAME - PREFIX.len();
+    if name.len() <= room {
+        return name.to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let mut kept = room - 9;
+    while !name.is_char_boundary(kept) {
+        kept -= 1;
+    }
+    format!("{}_{:08x}", &name[..kept], hasher.finish() & 0xffff_ffff)
+}
+
+/// A call that the CLI waits for an answer to.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingCall {
+    /// The model's id of the call.
+    pub(crate) tool_use_id: String,
+    /// The CLI's id of its control request.
+    pub(crate) request_id: String,
+    /// The JSON-RPC id within it.
+    pub(crate) rpc_id: Value,
+}
+
+impl PendingCall {
+    /// Reads a `tools/call` message.
+    pub(crate) fn read(request_id: &str, message: &Value) -> Option<Self> {
+        let tool_use_id = message["params"]["_meta"]["claudecode/toolUseId"].as_str()?;
+        (message["method"] == "tools/call").then(|| PendingCall {
+            tool_use_id: tool_use_id.to_owned(),
+            request_id: request_id.to_owned(),
+            rpc_id: message["id"].clone(),
+        })
+    }
+}
+
+/// The results that a request brings, by the canonical id of the call.
+pub(crate) fn results(messages: &[Message]) -> HashMap<String, &Message> {
+    let answers = messages.iter().filter_map(|message| Some((message.tool_call_id.as_deref()?, message)));
+    answers.map(|(id, message)| (crate::call_id::canonical(id), message)).collect()
+}
+
+/// A tool message as the content of an MCP result; `None` where only a replay can carry it: it is too long, or holds
+/// an image that is not in the message itself.
+pub(crate) fn mcp_content(message: &Message) -> Option<Value> {
+    let mut units = 0;
+    let mut text = |text: &str| {
+        units += text.encode_utf16().count();
+        (units <= MAX_RESULT).then(|| json!({"type": "text", "text": text}))
+    };
+    let blocks = match &message.content {
+        None | Some(Content::Null) => Vec::new(),
+        Some(Content::Text(whole)) => vec![text(whole)?],
+        Some(Content::Parts(parts)) => {
+            let block = |part: &Part| match (part.as_text(), &part.image_url) {
+                (Some(part), _) => text(part),
+                (None, Some(image)) => super::script::data_url(&image.url)
+                    .map(|(media_type, data)| json!({"type": "image", "mimeType": media_type, "data": data})),
+                (None, None) => None,
+            };
+            parts.iter().map(block).collect::<Option<_>>()?
+        }
+    };
+    Some(Value::Array(blocks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(name: &str, description: &str) -> Function {
+        Function { name: name.to_owned(), description: Some(description.to_owned()), ..Function::default() }
+    }
+
+    #[test]
+    fn names_of_the_greatest_length_stay_apart_and_find_their_way_back() {
+        let (a, b) = (format!("{}a", "x".repeat(63)), format!("{}b", "x".repeat(63)));
+        let tools = [&a, &b].map(|name| (name.clone(), tool(&function(name, ""), true, &mut Vec::new())));
+        let functions = Functions { tools: tools.to_vec(), ..Functions::default() };
+        assert_eq!(wire_name(&a).len(), MAX_TOOL_NAME);
+        assert_eq!(functions.client_name(&wire_name(&a)), Some(a.as_str()));
+        assert_eq!(functions.client_name(&wire_name(&b)), Some(b.as_str()));
+        assert_eq!(functions.client_name("Bash"), None);
+    }
+
+    #[test]
+    fn what_the_cli_would_cut_of_a_description_goes_into_the_system_prompt() {
+        let description = "é".repeat(5000);
+        let mut notes = Vec::new();
+        let tool = tool(&function("f", &description), true, &mut notes);
+        let shown = tool["description"].as_str().unwrap();
+        assert!(shown.encode_utf16().count() < 4096);
+        assert_eq!(shown.matches('é').count() + notes[0].matches('é').count(), 5000);
+    }
+}

@@ -1,0 +1,42 @@
+//! The inner service: Claude Code as a long-lived process that speaks a line protocol.
+//!
+//! A request becomes a turn on a process that holds its conversation already, or else on a warm one to which the
+//! history is replayed as real turns.
+//!
+//! | file | its idea |
+//! |---|---|
+//! | `service` | [`ClaudeCli`], the tower service |
+//! | `config` | what the operator decides |
+//! | `pool` | warm and live processes, and the queue for them |
+//! | `process` | one process: pipes, group, death |
+//! | `version` | the oldest CLI that is safe |
+//! | `line` | its stdout as lines |
+//! | `protocol` | its lines as types |
+//! | `script` | what it is told of a request |
+//! | `functions` | the client's functions as an MCP server |
+//! | `turn` | one turn, from lines to events |
+//! | `conversation` | what a process holds between turns |
+//! | `fingerprint` | when a request goes on with that |
+//! | `permission` | what Claude Code's own tools may do |
+//! | `failure` | the CLI's failures as errors |
+//! | `subscription` | the subscription's usage windows |
+
+mod config;
+mod conversation;
+mod failure;
+mod fingerprint;
+mod functions;
+mod line;
+mod permission;
+mod pool;
+mod process;
+mod protocol;
+mod script;
+mod service;
+mod subscription;
+mod turn;
+mod version;
+
+pub use config::ClaudeCliBuilder;
+pub use service::ClaudeCli;
+pub use version::Version;

@@ -1,0 +1,192 @@
+//! One `claude` process: its pipes, its process group, and its death.
+
+use std::collections::VecDeque;
+use std::io;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio_util::codec::FramedRead;
+
+use super::config::Config;
+use super::line::LineDecoder;
+use crate::{Error, ErrorKind};
+
+/// How many lines are taken in while writing before the CLI has to wait.
+const INBOX_LINES: usize = 4096;
+
+/// How much of stderr is kept for error messages, in bytes.
+const STDERR_TAIL: usize = 2048;
+
+/// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
+/// itself for a part of that session.
+const SESSION_VARIABLES: [&str; 6] = [
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_CHILD_SESSION",
+    "CLAUDE_CODE_EXECPATH",
+];
+
+/// A running CLI. Dropping it kills its whole process group.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    stdin: ChildStdin,
+    stdout: FramedRead<ChildStdout, LineDecoder>,
+    /// Lines that came while something was being written.
+    inbox: VecDeque<Bytes>,
+    stderr: Arc<Mutex<VecDeque<u8>>>,
+    exited: Arc<AtomicBool>,
+    /// Its working directory where the operator named none: private, empty, and gone with the process.
+    _directory: Option<TempDir>,
+}
+
+impl Process {
+    /// Starts the CLI, without waiting until it is ready. Must be called in a tokio runtime.
+    ///
+    /// `on_exit` is called once, when the process has ended in whatever way.
+    pub(crate) fn spawn(config: &Config, on_exit: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
+        let directory = match &config.workspace {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("tower-claude-").tempdir().map_err(|error| {
+                Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
+            })?),
+        };
+        let mut command = Command::new(&config.program);
+        command.args(&config.leading_args).args(config.arguments());
+        for name in SESSION_VARIABLES {
+            command.env_remove(name);
+        }
+        command
+            .env("ENABLE_TOOL_SEARCH", "false")
+            .env("DISABLE_AUTO_COMPACT", "1")
+            .env("DISABLE_AUTOUPDATER", "1")
+            .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
+            .envs(config.environment.iter().map(|(name, value)| (name, value)));
+        match (&config.workspace, &directory) {
+            (Some(workspace), _) => command.current_dir(workspace),
+            (None, Some(directory)) => command.current_dir(directory.path()),
+            (None, None) => &mut command,
+        };
+        let spawned = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = spawned.map_err(|error| cannot_start(config, &error))?;
+        let (Some(pid), Some(stdin), Some(stdout), Some(stderr)) =
+            (child.id(), child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
+        };
+        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        tokio::spawn(keep_tail(stderr, tail.clone()));
+        let exited = Arc::new(AtomicBool::new(false));
+        let flag = exited.clone();
+        tokio::spawn(async move {
+            let status = child.wait().await;
+            flag.store(true, Ordering::Release);
+            // Whatever it started in its group goes with it.
+            kill_group(pid);
+            tracing::debug!(pid, ?status, "claude ended");
+            on_exit();
+        });
+        tracing::debug!(pid, "claude started");
+        Ok(Process {
+            pid,
+            stdin,
+            stdout: FramedRead::with_capacity(stdout, LineDecoder::new(config.max_line_length), 64 * 1024),
+            inbox: VecDeque::new(),
+            stderr: tail,
+            exited,
+            _directory: directory,
+        })
+    }
+
+    /// Whether it is known to have ended.
+    pub(crate) fn has_exited(&self) -> bool {
+        self.exited.load(Ordering::Acquire)
+    }
+
+    /// Writes whole lines, reading meanwhile so that neither side waits for the other.
+    pub(crate) async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut rest = lines;
+        let mut open = true;
+        while !rest.is_empty() {
+            tokio::select! {
+                biased;
+                written = self.stdin.write(rest) => match written? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => rest = &rest[written..],
+                },
+                line = self.stdout.next(), if open && self.inbox.len() < INBOX_LINES => match line {
+                    Some(line) => self.inbox.push_back(line?),
+                    None => open = false,
+                },
+            }
+        }
+        self.stdin.flush().await
+    }
+
+    /// The next line, or `None` when the process has closed its stdout. Cancel-safe.
+    pub(crate) async fn line(&mut self) -> io::Result<Option<Bytes>> {
+        match self.inbox.pop_front() {
+            Some(line) => Ok(Some(line)),
+            None => self.stdout.next().await.transpose(),
+        }
+    }
+
+    /// The end of what it wrote to stderr, to be shown to a person.
+    pub(crate) fn stderr_tail(&self) -> String {
+        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<u8> = tail.iter().copied().collect();
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.has_exited() {
+            kill_group(self.pid);
+        }
+    }
+}
+
+fn kill_group(pid: u32) {
+    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // ESRCH: nothing is left of it.
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+}
+
+async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<VecDeque<u8>>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend(&buffer[..read]);
+        let excess = tail.len().saturating_sub(STDERR_TAIL);
+        tail.drain(..excess);
+    }
+}
+
+pub(crate) fn cannot_start(config: &Config, error: &io::Error) -> Error {
+    let program = config.program.display();
+    let advice = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "Install it with `npm install -g @anthropic-ai/claude-code`, or name the program with --claude-bin."
+        }
+        io::ErrorKind::PermissionDenied => "Make it executable, or name another with --claude-bin.",
+        _ => "Check that it runs by hand: `claude --version`.",
+    };
+    Error::new(ErrorKind::Cli, format!("Cannot start Claude Code ({program}): {error}. {advice}"))
+}

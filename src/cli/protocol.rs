@@ -1,0 +1,314 @@
+//! The CLI's line protocol: what is read of the lines that it writes, and the lines that it is sent.
+//!
+//! Shapes measured on 2.1.328. Lines of unknown type, and lines that are not JSON, are ordinary and are skipped.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::Usage;
+
+/// Text that is borrowed from its line unless it holds escapes.
+#[derive(Debug, Deserialize, Default)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Text<'_>> for String {
+    fn from(text: Text<'_>) -> String {
+        text.0.into_owned()
+    }
+}
+
+/// A line of the CLI's stdout: the fields of all types of line that matter, most of them absent in any one.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(crate) kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub(crate) subtype: Option<Text<'a>>,
+    /// Not null in the lines of a sub-agent.
+    #[serde(borrow, default)]
+    pub(crate) parent_tool_use_id: Option<Text<'a>>,
+    /// Of `stream_event`.
+    #[serde(borrow, default)]
+    pub(crate) event: Option<StreamEvent<'a>>,
+    /// Of `assistant` and `user`.
+    #[serde(borrow, default)]
+    pub(crate) message: Option<&'a RawValue>,
+    /// Of an `assistant` line that stands for an API failure.
+    #[serde(borrow, default)]
+    pub(crate) error: Option<&'a RawValue>,
+    /// Of `control_request`.
+    #[serde(borrow, default)]
+    pub(crate) request_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) request: Option<&'a RawValue>,
+    /// Of `control_response`.
+    #[serde(borrow, default)]
+    pub(crate) response: Option<&'a RawValue>,
+    /// Of `system/init`.
+    #[serde(borrow, default)]
+    pub(crate) tools: Option<&'a RawValue>,
+    /// Of `rate_limit_event`.
+    #[serde(borrow, default)]
+    pub(crate) rate_limit_info: Option<&'a RawValue>,
+    /// Of `result`.
+    #[serde(default)]
+    pub(crate) is_error: Option<bool>,
+    #[serde(default)]
+    pub(crate) num_turns: Option<u64>,
+    #[serde(default)]
+    pub(crate) api_error_status: Option<u16>,
+    #[serde(borrow, default)]
+    pub(crate) result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) errors: Option<&'a RawValue>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line; `None` where it is not one of the protocol's.
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+        match serde_json::from_slice(line) {
+            Ok(line) => Some(line),
+            Err(error) => {
+                if !line.trim_ascii().is_empty() {
+                    tracing::debug!(%error, length = line.len(), "skipped a line that is not of the protocol");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Reads a raw value as some type, or that type's default where it is not of its shape.
+pub(crate) fn read<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// An event of the Messages API's stream.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamEvent<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(crate) kind: Text<'a>,
+    #[serde(default)]
+    pub(crate) index: Option<u32>,
+    #[serde(borrow, default)]
+    pub(crate) delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) content_block: Option<Block<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) message: Option<MessageStart<'a>>,
+    #[serde(default)]
+    pub(crate) usage: Option<ApiUsage>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Delta<'a> {
+    #[serde(rename = "type", borrow, default)]
+    pub(crate) kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) partial_json: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) stop_reason: Option<Text<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Block<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(crate) kind: Text<'a>,
+    #[serde(borrow, default)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) tool_use_id: Option<Text<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct MessageStart<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) model: Text<'a>,
+    #[serde(default)]
+    pub(crate) usage: Option<ApiUsage>,
+}
+
+/// The Messages API's token counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ApiUsage {
+    pub(crate) input_tokens: Option<u64>,
+    pub(crate) cache_creation_input_tokens: Option<u64>,
+    pub(crate) cache_read_input_tokens: Option<u64>,
+    pub(crate) output_tokens: Option<u64>,
+    pub(crate) output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct OutputDetails {
+    pub(crate) thinking_tokens: Option<u64>,
+}
+
+impl ApiUsage {
+    /// Takes over the counts that a later event of the same message has.
+    pub(crate) fn update(&mut self, later: ApiUsage) {
+        self.input_tokens = later.input_tokens.or(self.input_tokens);
+        self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.output_tokens = later.output_tokens.or(self.output_tokens);
+        self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details.take());
+    }
+
+    /// In OpenAI's terms, in which the prompt's tokens include the cached ones.
+    pub(crate) fn to_openai(&self) -> Usage {
+        let cached = self.cache_read_input_tokens.unwrap_or(0);
+        let written = self.cache_creation_input_tokens.unwrap_or(0);
+        Usage {
+            prompt_tokens: self.input_tokens.unwrap_or(0) + cached + written,
+            cached_tokens: cached,
+            cache_write_tokens: written,
+            completion_tokens: self.output_tokens.unwrap_or(0),
+            reasoning_tokens: self.output_tokens_details.as_ref().and_then(|d| d.thinking_tokens).unwrap_or(0),
+        }
+    }
+}
+
+/// A message of an `assistant` or `user` line.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct FullMessage<'a> {
+    #[serde(borrow, default)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) content: Option<&'a RawValue>,
+}
+
+impl<'a> FullMessage<'a> {
+    /// Its blocks; none where the content is a plain string.
+    pub(crate) fn blocks(&self) -> Vec<Block<'a>> {
+        read(self.content)
+    }
+}
+
+/// What a `control_response` says.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ControlReply<'a> {
+    #[serde(borrow, default)]
+    pub(crate) subtype: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) request_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) error: Option<Text<'a>>,
+}
+
+/// What a `control_request` of the CLI's asks.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ControlRequest {
+    pub(crate) subtype: String,
+    /// Of `mcp_message`.
+    #[serde(default)]
+    pub(crate) message: Value,
+    /// Of `can_use_tool`.
+    #[serde(default)]
+    pub(crate) tool_name: String,
+    #[serde(default)]
+    pub(crate) input: Value,
+    #[serde(default)]
+    pub(crate) blocked_path: Option<String>,
+}
+
+/// Lines to be written to the CLI in one go.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing(Vec<u8>);
+
+impl Outgoing {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn line(&mut self, value: &impl Serialize) {
+        // Serialising plain data into memory cannot fail.
+        if serde_json::to_writer(&mut self.0, value).is_ok() {
+            self.0.push(b'\n');
+        }
+    }
+
+    /// A control request.
+    pub(crate) fn control(&mut self, request_id: &str, request: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Control<'a, R> {
+            r#type: &'a str,
+            request_id: &'a str,
+            request: &'a R,
+        }
+        self.line(&Control { r#type: "control_request", request_id, request });
+    }
+
+    /// A user message: with `query`, the CLI answers it; without, it is only appended to the conversation.
+    ///
+    /// Always `client_composed`: without that the CLI would read the files that a text names with `@`.
+    pub(crate) fn user(&mut self, content: &[Value], query: bool) {
+        let mut line = json!({
+            "type": "user",
+            "message": {"role": "user", "content": content},
+            "parent_tool_use_id": null,
+            "session_id": "",
+            "client_composed": true,
+        });
+        if !query {
+            line["shouldQuery"] = Value::Bool(false);
+        }
+        self.line(&line);
+    }
+
+    /// An assistant message, appended to the conversation.
+    pub(crate) fn assistant(&mut self, content: &[Value]) {
+        self.line(&json!({
+            "type": "assistant",
+            "message": {"role": "assistant", "content": content},
+            "parent_tool_use_id": null,
+            "session_id": "",
+        }));
+    }
+
+    /// The answer to a control request of the CLI's.
+    pub(crate) fn reply(&mut self, request_id: &str, response: &Value) {
+        self.line(&json!({
+            "type": "control_response",
+            "response": {"subtype": "success", "request_id": request_id, "response": response},
+        }));
+    }
+
+    /// The answer to a message for the MCP server.
+    pub(crate) fn mcp_result(&mut self, request_id: &str, id: &Value, result: &Value) {
+        self.reply(request_id, &json!({"mcp_response": {"jsonrpc": "2.0", "id": id, "result": result}}));
+    }
+
+    /// Refuses a control request of the CLI's.
+    pub(crate) fn refuse(&mut self, request_id: &str, error: &str) {
+        self.line(&json!({
+            "type": "control_response",
+            "response": {"subtype": "error", "request_id": request_id, "error": error},
+        }));
+    }
+}

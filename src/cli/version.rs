@@ -1,0 +1,85 @@
+//! The CLI's version, and the oldest that is safe to use.
+
+use std::fmt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::config::Config;
+use crate::{Error, ErrorKind};
+
+/// The oldest version that keeps a message's text as it is: 2.1.246 and before ignore `client_composed`, and so would
+/// read the files that a text names with `@` (measured).
+pub(crate) const OLDEST: Version = Version(2, 1, 252);
+
+/// How long `claude --version` may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A version of the CLI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(u32, u32, u32);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl Version {
+    /// Reads `2.1.328 (Claude Code)`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split_whitespace().next()?.splitn(3, '.');
+        let mut number = || {
+            let digits: String = numbers.next()?.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        };
+        Some(Version(number()?, number()?, number()?))
+    }
+}
+
+/// Runs `claude --version`; an error where it cannot be run, or is too old.
+pub(crate) async fn ask(config: &Config) -> Result<Version, Error> {
+    let program = config.program.display();
+    let broken = |what: String| Error::new(ErrorKind::Cli, what);
+    let output = Command::new(&config.program)
+        .args(&config.leading_args)
+        .arg("--version")
+        .envs(config.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(TIMEOUT, output)
+        .await
+        .map_err(|_| broken(format!("`{program} --version` said nothing within {TIMEOUT:?}. Run it by hand.")))?
+        .map_err(|error| super::process::cannot_start(config, &error))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let version = Version::parse(&said).ok_or_else(|| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        broken(format!(
+            "`{program} --version` did not print a version. Is it Claude Code? It printed {:?} and on stderr {:?}.",
+            said.trim(),
+            stderr.trim()
+        ))
+    })?;
+    if version < OLDEST {
+        return Err(broken(format!(
+            "Claude Code {version} ({program}) is too old: at least {OLDEST} is needed, since older ones read the files \
+             that a message names. Update it with `claude update` or `npm install -g @anthropic-ai/claude-code`."
+        )));
+    }
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared_by_number() {
+        assert_eq!(Version::parse("2.1.328 (Claude Code)\n"), Some(Version(2, 1, 328)));
+        assert_eq!(Version::parse("2.1.252-beta.1"), Some(OLDEST));
+        assert_eq!(Version::parse("v20 is not it"), None);
+        assert!(Version(2, 1, 99) < OLDEST && Version(2, 10, 0) > OLDEST);
+    }
+}
