@@ -43,11 +43,13 @@ impl Asked {
         (&self.messages[first..], first)
     }
 
-    /// The conversation as it stands after this reply.
-    pub(crate) fn into_held(self, reply: Reply, parked: Option<Parked>) -> Held {
-        let history: Vec<Message> = self.messages.into_iter().filter(|message| !message.ephemeral).collect();
-        let key = fingerprint::key(&self.caller, &self.setup, &history.iter().collect::<Vec<_>>());
-        Held { key, caller: self.caller, setup: self.setup, history, reply, parked, since: Instant::now() }
+    /// The conversation as it stands after this reply. What is asked is used up.
+    pub(crate) fn held_after(&mut self, reply: Reply, parked: Option<Parked>) -> Held {
+        let messages = std::mem::take(&mut self.messages);
+        let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
+        let setup = std::mem::take(&mut self.setup);
+        let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
+        Held { key, caller: self.caller.clone(), setup, history, reply, parked, since: Instant::now() }
     }
 }
 

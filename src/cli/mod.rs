@@ -14,13 +14,17 @@
 //! | `protocol` | its lines as types |
 //! | `script` | what it is told of a request |
 //! | `functions` | the client's functions as an MCP server |
-//! | `turn` | one turn, from lines to events |
+//! | `turn` | one turn on one process: saying, waiting, deadlines |
+//! | `answer` | its lines as events |
+//! | `calls` | which of the client's calls it is told of, and when |
 //! | `conversation` | what a process holds between turns |
 //! | `fingerprint` | when a request goes on with that |
 //! | `permission` | what Claude Code's own tools may do |
 //! | `failure` | the CLI's failures as errors |
 //! | `subscription` | the subscription's usage windows |
 
+mod answer;
+mod calls;
 mod config;
 mod conversation;
 mod failure;

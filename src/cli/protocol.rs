@@ -204,6 +204,13 @@ impl<'a> FullMessage<'a> {
     pub(crate) fn blocks(&self) -> Vec<Block<'a>> {
         read(self.content)
     }
+
+    /// The text of its blocks.
+    pub(crate) fn text(&self) -> String {
+        let blocks = self.blocks();
+        let texts: Vec<&str> = blocks.iter().filter_map(|block| block.text.as_ref().map(Text::as_str)).collect();
+        texts.join("\n")
+    }
 }
 
 /// What a `control_response` says.

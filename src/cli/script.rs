@@ -14,7 +14,7 @@ use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role};
 use crate::{Error, ErrorKind};
 
 /// What `initialize` fixes for the life of a process.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Setup {
     pub(crate) system: String,
     pub(crate) functions: Functions,

@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::Asked;
-use super::pool::Pool;
+use super::pool::{Origin, Pool};
 use super::turn::Turn;
 use super::version::Version;
 use crate::{ChatRequest, ChatResponse, Error, EventStream};
@@ -112,14 +112,13 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
                 pool.subscription().headers(&mut response.headers);
                 return Ok(response);
             }
-            Err(failed) => match failed.asked {
-                Some(same) if failed.dead && tries < OTHER_PROCESSES => {
-                    tracing::info!(pid, "a claude process had died between turns; another takes the turn");
-                    tries += 1;
-                    asked = same;
-                }
-                _ => return Err(failed.error),
-            },
+            // A process of its own that dies at once would do so again.
+            Err(failed) if failed.dead && origin != Origin::Cold && tries < OTHER_PROCESSES => {
+                tracing::info!(pid, "a claude process had died between turns; another takes the turn");
+                tries += 1;
+                asked = failed.asked;
+            }
+            Err(failed) => return Err(failed.error),
         }
     }
 }
