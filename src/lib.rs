@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod error;
+pub mod layers;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};
