@@ -7,7 +7,9 @@ use crate::ChatRequest;
 
 /// A question asked of each request. The default says yes to all.
 #[derive(Clone, Default)]
-pub(super) struct Condition(Option<Arc<dyn Fn(&ChatRequest) -> bool + Send + Sync>>);
+pub(super) struct Condition(Option<Arc<Holds>>);
+
+type Holds = dyn Fn(&ChatRequest) -> bool + Send + Sync;
 
 impl Condition {
     pub(super) fn new(holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
