@@ -69,8 +69,9 @@ async fn model_alias_refuses_an_unknown_model_where_it_is_told_to() {
     assert_eq!(
         error.body(),
         json!({"error": {
-            "message": "The model `gpt-4o` is not known. Known are claude-opus-4, claude-sonnet-4, claude-haiku-4, opus, \
-                        sonnet, haiku, opus-max, sonnet-max, versions of these, and any id that begins with `claude-`.",
+            "message": "The model `gpt-4o` is not known. Known are claude-opus-4, claude-sonnet-4, claude-haiku-4, \
+                        opus, sonnet, haiku, opus-max, sonnet-max, versions of these, and any id that \
+                        begins with `claude-`.",
             "type": "invalid_request_error",
             "param": "model",
             "code": "model_not_found"
@@ -179,9 +180,15 @@ async fn content_blocks_become_text_on_the_way_in() {
     let before = request(json!({
         "model": "opus",
         "messages": [
-            {"role": "system", "content": [{"type": "text", "text": "Be kind."}, {"type": "text", "text": "Be brief."}]},
+            {"role": "system", "content": [
+                {"type": "text", "text": "Be kind."},
+                {"type": "text", "text": "Be brief."}
+            ]},
             {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
-            {"role": "assistant", "content": [{"type": "output_text", "text": "I"}, {"type": "refusal", "refusal": "won't"}]},
+            {"role": "assistant", "content": [
+                {"type": "output_text", "text": "I"},
+                {"type": "refusal", "refusal": "won't"}
+            ]},
             {"role": "assistant", "content": null},
             {"role": "user", "content": [
                 {"type": "text", "text": "What is this?"},

@@ -14,15 +14,15 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 /// Makes plain text of what is all text, on the way in and on the way out.
 ///
 /// On the way in, a message whose content is an array of nothing but text parts (`text`, `input_text`, `output_text`,
-/// `refusal`) gets a string for content, the parts joined by a line feed. Where there is an image, a file, or a part of a kind
-/// that this crate does not know, the array is left as it is.
+/// `refusal`) gets a string for content, the parts joined by a line feed. Where there is an image, a file, or a part of
+/// a kind that this crate does not know, the array is left as it is.
 ///
-/// On the way out, the model's text blocks would run into each other, since a Chat Completions answer has one `content`.
-/// The first text of each block but the first is given a blank line before it; blocks without text count for nothing,
-/// and no blank line trails. [`ChatEvent::TextBlockStart`] is passed on.
+/// On the way out, the model's text blocks would run into each other, since a Chat Completions answer has one
+/// `content`. The first text of each block but the first is given a blank line before it; blocks without text count for
+/// nothing, and no blank line trails. [`ChatEvent::TextBlockStart`] is passed on.
 ///
 /// ```
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
 /// use tower_claude::layers::ContentBlocksLayer;
 /// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
 ///

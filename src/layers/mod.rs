@@ -9,8 +9,8 @@
 //! | [`openclaw()`](fn@openclaw) | all four, with OpenClaw's tables | |
 //!
 //! Each is a [`tower::Layer`], and makes a [`tower::Service`] of [`ChatRequest`](crate::ChatRequest) to
-//! [`ChatResponse`](crate::ChatResponse). Whatever else is one fits among them. Here is one that has the model think little, and
-//! keeps what it thinks from the client:
+//! [`ChatResponse`](crate::ChatResponse). Whatever else is one fits among them. Here is one that has the model think
+//! little, and keeps what it thinks from the client:
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -58,7 +58,7 @@
 //!     }
 //! }
 //! # use futures_util::StreamExt;
-//! # use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! # use tower::{ServiceBuilder, ServiceExt};
 //! # use tower_claude::EventStream;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Error> {

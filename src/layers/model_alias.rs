@@ -28,8 +28,8 @@ const PREFIXES: [&str; 7] =
 
 /// Turns the model ids of clients into those of the CLI.
 ///
-/// An id is trimmed, its provider prefixes (`openai/`, `claude-max/`, ...) are taken off, one after the other, and the rest
-/// is looked up, upper and lower case being the same:
+/// An id is trimmed, its provider prefixes (`openai/`, `claude-max/`, ...) are taken off, one after the other, and the
+/// rest is looked up, upper and lower case being the same:
 ///
 /// | the id is | the CLI gets |
 /// |---|---|
@@ -38,11 +38,12 @@ const PREFIXES: [&str; 7] =
 /// | another one that begins with `claude-` | the id as it is |
 /// | unknown (`gpt-4o`) | `opus`, or nothing: [`UnknownModel`] |
 ///
-/// So a version is not pinned: the CLI's alias is its newest model of that family, and the answer names the one that was
-/// really used. To pin one, give it an entry of its own, which wins: `.alias("claude-opus-4-5", "claude-opus-4-5-20251101")`.
+/// So a version is not pinned: the CLI's alias is its newest model of that family, and the answer names the one that
+/// was really used. To pin one, give it an entry of its own, which wins:
+/// `.alias("claude-opus-4-5", "claude-opus-4-5-20251101")`.
 ///
 /// ```
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
 /// use tower_claude::layers::ModelAliasLayer;
 /// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
 ///

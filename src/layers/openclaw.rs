@@ -62,8 +62,8 @@ static CHOSEN: Lazy<Sections> = Lazy::new(|| {
         .fold(Sections::named(SECTIONS).until(WORKSPACE_FILES), |sections, marker| sections.boundary(marker))
 });
 
-/// The [`SECTIONS`] of OpenClaw's system prompt, and not the headings of the same name in the user's workspace files, which
-/// the prompt holds as well.
+/// The [`SECTIONS`] of OpenClaw's system prompt, and not the headings of the same name in the user's workspace files,
+/// which the prompt holds as well.
 pub fn sections() -> Sections {
     CHOSEN.clone()
 }
@@ -129,32 +129,31 @@ pub fn openclaw() -> OpenClawLayer {
 /// Every request goes through [`ModelAlias`] and [`ContentBlocks`]. The rest is done only to those that OpenClaw sent
 /// ([`is_openclaw`]), so that other clients may use the same server:
 ///
-/// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](Message::ephemeral): OpenClaw leaves it
-///   out of its next request, which is to be recognised as the same conversation all the same.
-/// - In **client mode**, the default, OpenClaw runs its own functions, under their own names, and its prompt is right about
-///   them. A request that has this prompt and offers no functions loses the [`SECTIONS`] that tell of them.
+/// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](Message::ephemeral): OpenClaw
+///   leaves it out of its next request, which is to be recognised as the same conversation all the same.
+/// - In **client mode**, the default, OpenClaw runs its own functions, under their own names, and its prompt is right
+///   about them. A request that has this prompt and offers no functions loses the [`SECTIONS`] that tell of them.
 /// - In **agent mode** ([`agent`](Self::agent)) Claude Code's built-in tools do the work that they can do.
 ///
-/// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, since it
-/// is true. A process cannot be told a new system prompt, so such a change costs a replay of the conversation on another.
+/// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, since
+/// it is true. A process cannot be told a new system prompt, so such a change costs a replay of the conversation on
+/// another.
 ///
 /// ```
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::chat::{Message, Role};
 /// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream, layers};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() -> Result<(), Error> {
 /// let service = ServiceBuilder::new().layer(layers::openclaw()).service_fn(|request: ChatRequest| async move {
 ///     assert!(request.messages[1].ephemeral);
 ///     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
 /// });
 ///
-/// let request: ChatRequest = serde_json::from_str(
-///     r#"{"model": "claude-sonnet-4", "messages": [
-///         {"role": "user", "content": "hi"},
-///         {"role": "user", "content": "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nnone\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>"}]}"#,
-/// )?;
-/// service.oneshot(request).await?;
+/// let context = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nnone\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>";
+/// let messages = vec![Message::new(Role::User, "hi"), Message::new(Role::User, context)];
+/// service.oneshot(ChatRequest { messages, ..ChatRequest::default() }).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -174,9 +173,10 @@ impl OpenClawLayer {
 
     /// Agent mode, with these built-in tools of the CLI: `Bash`, `Read`, ... The inner service must have them enabled.
     ///
-    /// Of the functions that OpenClaw offers, those that map onto one of them ([`TOOL_NAMES`]) are left out, since the CLI does that work
-    /// itself, and the others stay OpenClaw's to run. The [`SECTIONS`] go, a note at the system prompt's end says which
-    /// tool is meant where the prompt has a name of OpenClaw's, and calls in the history get the tools' names.
+    /// Of the functions that OpenClaw offers, those that map onto one of them ([`TOOL_NAMES`]) are left out, since the
+    /// CLI does that work itself, and the others stay OpenClaw's to run. The [`SECTIONS`] go, a note at the system
+    /// prompt's end says which tool is meant where the prompt has a name of OpenClaw's, and calls in the history get
+    /// the tools' names.
     #[must_use]
     pub fn agent<T: Into<String>>(mut self, builtin_tools: impl IntoIterator<Item = T>) -> Self {
         self.builtin_tools = Some(builtin_tools.into_iter().map(Into::into).collect());

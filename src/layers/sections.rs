@@ -9,9 +9,9 @@ use regex::Regex;
 
 /// A choice of Markdown sections, by their headings.
 ///
-/// A section goes from its heading to the next heading of the same or a higher level, or to the text's end. Headings are
-/// ATX headings (`## Like this`); what looks like one in a fenced code block is not one. [`strip`](Self::strip) takes the
-/// chosen sections out and leaves everything else byte for byte.
+/// A section goes from its heading to the next heading of the same or a higher level, or to the text's end. Headings
+/// are ATX headings (`## Like this`); what looks like one in a fenced code block is not one. [`strip`](Self::strip)
+/// takes the chosen sections out and leaves everything else byte for byte.
 ///
 /// ```
 /// use regex::Regex;
@@ -38,7 +38,8 @@ impl Sections {
         Self::chosen_by(move |heading| headings.iter().any(|wanted| wanted == heading))
     }
 
-    /// The sections whose heading this expression matches. It need not match all of the heading: use `^` and `$` for that.
+    /// The sections whose heading this expression matches. It need not match all of the heading: use `^` and `$` for
+    /// that.
     pub fn matching(pattern: Regex) -> Self {
         Self::chosen_by(move |heading| pattern.is_match(heading))
     }
@@ -56,8 +57,8 @@ impl Sections {
         self
     }
 
-    /// Takes a line of exactly this text, white space around it aside, for the beginning of another document: it ends any
-    /// section, fenced code block, or stretch that [`until`](Self::until) has left alone.
+    /// Takes a line of exactly this text, white space around it aside, for the beginning of another document: it ends
+    /// any section, fenced code block, or stretch that [`until`](Self::until) has left alone.
     #[must_use]
     pub fn boundary(mut self, line: impl Into<String>) -> Self {
         self.boundaries.push(line.into());
@@ -66,8 +67,8 @@ impl Sections {
 
     /// The text without the chosen sections; borrowed if there are none.
     ///
-    /// The blank lines at a section's end go with it, so that those before it are what is left at the cut. At the end of
-    /// the text those go too.
+    /// The blank lines at a section's end go with it, so that those before it are what is left at the cut. At the end
+    /// of the text those go too.
     pub fn strip<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let cuts = self.find(text);
         if cuts.is_empty() {

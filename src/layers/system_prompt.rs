@@ -17,7 +17,7 @@ use crate::{ChatRequest, ChatResponse, Error};
 /// else stays, with empty text. Where the content is an array of parts, each text part is looked at by itself.
 ///
 /// ```
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
 /// use tower_claude::chat::{Message, Role};
 /// use tower_claude::layers::{Sections, SystemPromptLayer};
 /// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};

@@ -15,15 +15,15 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Renames functions on the way in, and back on the way out.
 ///
-/// On the way in, the functions of `tools`, of `tool_choice` and of the calls in the history get the names that the table has
-/// for them; on the way out, calls get the client's names back. A table may have many names for one: the way back is made
-/// for each request from the functions that it offers. Where two of them would get the same name, or one would get
-/// the name of a function that is not in the table, the later one keeps its own.
+/// On the way in, the functions of `tools`, of `tool_choice` and of the calls in the history get the names that the
+/// table has for them; on the way out, calls get the client's names back. A table may have many names for one: the way
+/// back is made for each request from the functions that it offers. Where two of them would get the same name, or one
+/// would get the name of a function that is not in the table, the later one keeps its own.
 ///
 /// A request none of whose functions is renamed has its answer passed on untouched.
 ///
 /// ```
-/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use tower::{ServiceBuilder, ServiceExt};
 /// use tower_claude::layers::ToolNamesLayer;
 /// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
 ///
@@ -139,7 +139,7 @@ impl<'a> Names<'a> {
     fn new<'r>(table: &'a HashMap<String, String>, offered: impl Iterator<Item = &'r str>) -> Self {
         let offered: Vec<&str> = offered.collect();
         let mut kept: HashSet<&str> = offered.iter().copied().filter(|name| !table.contains_key(*name)).collect();
-        // A function that keeps its name may thereby take it from an earlier one, so this goes round until none is added.
+        // Keeping a name may take it from an earlier function, so this goes round until no more keep theirs.
         loop {
             let before = kept.len();
             let mut taken = kept.clone();

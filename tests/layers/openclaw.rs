@@ -73,11 +73,10 @@ Runtime: agent=main";
 const CONTEXT: &str =
     "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nActive sessions: none\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>";
 
+const USER: &str = "[Sun 2026-11-22 09:15 UTC] what is here?\n\nRuntime: agent=main | sessionId=s1 |";
+
 fn turn(prompt: &str, functions: &[&str], history: &[Value]) -> ChatRequest {
-    let mut messages = vec![
-        json!({"role": "system", "content": prompt}),
-        json!({"role": "user", "content": "[Sun 2026-11-22 09:15 UTC] what is here?\n\nRuntime: agent=main | sessionId=s1 |"}),
-    ];
+    let mut messages = vec![json!({"role": "system", "content": prompt}), json!({"role": "user", "content": USER})];
     messages.extend_from_slice(history);
     messages.push(json!({"role": "user", "content": [{"type": "text", "text": CONTEXT}]}));
     let mut request = json!({
@@ -96,7 +95,10 @@ fn turn(prompt: &str, functions: &[&str], history: &[Value]) -> ChatRequest {
 
 /// A call of `exec` and of `process`, and their results.
 fn tool_round() -> [Value; 3] {
-    let called = |id: &str, name: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+    let called = |id: &str, name: &str, arguments: &str| {
+        let function = json!({"name": name, "arguments": arguments});
+        json!({"id": id, "type": "function", "function": function})
+    };
     [
         json!({"role": "assistant", "content": "Let me look.", "tool_calls": [
             called("call0", "exec", r#"{"command":"ls"}"#), called("call1", "message", "{}")]}),

@@ -8,25 +8,32 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_claude::chat::{Content, Message};
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream};
 
-/// Sends a request through a layer, to a model that answers with these events. Returns what the inner service got and what the
-/// client got.
+/// Sends a request through a layer, to a model that answers with these events. Returns what the inner service got and
+/// what the client got.
 pub(crate) async fn through<L>(layer: L, request: ChatRequest, answer: &[ChatEvent]) -> (ChatRequest, Vec<ChatEvent>)
 where
     L: Layer<Inner>,
     L::Service: Service<ChatRequest, Response = ChatResponse, Error = Error>,
 {
-    let inner = Inner { got: Arc::default(), answer: answer.to_vec() };
+    let inner = Inner { got: Arc::default(), answer: answer.to_vec(), ready: false };
     let response = layer.layer(inner.clone()).oneshot(request).await.unwrap();
     let events = response.events.map(Result::unwrap).collect().await;
     let got = inner.got.lock().unwrap().take().expect("the inner service was called");
     (got, events)
 }
 
-/// An inner service that keeps the request, and answers what it was told to.
-#[derive(Clone)]
+/// An inner service that keeps the request, and answers what it was told to. It insists on being asked first whether it
+/// is ready.
 pub(crate) struct Inner {
     got: Arc<Mutex<Option<ChatRequest>>>,
     answer: Vec<ChatEvent>,
+    ready: bool,
+}
+
+impl Clone for Inner {
+    fn clone(&self) -> Self {
+        Inner { got: Arc::clone(&self.got), answer: self.answer.clone(), ready: false }
+    }
 }
 
 impl Service<ChatRequest> for Inner {
@@ -35,10 +42,12 @@ impl Service<ChatRequest> for Inner {
     type Future = std::future::Ready<Result<ChatResponse, Error>>;
 
     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Error>> {
+        self.ready = true;
         std::task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: ChatRequest) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "the service that is called is the one that was ready");
         let events = EventStream::from_iter(self.answer.clone());
         let response = ChatResponse::new(request.model.clone(), events);
         *self.got.lock().unwrap() = Some(request);
