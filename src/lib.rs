@@ -4,6 +4,7 @@ mod call_id;
 pub mod chat;
 pub mod cli;
 pub mod error;
+pub mod layers;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};

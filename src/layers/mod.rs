@@ -1,0 +1,89 @@
+//! The layers: what a client says and what the CLI wants, translated one idea at a time.
+//!
+//! | layer | to the request | to the answer |
+//! |---|---|---|
+//! | [`ModelAlias`] | model ids become the CLI's | |
+//! | [`SystemPrompt`] | named sections of the instructions go | |
+//! | [`ToolNames`] | functions get the names of a table | and the client's names back |
+//! | [`ContentBlocks`] | arrays of text parts become text | a blank line between text blocks |
+//! | [`openclaw()`](fn@openclaw) | all four, with OpenClaw's tables | |
+//!
+//! Each is a [`tower::Layer`], and makes a [`tower::Service`] of [`ChatRequest`](crate::ChatRequest) to
+//! [`ChatResponse`](crate::ChatResponse). Whatever else is one fits among them. Here is one that has the model think
+//! little, and keeps what it thinks from the client:
+//!
+//! ```
+//! use std::task::{Context, Poll};
+//!
+//! use futures_util::{FutureExt, future::Map};
+//! use tower::{Layer, Service};
+//! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error};
+//!
+//! #[derive(Clone)]
+//! struct QuietLayer;
+//!
+//! impl<S> Layer<S> for QuietLayer {
+//!     type Service = Quiet<S>;
+//!
+//!     fn layer(&self, inner: S) -> Quiet<S> {
+//!         Quiet { inner }
+//!     }
+//! }
+//!
+//! #[derive(Clone)]
+//! struct Quiet<S> {
+//!     inner: S,
+//! }
+//!
+//! type Answer = Result<ChatResponse, Error>;
+//!
+//! impl<S: Service<ChatRequest, Response = ChatResponse, Error = Error>> Service<ChatRequest> for Quiet<S> {
+//!     type Response = ChatResponse;
+//!     type Error = Error;
+//!     type Future = Map<S::Future, fn(Answer) -> Answer>;
+//!
+//!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+//!         self.inner.poll_ready(cx)
+//!     }
+//!
+//!     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+//!         request.reasoning_effort.get_or_insert_with(|| "low".to_owned());
+//!         self.inner.call(request).map(|answer| Ok(answer?.translate(without_reasoning)))
+//!     }
+//! }
+//!
+//! fn without_reasoning(event: ChatEvent, out: &mut std::collections::VecDeque<ChatEvent>) {
+//!     if !matches!(event, ChatEvent::ReasoningDelta(_)) {
+//!         out.push_back(event);
+//!     }
+//! }
+//! # use futures_util::StreamExt;
+//! # use tower::{ServiceBuilder, ServiceExt};
+//! # use tower_claude::EventStream;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! # let service = ServiceBuilder::new().layer(QuietLayer).service_fn(|request: ChatRequest| async move {
+//! #     assert_eq!(request.reasoning_effort.as_deref(), Some("low"));
+//! #     let events = [ChatEvent::ReasoningDelta("hm".into()), ChatEvent::TextDelta("hi".into())];
+//! #     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(events)))
+//! # });
+//! # let events = service.oneshot(ChatRequest::default()).await?.events.collect::<Vec<_>>().await;
+//! # assert_eq!(events, [Ok(ChatEvent::TextDelta("hi".into()))]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod condition;
+mod content_blocks;
+mod model_alias;
+pub mod openclaw;
+mod sections;
+mod system_prompt;
+mod tool_names;
+
+pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer};
+pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
+pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
+pub use sections::Sections;
+pub use system_prompt::{SystemPrompt, SystemPromptLayer};
+pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

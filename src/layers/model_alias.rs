@@ -1,0 +1,331 @@
+//! [`ModelAlias`]: the ids that clients send become names of models that the CLI knows.
+
+use std::borrow::Cow;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::Either;
+use tower::{Layer, Service};
+
+use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
+
+/// The aliases a [`ModelAliasLayer`] starts with.
+const ALIASES: [(&str, &str); 8] = [
+    ("claude-opus-4", "opus"),
+    ("claude-sonnet-4", "sonnet"),
+    ("claude-haiku-4", "haiku"),
+    ("opus", "opus"),
+    ("sonnet", "sonnet"),
+    ("haiku", "haiku"),
+    ("opus-max", "opus"),
+    ("sonnet-max", "sonnet"),
+];
+
+/// The provider prefixes it starts with.
+const PREFIXES: [&str; 7] =
+    ["claude-code-cli/", "claude-code/", "claude-max/", "anthropic/", "openai/", "openrouter/", "local/"];
+
+/// Turns the model ids of clients into those of the CLI.
+///
+/// An id is trimmed, its provider prefixes (`openai/`, `claude-max/`, ...) are taken off, one after the other, and the
+/// rest is looked up, upper and lower case being the same:
+///
+/// | the id is | the CLI gets |
+/// |---|---|
+/// | in the table (`claude-opus-4`, `opus`, `opus-max`, ...) | what the table says: `opus`, `sonnet`, `haiku` |
+/// | the same and a version or date (`claude-opus-4-5`, `claude-opus-4.6`, `claude-opus-4-5-20251101`) | the same |
+/// | another one that begins with `claude-` | the id as it is |
+/// | unknown (`gpt-4o`) | `opus`, or nothing: [`UnknownModel`] |
+///
+/// So a version is not pinned: the CLI's alias is its newest model of that family, and the answer names the one that
+/// was really used. To pin one, give it an entry of its own, which wins:
+/// `.alias("claude-opus-4-5", "claude-opus-4-5-20251101")`.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::layers::ModelAliasLayer;
+/// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new()
+///     .layer(ModelAliasLayer::new().alias("fast", "haiku"))
+///     .service_fn(|request: ChatRequest| async move {
+///         Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
+///     });
+///
+/// let request = ChatRequest { model: "openai/claude-sonnet-4-20250514".into(), ..ChatRequest::default() };
+/// assert_eq!(service.clone().oneshot(request).await?.model, "sonnet");
+///
+/// let request = ChatRequest { model: "fast".into(), ..ChatRequest::default() };
+/// assert_eq!(service.oneshot(request).await?.model, "haiku");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ModelAliasLayer {
+    table: Arc<Table>,
+}
+
+/// What becomes of a model id that nothing is known about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnknownModel {
+    /// The CLI gets this model instead.
+    Use(String),
+    /// The request is refused with [`ErrorKind::ModelNotFound`] (404 `model_not_found`).
+    Reject,
+}
+
+impl Default for UnknownModel {
+    /// `opus`.
+    fn default() -> Self {
+        UnknownModel::Use("opus".to_owned())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    aliases: Vec<(String, String)>,
+    prefixes: Vec<String>,
+    unknown: UnknownModel,
+}
+
+impl Default for ModelAliasLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ModelAliasLayer {
+    /// The table above, with unknown ids answered by `opus`.
+    pub fn new() -> Self {
+        let aliases = ALIASES.map(|(id, model)| (id.to_owned(), model.to_owned())).into();
+        let prefixes = PREFIXES.map(str::to_owned).into();
+        ModelAliasLayer { table: Arc::new(Table { aliases, prefixes, unknown: UnknownModel::default() }) }
+    }
+
+    /// Empties the table of ids, so that it holds only what [`alias`](Self::alias) adds from here on.
+    #[must_use]
+    pub fn without_defaults(mut self) -> Self {
+        Arc::make_mut(&mut self.table).aliases.clear();
+        self
+    }
+
+    /// Has `id`, and its versions and dates, mean `model`. An entry of the same id is replaced.
+    #[must_use]
+    pub fn alias(mut self, id: impl Into<String>, model: impl Into<String>) -> Self {
+        let (id, model) = (id.into(), model.into());
+        let aliases = &mut Arc::make_mut(&mut self.table).aliases;
+        match aliases.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&id)) {
+            Some(entry) => entry.1 = model,
+            None => aliases.push((id, model)),
+        }
+        self
+    }
+
+    /// Has this taken off the front of ids as well, in addition to the prefixes that are known.
+    /// Include the slash: `my-provider/`.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        let prefix = prefix.into();
+        if !prefix.is_empty() {
+            Arc::make_mut(&mut self.table).prefixes.push(prefix);
+        }
+        self
+    }
+
+    /// Says what becomes of unknown ids. The default is `opus`.
+    #[must_use]
+    pub fn unknown(mut self, unknown: UnknownModel) -> Self {
+        Arc::make_mut(&mut self.table).unknown = unknown;
+        self
+    }
+
+    /// The table's ids, in its order: what `GET /v1/models` lists.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.table.ids()
+    }
+
+    /// The CLI's name for the model that a client calls `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ModelNotFound`] where the id is unknown and [`UnknownModel::Reject`] was chosen.
+    pub fn resolve<'a>(&'a self, id: &'a str) -> Result<Cow<'a, str>, Error> {
+        self.table.resolve(id)
+    }
+}
+
+impl Table {
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().map(|(id, _)| id.as_str())
+    }
+
+    fn resolve<'a>(&'a self, id: &'a str) -> Result<Cow<'a, str>, Error> {
+        let bare = self.without_prefixes(id);
+        let model = std::iter::successors(Some(bare), |id| without_version(id)).find_map(|id| self.lookup(id));
+        if let Some(model) = model {
+            return Ok(Cow::Borrowed(model));
+        }
+        if starts_with(bare, "claude-") {
+            return Ok(Cow::Borrowed(bare));
+        }
+        match &self.unknown {
+            UnknownModel::Use(model) => Ok(Cow::Borrowed(model)),
+            UnknownModel::Reject => {
+                let known = self.ids().collect::<Vec<_>>().join(", ");
+                let message = format!(
+                    "The model `{id}` is not known. Known are {known}, versions of these, and any id that begins with \
+                     `claude-`."
+                );
+                Err(Error::new(ErrorKind::ModelNotFound, message).with_param("model"))
+            }
+        }
+    }
+
+    fn lookup(&self, id: &str) -> Option<&str> {
+        self.aliases.iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map(|(_, model)| model.as_str())
+    }
+
+    fn without_prefixes<'a>(&self, id: &'a str) -> &'a str {
+        let mut id = id.trim();
+        while let Some(prefix) = self.prefixes.iter().find(|prefix| starts_with(id, prefix)) {
+            id = id[prefix.len()..].trim_start();
+        }
+        id
+    }
+}
+
+fn starts_with(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// The id without its last `-20251101`, `-5` or `.6`, if it ends so.
+fn without_version(id: &str) -> Option<&str> {
+    let rest = id.trim_end_matches(|c: char| c.is_ascii_digit());
+    if rest.len() == id.len() { None } else { rest.strip_suffix(['-', '.']) }
+}
+
+impl<S> Layer<S> for ModelAliasLayer {
+    type Service = ModelAlias<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ModelAlias { inner, table: Arc::clone(&self.table) }
+    }
+}
+
+/// The service that [`ModelAliasLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct ModelAlias<S> {
+    inner: S,
+    table: Arc<Table>,
+}
+
+impl<S> ModelAlias<S> {
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S> Service<ChatRequest> for ModelAlias<S>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+{
+    type Response = ChatResponse;
+    type Error = Error;
+    type Future = Either<S::Future, Ready<Result<ChatResponse, Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+        match self.table.resolve(&request.model) {
+            Ok(model) => {
+                request.model = model.into_owned();
+                Either::Left(self.inner.call(request))
+            }
+            Err(error) => Either::Right(ready(Err(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn resolves(layer: &ModelAliasLayer, id: &str, model: &str) {
+        assert_eq!(layer.resolve(id).unwrap(), model, "{id:?}");
+    }
+
+    #[test]
+    fn versions_and_dates_of_a_family_mean_the_family() {
+        let layer = ModelAliasLayer::new();
+        for id in
+            ["claude-opus-4", "claude-opus-4-5", "claude-opus-4.6", "claude-opus-4-5-20251101", "opus", "opus-4.1"]
+        {
+            resolves(&layer, id, "opus");
+        }
+        for id in ["claude-sonnet-4-20250514", "claude-sonnet-4.5.1", "sonnet-max", " Claude-Sonnet-4 "] {
+            resolves(&layer, id, "sonnet");
+        }
+        resolves(&layer, "claude-haiku-4-5", "haiku");
+    }
+
+    #[test]
+    fn prefixes_come_off_one_after_the_other() {
+        let layer = ModelAliasLayer::new().prefix("mine/");
+        resolves(&layer, "openai/claude-max/opus-max", "opus");
+        resolves(&layer, "Mine/openrouter/anthropic/claude-haiku-4.5", "haiku");
+        resolves(&layer, "yours/claude-haiku-4.5", "opus");
+    }
+
+    #[test]
+    fn other_claude_ids_go_to_the_cli_as_they_are() {
+        let layer = ModelAliasLayer::new().unknown(UnknownModel::Reject);
+        for id in ["claude-3-5-haiku-latest", "claude-3-7-sonnet-20250219", "claude-fable-5-2", "claude-opus-41"] {
+            resolves(&layer, id, id);
+        }
+        resolves(&layer, "anthropic/claude-sonnet-4-5[1m]", "claude-sonnet-4-5[1m]");
+    }
+
+    #[test]
+    fn unknown_ids_are_opus_unless_they_are_to_be_refused() {
+        let layer = ModelAliasLayer::new();
+        for id in ["gpt-4o", "", "openai/", "4", "-4", "opus-", "ö"] {
+            resolves(&layer, id, "opus");
+        }
+        resolves(&layer.clone().unknown(UnknownModel::Use("haiku".into())), "gpt-4o", "haiku");
+
+        let error = layer.unknown(UnknownModel::Reject).resolve("openai/gpt-4o").unwrap_err();
+        assert_eq!((error.kind(), error.param()), (ErrorKind::ModelNotFound, Some("model")));
+        assert!(error.to_string().starts_with("The model `openai/gpt-4o` is not known. Known are claude-opus-4, "));
+    }
+
+    #[test]
+    fn the_table_is_the_callers_to_change() {
+        let layer = ModelAliasLayer::new().alias("Opus", "claude-opus-4-1").alias("claude-opus-4-5", "pinned");
+        resolves(&layer, "opus", "claude-opus-4-1");
+        resolves(&layer, "claude-opus-4-5-20251101", "pinned");
+        resolves(&layer, "claude-opus-4-6", "opus");
+        assert_eq!(layer.ids().count(), ALIASES.len() + 1);
+
+        let layer = layer.without_defaults().alias("only", "sonnet");
+        assert_eq!(layer.ids().collect::<Vec<_>>(), ["only"]);
+        resolves(&layer, "only", "sonnet");
+        resolves(&layer, "claude-opus-4", "claude-opus-4");
+    }
+}

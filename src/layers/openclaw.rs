@@ -1,0 +1,361 @@
+//! [`openclaw()`](fn@openclaw): the preset for OpenClaw, and all that this crate knows of that client's habits.
+//!
+//! Facts are from OpenClaw 2026.9.6; section names from its versions since early 2026.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use memchr::memmem;
+use once_cell::sync::Lazy;
+use tower::{Layer, Service, ServiceBuilder};
+
+use super::{
+    ContentBlocks, ContentBlocksLayer, ModelAlias, ModelAliasLayer, Sections, SystemPrompt, SystemPromptLayer,
+    ToolNames, ToolNamesLayer,
+};
+use crate::chat::{Content, Message, Part, Role, ToolChoice};
+use crate::{ChatRequest, ChatResponse, Error};
+
+/// OpenClaw's functions that Claude Code has a tool of its own for, and that tool. Where several have the same one, the
+/// first is the one that [`client_name`] prefers.
+pub const TOOL_NAMES: [(&str, &str); 13] = [
+    ("exec", "Bash"),
+    ("process", "Bash"),
+    ("ls", "Bash"),
+    ("read", "Read"),
+    ("view_image", "Read"),
+    ("image", "Read"),
+    ("write", "Write"),
+    ("edit", "Edit"),
+    ("apply_patch", "Edit"),
+    ("grep", "Grep"),
+    ("find", "Glob"),
+    ("web_search", "WebSearch"),
+    ("web_fetch", "WebFetch"),
+];
+
+/// The headings of the sections that tell the model about OpenClaw's own tools, early names and present ones.
+pub const SECTIONS: [&str; 5] =
+    ["Tooling", "Tool Call Style", "OpenClaw CLI Quick Reference", "OpenClaw Self-Update", "OpenClaw Control"];
+
+/// The heading after which come the files of the user's workspace, with headings of their own.
+const WORKSPACE_FILES: &str = "Project Context";
+
+/// The lines that the two parts of the system prompt begin and end with.
+const MARKERS: [&str; 4] = [
+    "<!-- openclaw:attempt:STABLE -->",
+    "<!-- /openclaw:attempt:STABLE -->",
+    "<!-- openclaw:attempt:DYNAMIC -->",
+    "<!-- /openclaw:attempt:DYNAMIC -->",
+];
+
+/// How a line of the system prompt begins, in versions with markers and in those without.
+const OPENINGS: [&str; 2] = [MARKERS[0], "You are a personal assistant running inside OpenClaw"];
+
+/// What stands around a message that OpenClaw adds to a request, and leaves out of the next one.
+const INTERNAL_CONTEXT: (&str, &str) = ("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>", "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>");
+
+static CHOSEN: Lazy<Sections> = Lazy::new(|| {
+    MARKERS
+        .into_iter()
+        .fold(Sections::named(SECTIONS).until(WORKSPACE_FILES), |sections, marker| sections.boundary(marker))
+});
+
+/// The [`SECTIONS`] of OpenClaw's system prompt, and not the headings of the same name in the user's workspace files,
+/// which the prompt holds as well.
+pub fn sections() -> Sections {
+    CHOSEN.clone()
+}
+
+/// The name to show for a built-in tool of the CLI: the client's own for it, if it offered a function of that sort.
+///
+/// ```
+/// use tower_claude::layers::openclaw::client_name;
+///
+/// assert_eq!(client_name("Bash", ["read", "process", "exec"]), "exec");
+/// assert_eq!(client_name("Bash", ["run"]), "Bash");
+/// ```
+pub fn client_name<'a, 'o>(builtin: &'a str, offered: impl IntoIterator<Item = &'o str>) -> &'a str {
+    let offered: Vec<&str> = offered.into_iter().collect();
+    let mut names = TOOL_NAMES.into_iter().filter(|(client, tool)| *tool == builtin && offered.contains(client));
+    names.next().map_or(builtin, |(client, _)| client)
+}
+
+/// Whether OpenClaw sent this: by the opening of its system prompt, or by the internal context at the request's end.
+pub fn is_openclaw(request: &ChatRequest) -> bool {
+    request.messages.last().is_some_and(is_internal_context) || has_prompt(request)
+}
+
+fn has_prompt(request: &ChatRequest) -> bool {
+    request.messages.iter().any(is_prompt)
+}
+
+fn is_prompt(message: &Message) -> bool {
+    is_instructions(message) && {
+        let text = text_of(message);
+        OPENINGS.iter().any(|opening| {
+            memmem::find_iter(text.as_bytes(), opening).any(|at| at == 0 || text.as_bytes()[at - 1] == b'\n')
+        })
+    }
+}
+
+fn is_instructions(message: &Message) -> bool {
+    matches!(message.role, Role::System | Role::Developer)
+}
+
+fn is_internal_context(message: &Message) -> bool {
+    message.role == Role::User && {
+        let text = text_of(message);
+        let text = text.trim();
+        text.starts_with(INTERNAL_CONTEXT.0) && text.ends_with(INTERNAL_CONTEXT.1)
+    }
+}
+
+fn text_of(message: &Message) -> Cow<'_, str> {
+    match &message.content {
+        Some(Content::Text(text)) => Cow::Borrowed(text),
+        _ => Cow::Owned(message.text()),
+    }
+}
+
+/// The preset for OpenClaw, in client mode: see [`OpenClawLayer`].
+pub fn openclaw() -> OpenClawLayer {
+    OpenClawLayer::default()
+}
+
+/// The four layers with OpenClaw's tables, as one.
+///
+/// Every request goes through [`ModelAlias`] and [`ContentBlocks`]. The rest is done only to those that OpenClaw sent
+/// ([`is_openclaw`]), so that other clients may use the same server:
+///
+/// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](Message::ephemeral): OpenClaw
+///   leaves it out of its next request, which is to be recognised as the same conversation all the same.
+/// - In **client mode**, the default, OpenClaw runs its own functions, under their own names, and its prompt is right
+///   about them. A request that has this prompt and offers no functions loses the [`SECTIONS`] that tell of them.
+/// - In **agent mode** ([`agent`](Self::agent)) Claude Code's built-in tools do the work that they can do.
+///
+/// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, since
+/// it is true. A process cannot be told a new system prompt, so such a change costs a replay of the conversation on
+/// another.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::chat::{Message, Role};
+/// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream, layers};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new().layer(layers::openclaw()).service_fn(|request: ChatRequest| async move {
+///     assert!(request.messages[1].ephemeral);
+///     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
+/// });
+///
+/// let context = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nnone\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>";
+/// let messages = vec![Message::new(Role::User, "hi"), Message::new(Role::User, context)];
+/// service.oneshot(ChatRequest { messages, ..ChatRequest::default() }).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct OpenClawLayer {
+    models: ModelAliasLayer,
+    builtin_tools: Option<Vec<String>>,
+}
+
+impl OpenClawLayer {
+    /// Takes these model aliases in place of the default ones.
+    #[must_use]
+    pub fn models(mut self, models: ModelAliasLayer) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Agent mode, with these built-in tools of the CLI: `Bash`, `Read`, ... The inner service must have them enabled.
+    ///
+    /// Of the functions that OpenClaw offers, those that map onto one of them ([`TOOL_NAMES`]) are left out, since the
+    /// CLI does that work itself, and the others stay OpenClaw's to run. The [`SECTIONS`] go, a note at the system
+    /// prompt's end says which tool is meant where the prompt has a name of OpenClaw's, and calls in the history get
+    /// the tools' names.
+    #[must_use]
+    pub fn agent<T: Into<String>>(mut self, builtin_tools: impl IntoIterator<Item = T>) -> Self {
+        self.builtin_tools = Some(builtin_tools.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The pairs of [`TOOL_NAMES`] whose tool is enabled.
+    fn enabled(&self) -> Vec<(&'static str, &'static str)> {
+        let is_enabled = |tool: &str| self.builtin_tools.iter().flatten().any(|enabled| enabled == tool);
+        TOOL_NAMES.into_iter().filter(|(_, tool)| is_enabled(tool)).collect()
+    }
+}
+
+impl<S> Layer<S> for OpenClawLayer {
+    type Service = OpenClaw<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let names = self.enabled();
+        let sections = SystemPromptLayer::new(sections());
+        let sections = if self.builtin_tools.is_some() {
+            sections.when(is_openclaw)
+        } else {
+            sections.when(|request| request.functions().next().is_none() && has_prompt(request))
+        };
+        let inner = ServiceBuilder::new()
+            .layer(&self.models)
+            .layer(sections)
+            // After the sections have gone, or the note that it appends might go with the last one.
+            .layer(HabitsLayer { names: names.clone().into() })
+            .layer(ToolNamesLayer::new(names).when(is_openclaw))
+            .layer(ContentBlocksLayer::new())
+            .service(inner);
+        OpenClaw { inner }
+    }
+}
+
+/// The service that [`OpenClawLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct OpenClaw<S> {
+    inner: ModelAlias<SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>>,
+}
+
+impl<S> OpenClaw<S> {
+    /// The service within all the layers.
+    pub fn get_ref(&self) -> &S {
+        self.inner.get_ref().get_ref().inner.get_ref().get_ref()
+    }
+
+    /// The service within all the layers, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.inner.get_mut().get_mut().inner.get_mut().get_mut()
+    }
+
+    /// The service within all the layers, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner.into_inner().into_inner().inner.into_inner().into_inner()
+    }
+}
+
+impl<S> Service<ChatRequest> for OpenClaw<S>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+{
+    type Response = ChatResponse;
+    type Error = Error;
+    // That of the stack: only these three layers have a future of their own.
+    type Future = <ModelAlias<ToolNames<ContentBlocks<S>>> as Service<ChatRequest>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: ChatRequest) -> Self::Future {
+        self.inner.call(request)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct HabitsLayer {
+    names: Arc<[(&'static str, &'static str)]>,
+}
+
+impl<S> Layer<S> for HabitsLayer {
+    type Service = Habits<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Habits { inner, names: Arc::clone(&self.names) }
+    }
+}
+
+/// What none of the four layers does: the internal context, and in agent mode the functions that the CLI serves itself.
+#[derive(Clone, Debug)]
+struct Habits<S> {
+    inner: S,
+    /// OpenClaw's functions and the CLI's enabled tools for them; none in client mode.
+    names: Arc<[(&'static str, &'static str)]>,
+}
+
+impl<S> Service<ChatRequest> for Habits<S>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+{
+    type Response = ChatResponse;
+    type Error = Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+        for message in request.messages.iter_mut().rev().take_while(|message| is_internal_context(message)) {
+            message.ephemeral = true;
+        }
+        if !self.names.is_empty() && is_openclaw(&request) {
+            serve_builtins(&mut request, &self.names);
+        }
+        self.inner.call(request)
+    }
+}
+
+/// Takes out the functions that the CLI has tools for, and tells the model so.
+fn serve_builtins(request: &mut ChatRequest, names: &[(&'static str, &'static str)]) {
+    let served = |name: &str| names.iter().any(|(client, _)| *client == name);
+    let offered: Vec<&str> = request.functions().map(|function| function.name.as_str()).collect();
+    let in_use: Vec<_> = names.iter().copied().filter(|(client, _)| offered.contains(client)).collect();
+    if in_use.is_empty() {
+        return;
+    }
+    if let Some(tools) = &mut request.tools {
+        tools.retain(|tool| !served(&tool.function.name));
+    }
+    // The CLI cannot be made to call one of its own tools, so a choice of those only becomes no choice.
+    request.tool_choice = match request.tool_choice.take() {
+        Some(ToolChoice::Function(name)) if served(&name) => Some(ToolChoice::Auto),
+        Some(ToolChoice::Allowed { required, mut names }) => {
+            names.retain(|name| !served(name));
+            match (names.is_empty(), required) {
+                (true, true) => Some(ToolChoice::Auto),
+                (true, false) => Some(ToolChoice::None),
+                (false, _) => Some(ToolChoice::Allowed { required, names }),
+            }
+        }
+        choice => choice,
+    };
+    if request.functions().next().is_none() {
+        (request.tools, request.tool_choice, request.parallel_tool_calls) = (None, None, None);
+    }
+    append(request, &note(&in_use));
+}
+
+/// "In this session `exec` and `process` are the tool Bash; `read` is the tool Read."
+fn note(names: &[(&'static str, &'static str)]) -> String {
+    let by_tool = names.chunk_by(|(_, before), (_, tool)| before == tool).map(|group| {
+        let quoted: Vec<String> = group.iter().map(|(client, _)| format!("`{client}`")).collect();
+        match quoted.as_slice() {
+            [one] => format!("{one} is the tool {}", group[0].1),
+            [most @ .., last] => format!("{} and {last} are the tool {}", most.join(", "), group[0].1),
+            [] => String::new(),
+        }
+    });
+    let all = by_tool.collect::<Vec<_>>().join("; ");
+    format!("In this session {all}. Where these instructions name one of them, use that tool.")
+}
+
+/// Adds a paragraph to the end of the client's instructions, which begin the conversation.
+fn append(request: &mut ChatRequest, paragraph: &str) {
+    let at = request.messages.iter().position(is_prompt).or_else(|| request.messages.iter().position(is_instructions));
+    let Some(at) = at else {
+        request.messages.insert(0, Message::new(Role::System, paragraph));
+        return;
+    };
+    match &mut request.messages[at].content {
+        Some(Content::Text(text)) if !text.is_empty() => {
+            text.truncate(text.trim_end().len());
+            text.push_str("\n\n");
+            text.push_str(paragraph);
+        }
+        Some(Content::Parts(parts)) => parts.push(Part::from_text(paragraph)),
+        content => *content = Some(Content::Text(paragraph.to_owned())),
+    }
+}

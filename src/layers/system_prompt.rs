@@ -1,0 +1,155 @@
+//! [`SystemPrompt`]: named sections are taken out of the client's instructions.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tower::{Layer, Service};
+
+use super::condition::Condition;
+use super::sections::Sections;
+use crate::chat::{Content, Message, Role};
+use crate::{ChatRequest, ChatResponse, Error};
+
+/// Takes Markdown sections out of the system and developer messages, wherever they stand in the conversation.
+///
+/// [`Sections`] says which, and what a section is. Nothing but the text of those messages changes; one that had nothing
+/// else stays, with empty text. Where the content is an array of parts, each text part is looked at by itself.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::chat::{Message, Role};
+/// use tower_claude::layers::{Sections, SystemPromptLayer};
+/// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new()
+///     .layer(SystemPromptLayer::new(Sections::named(["Tooling"])))
+///     .service_fn(|request: ChatRequest| async move {
+///         assert_eq!(request.messages[0].text(), "You are helpful.\n\n## Style\nTerse.");
+///         Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
+///     });
+///
+/// let prompt = "You are helpful.\n\n## Tooling\n- exec: runs commands\n\n## Style\nTerse.";
+/// let messages = vec![Message::new(Role::System, prompt), Message::new(Role::User, "hi")];
+/// service.oneshot(ChatRequest { messages, ..ChatRequest::default() }).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// OpenClaw's list is [`openclaw::sections`](super::openclaw::sections).
+#[derive(Clone, Debug)]
+pub struct SystemPromptLayer {
+    sections: Arc<Sections>,
+    condition: Condition,
+}
+
+impl SystemPromptLayer {
+    /// Takes these sections out.
+    pub fn new(sections: Sections) -> Self {
+        SystemPromptLayer { sections: Arc::new(sections), condition: Condition::default() }
+    }
+
+    /// Leaves alone all requests but those for which this is true.
+    #[must_use]
+    pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
+        self.condition = Condition::new(holds);
+        self
+    }
+}
+
+impl<S> Layer<S> for SystemPromptLayer {
+    type Service = SystemPrompt<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SystemPrompt { inner, sections: Arc::clone(&self.sections), condition: self.condition.clone() }
+    }
+}
+
+/// The service that [`SystemPromptLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct SystemPrompt<S> {
+    inner: S,
+    sections: Arc<Sections>,
+    condition: Condition,
+}
+
+impl<S> SystemPrompt<S> {
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S> Service<ChatRequest> for SystemPrompt<S>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+{
+    type Response = ChatResponse;
+    type Error = Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+        if self.condition.holds(&request) {
+            let instructions =
+                request.messages.iter_mut().filter(|message| matches!(message.role, Role::System | Role::Developer));
+            instructions.for_each(|message| strip(message, &self.sections));
+        }
+        self.inner.call(request)
+    }
+}
+
+fn strip(message: &mut Message, sections: &Sections) {
+    let strip = |text: &mut String| {
+        if let Cow::Owned(stripped) = sections.strip(text) {
+            *text = stripped;
+        }
+    };
+    match &mut message.content {
+        Some(Content::Text(text)) => strip(text),
+        Some(Content::Parts(parts)) => {
+            let texts = parts.iter_mut().filter(|part| part.kind != "refusal" && part.as_text().is_some());
+            texts.filter_map(|part| part.text.as_mut()).for_each(strip);
+        }
+        Some(Content::Null) | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Part;
+
+    #[test]
+    fn each_text_part_is_looked_at_by_itself() {
+        let mut image = Part::from_text("## Gone\nx");
+        image.kind = "image_url".to_owned();
+        let parts = vec![Part::from_text("a\n\n## Gone\nx"), Part::from_text("## Gone\nx"), image.clone()];
+        let mut message = Message { content: Some(Content::Parts(parts)), ..Message::new(Role::System, "") };
+        strip(&mut message, &Sections::named(["Gone"]));
+        let left = vec![Part::from_text("a"), Part::from_text(""), image];
+        assert_eq!(message.content, Some(Content::Parts(left)));
+    }
+
+    #[test]
+    fn a_message_that_is_all_section_stays_with_empty_text() {
+        let mut message = Message::new(Role::Developer, "## Gone\nx");
+        strip(&mut message, &Sections::named(["Gone"]));
+        assert_eq!(message, Message::new(Role::Developer, ""));
+    }
+}
