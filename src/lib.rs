@@ -1,7 +1,10 @@
 //! An OpenAI-compatible chat API as a tower service, backed by the Claude Code CLI.
 
+mod call_id;
 pub mod chat;
+mod data_url;
 pub mod error;
+pub mod openai;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};

@@ -1,0 +1,24 @@
+//! The form in which tool-call ids are compared.
+
+/// The longest id that a client can be trusted to send back whole.
+const LONGEST: usize = 40;
+
+/// The id as clients may send it back: letters and digits alone, the first 40 of them.
+///
+/// OpenClaw strips everything else from the ids in its history, so two ids are the same call where these are equal.
+pub(crate) fn canonical(id: &str) -> String {
+    id.chars().filter(char::is_ascii_alphanumeric).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn an_id_is_the_same_before_and_after_a_client_has_stripped_it() {
+        let id = "toolu_01-ABC.def|é_0123456789012345678901234567890123456789";
+        let stripped = canonical(id);
+        assert_eq!(stripped, "toolu01ABCdef012345678901234567890123456");
+        assert_eq!(canonical(&stripped), stripped);
+    }
+}
