@@ -36,7 +36,7 @@ impl<'a> DataUrl<'a> {
 fn is_base64(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take(2).take_while(|&&byte| byte == b'=').count();
     let data = bytes.get(..bytes.len() - padding).unwrap_or_default();
-    bytes.len() % 4 == 0
+    bytes.len().is_multiple_of(4)
         && data.iter().all(|byte| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/'))
 }
 

@@ -35,7 +35,7 @@ pub(super) fn check(i: usize, message: &Message, ignored: &mut Ignored) -> Resul
 fn check_part(i: usize, j: usize, role: Role, part: &Part, ignored: &mut Ignored) -> Result<(), Error> {
     let at = |field: &str| format!("messages[{i}].content[{j}].{field}");
     let missing = |field: &str| {
-        let message = format!("A `{}` part needs the field `{field}`. Add it.", part.kind);
+        let message = format!("Parts of type `{}` need the field `{field}`. Add it.", part.kind);
         Err(invalid(at(field), message))
     };
     match (part.kind.as_str(), role) {
@@ -56,7 +56,7 @@ fn check_part(i: usize, j: usize, role: Role, part: &Part, ignored: &mut Ignored
             return Err(unsupported(at("type"), message));
         }
         (kind @ ("refusal" | "image_url" | "file"), _) => {
-            let message = format!("A {} message cannot have a `{kind}` part. {}", name(role), allowed(role));
+            let message = format!("A {} message cannot have `{kind}` parts. {}", name(role), allowed(role));
             return Err(invalid(at("type"), message));
         }
         (kind, _) => {
@@ -104,7 +104,7 @@ fn check_file(file: &File, at: impl Fn(&str) -> String, ignored: &mut Ignored) -
         let message = "A `file` part needs `file_data`, such as `data:application/pdf;base64,...`. Add it.";
         return Err(invalid(at(), message));
     };
-    let url = parse(data, "file", &at)?;
+    let url = parse(data, "file", at)?;
     if url.media_type.starts_with("text/") {
         let bytes = STANDARD.decode(url.base64).unwrap_or_default();
         if bytes.is_empty() || std::str::from_utf8(&bytes).is_err() {

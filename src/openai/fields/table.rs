@@ -141,7 +141,10 @@ pub(super) fn admit(field: &Field, value: &Value) -> Result<Treatment, Error> {
     if !value.is_null() {
         if !field.shape.fits(value) {
             let (name, expected) = (field.name, field.shape.described());
-            return Err(invalid(name, format!("`{name}` must be {expected}, not {}.", found(value))));
+            return Err(invalid(
+                name,
+                format!("`{name}` must be {expected}, not {}. Send one, or leave it out.", found(value)),
+            ));
         }
         if let Treatment::Refused { unless, advice } = field.treatment
             && !unless.iter().any(|json| serde_json::from_str::<Value>(json).is_ok_and(|harmless| harmless == *value))
@@ -171,7 +174,7 @@ impl Shape {
             Shape::String => "a string",
             Shape::Number => "a number",
             Shape::Integer => "a whole number",
-            Shape::Boolean => "true or false",
+            Shape::Boolean => "a boolean",
             Shape::Object => "an object",
             Shape::Array => "an array",
             Shape::Any => "a JSON value",
