@@ -7,7 +7,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tower_claude::ChatRequest;
 use tower_claude::openai::fields::{FIELDS, check};
 
@@ -129,29 +129,55 @@ fn message() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A request that decodes, whether or not it makes sense.
+/// A request that decodes, whether or not it makes sense: half of them have nothing but messages, since the first fault
+/// is the only one that is looked at.
 fn request() -> impl Strategy<Value = Value> {
     let settings = (0u32..12, 0u32..3, vec(select(&WORDS[..]), 0..6), select(&WORDS[..]), any::<bool>());
     let unknown = vec((select(&["top_p", "seed", "user", "logprobs", "x", "of_tomorrow"][..]), value()), 0..3);
-    (vec(message(), 0..8), settings, unknown, vec(select(&["f", "g", ""][..]), 0..3), value()).prop_map(
-        |(messages, (n, limit, stop, word, stream), unknown, names, parameters)| {
-            let tools: Vec<Value> = names
-                .iter()
-                .map(|name| json!({"type": "function", "function": {"name": name, "parameters": parameters.clone()}}))
-                .map(without_nulls)
-                .collect();
-            let mut request = json!({
-                "model": word, "messages": messages, "n": n, "max_tokens": limit, "stop": stop, "stream": stream,
-                "reasoning_effort": word, "tools": tools, "response_format": {"type": word},
-                "tool_choice": {"type": "function", "function": {"name": "f"}}
-            });
-            request
-                .as_object_mut()
-                .unwrap()
-                .extend(Map::from_iter(unknown.into_iter().map(|(name, value)| (name.to_owned(), value))));
-            request
-        },
-    )
+    let tools = vec(select(&["f", "g", ""][..]), 0..3);
+    (vec(message(), 0..8), proptest::option::of((settings, unknown, tools, value()))).prop_map(|(messages, rest)| {
+        let mut request = json!({"model": "m", "messages": messages});
+        if let Some(((n, limit, stop, word, stream), unknown, names, parameters)) = rest {
+            let tool =
+                |name: &&str| json!({"type": "function", "function": {"name": name, "parameters": parameters.clone()}});
+            request["n"] = n.into();
+            request["max_tokens"] = limit.into();
+            request["stop"] = stop.into();
+            request["stream"] = stream.into();
+            request["reasoning_effort"] = word.into();
+            request["response_format"] = json!({"type": word});
+            request["tools"] = names.iter().map(tool).map(without_nulls).collect();
+            request["tool_choice"] = json!({"type": "function", "function": {"name": "f"}});
+            for (name, value) in unknown {
+                request[name] = value;
+            }
+        }
+        request
+    })
+}
+
+/// A conversation as it should be: rounds of a user's text and an answer, be it text or calls and their results in some
+/// order, then the user again. The ids come back whole or stripped.
+fn conversation() -> impl Strategy<Value = Vec<Value>> {
+    let round = (any::<String>(), 0usize..4, any::<prop::sample::Index>(), any::<bool>());
+    vec(round, 0..6).prop_map(|rounds| {
+        let mut messages = Vec::new();
+        for (text, calls, first, stripped) in rounds {
+            messages.push(json!({"role": "user", "content": text}));
+            if calls == 0 {
+                messages.push(json!({"role": "assistant", "content": text}));
+                continue;
+            }
+            let called = |i| json!({"id": format!("call_{i}"), "type": "function", "function": {"name": "f", "arguments": "{}"}});
+            messages.push(json!({"role": "assistant", "tool_calls": (0..calls).map(called).collect::<Vec<_>>()}));
+            for i in (0..calls).map(|i| (i + first.index(calls)) % calls) {
+                let id = if stripped { format!("call{i}") } else { format!("call_{i}") };
+                messages.push(json!({"role": "tool", "content": text, "tool_call_id": id}));
+            }
+        }
+        messages.push(json!({"role": "user", "content": "go on"}));
+        messages
+    })
 }
 
 /// A typed field that is null counts as absent, and is not encoded again.
@@ -204,5 +230,25 @@ proptest! {
         decode_and_check(json.as_bytes());
         let decoded: ChatRequest = serde_json::from_str(&json).expect("a request that decodes");
         prop_assert_eq!(serde_json::to_value(&decoded).unwrap(), request);
+    }
+
+    #[test]
+    fn a_conversation_is_let_through_whole_and_refused_by_name_without_one_of_its_results(
+        messages in conversation(), lost in any::<prop::sample::Index>(),
+    ) {
+        let checked = |messages: &[Value]| {
+            check(&serde_json::from_value(json!({"model": "m", "messages": messages})).expect("a request that decodes"))
+        };
+        prop_assert_eq!(checked(&messages), Ok(vec![]));
+        let results: Vec<usize> = (0..messages.len()).filter(|i| messages[*i]["role"] == "tool").collect();
+        if !results.is_empty() {
+            let mut damaged = messages;
+            let lost = damaged.remove(results[lost.index(results.len())]);
+            let refusal = checked(&damaged).expect_err("a result is missing");
+            let id = lost["tool_call_id"].as_str().unwrap();
+            let number = id.trim_start_matches("call").trim_start_matches('_');
+            let message = format!("Calls without a result: \"call_{number}\". ");
+            prop_assert!(refusal.to_string().starts_with(&message), "{}", refusal);
+        }
     }
 }
