@@ -3,8 +3,10 @@
 mod call_id;
 pub mod chat;
 pub mod cli;
+mod data_url;
 pub mod error;
 pub mod layers;
+pub mod openai;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};

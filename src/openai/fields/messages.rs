@@ -1,0 +1,174 @@
+//! Checks of the conversation: who speaks when, and that each call has its one result.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::{Ignored, invalid, parts, unsupported};
+use crate::Error;
+use crate::call_id::canonical;
+use crate::chat::{Message, Role, ToolCall};
+
+/// Fields of a message that need nothing done: what our own answers carry and clients send back, and marks for a
+/// prompt cache that the CLI manages by itself.
+const ACCEPTED: [&str; 3] = ["annotations", "parsed", "cache_control"];
+
+pub(super) fn check(messages: &[Message], ignored: &mut Ignored) -> Result<(), Error> {
+    let mut calls = Calls::default();
+    for (i, message) in messages.iter().enumerate() {
+        if message.role != Role::Assistant && !message.calls().is_empty() {
+            let message = "Only an `assistant` message can have `tool_calls`. Leave them out.";
+            return Err(invalid(format!("messages[{i}].tool_calls"), message));
+        }
+        match message.role {
+            Role::System | Role::Developer => {}
+            Role::User => calls.check_answered()?,
+            Role::Assistant => {
+                calls.check_answered()?;
+                calls = Calls::made_in(i, message.calls())?;
+                check_no_relics(i, &message.extra)?;
+            }
+            Role::Tool => calls.answer(i, message)?,
+            Role::Function => {
+                let message =
+                    "The role `function` is deprecated and not supported. Send the result as a `tool` message.";
+                return Err(unsupported(format!("messages[{i}].role"), message));
+            }
+        }
+        parts::check(i, message, ignored)?;
+        if message.role != Role::Tool && message.tool_call_id.is_some() {
+            ignored.name("messages[].", "tool_call_id", &Value::Bool(true));
+        }
+        if message.role != Role::Assistant && message.refusal.is_some() {
+            ignored.name("messages[].", "refusal", &Value::Bool(true));
+        }
+        ignored.name_all("messages[].", &message.extra, &ACCEPTED);
+    }
+    calls.check_answered()?;
+    check_turn(messages)
+}
+
+/// Checks that it is the model's turn to speak.
+fn check_turn(messages: &[Message]) -> Result<(), Error> {
+    let Some((last, _)) = messages.split_last() else {
+        return Err(invalid("messages", "`messages` is empty. Send at least one `user` message."));
+    };
+    if last.role == Role::Assistant {
+        let message = "The last message is the assistant's own, and Claude answers a user's turn. End with a `user` or \
+                       `tool` message.";
+        return Err(invalid(format!("messages[{}].role", messages.len() - 1), message));
+    }
+    if !messages.iter().any(|message| matches!(message.role, Role::User | Role::Tool)) {
+        let message = "There is nothing to answer: no message is a `user` message. Send at least one.";
+        return Err(invalid("messages", message));
+    }
+    Ok(())
+}
+
+/// Refuses what older or speaking models put into assistant messages: without it the history is not what was said.
+fn check_no_relics(i: usize, extra: &Map<String, Value>) -> Result<(), Error> {
+    let relics = [
+        ("function_call", "It is deprecated: send the call in `tool_calls`, its result as a `tool` message."),
+        ("audio", "Claude neither hears nor speaks: send what was said as `content`."),
+    ];
+    for (name, advice) in relics {
+        if extra.get(name).is_some_and(|value| !value.is_null()) {
+            let message = format!("`{name}` in an assistant message is not supported. {advice}");
+            return Err(unsupported(format!("messages[{i}].{name}"), message));
+        }
+    }
+    Ok(())
+}
+
+/// The calls of the last assistant message, and which of them have their result.
+#[derive(Default)]
+struct Calls<'a> {
+    at: usize,
+    calls: &'a [ToolCall],
+    answered: HashMap<String, bool>,
+}
+
+impl<'a> Calls<'a> {
+    fn made_in(at: usize, calls: &'a [ToolCall]) -> Result<Self, Error> {
+        let mut answered = HashMap::with_capacity(calls.len());
+        for (j, call) in calls.iter().enumerate() {
+            let at = |field: &str| format!("messages[{at}].tool_calls[{j}].{field}");
+            if call.kind != "function" {
+                let message = format!("Calls of type {:?} are not supported. Send `function` calls alone.", call.kind);
+                return Err(unsupported(at("type"), message));
+            }
+            if call.function.name.is_empty() {
+                return Err(invalid(at("function.name"), "The call names no function. Send the name that was called."));
+            }
+            let id = canonical(&call.id);
+            if id.is_empty() {
+                let message = format!("The id {:?} has no letter or digit to know the call by. Give it some.", call.id);
+                return Err(invalid(at("id"), message));
+            }
+            if answered.insert(id, false).is_some() {
+                let message = format!(
+                    "Two calls of this message have the id {:?}; only the first 40 letters and digits count. Give each \
+                     its own.",
+                    call.id
+                );
+                return Err(invalid(at("id"), message));
+            }
+            check_arguments(&call.function.arguments, || at("function.arguments"))?;
+        }
+        Ok(Calls { at, calls, answered })
+    }
+
+    fn answer(&mut self, i: usize, message: &Message) -> Result<(), Error> {
+        let at = || format!("messages[{i}].tool_call_id");
+        let Some(id) = &message.tool_call_id else {
+            return Err(invalid(
+                at(),
+                "A `tool` message needs the `tool_call_id` of the call that it answers. Add it.",
+            ));
+        };
+        match self.answered.get_mut(&canonical(id)) {
+            None => {
+                let message = format!(
+                    "No call of the assistant message before it has the id {id:?}. Send the assistant message with its \
+                     `tool_calls` first, and each result with the id of its call."
+                );
+                Err(invalid(at(), message))
+            }
+            Some(true) => {
+                let message = format!("The call {id:?} already has its result. Send one `tool` message for each call.");
+                Err(invalid(at(), message))
+            }
+            Some(answered) => {
+                *answered = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn check_answered(&self) -> Result<(), Error> {
+        if self.answered.values().all(|answered| *answered) {
+            return Ok(());
+        }
+        let open = |call: &&ToolCall| self.answered.get(&canonical(&call.id)) == Some(&false);
+        let missing: Vec<String> = self.calls.iter().filter(open).map(|call| format!("{:?}", call.id)).collect();
+        let message = format!(
+            "Calls without a result: {}. Send one `tool` message for each before the conversation goes on.",
+            missing.join(", ")
+        );
+        Err(invalid(format!("messages[{}].tool_calls", self.at), message))
+    }
+}
+
+/// Checks that a call's arguments can be replayed. Some clients keep no arguments as an empty text, which is fine.
+fn check_arguments(arguments: &str, at: impl FnOnce() -> String) -> Result<(), Error> {
+    if arguments.trim().is_empty() {
+        return Ok(());
+    }
+    match serde_json::from_str::<Map<String, Value>>(arguments) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!("The arguments are not a JSON object ({error}). Send them as the call had them.");
+            Err(invalid(at(), message))
+        }
+    }
+}

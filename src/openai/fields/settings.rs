@@ -1,0 +1,171 @@
+//! Checks of everything beside the messages: limits, stop texts, effort, format, and the functions offered.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::table::found;
+use super::{Ignored, invalid, unsupported};
+use crate::Error;
+use crate::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice};
+
+/// The most answers to one request: each is a turn of its own.
+const MOST_ANSWERS: u32 = 8;
+/// OpenAI's own limits.
+const MOST_STOPS: usize = 4;
+const MOST_TOOLS: usize = 128;
+const LONGEST_NAME: usize = 64;
+const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+
+pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), Error> {
+    match request.n {
+        Some(0) => return Err(invalid("n", format!("`n` is 0. Ask for 1 to {MOST_ANSWERS} answers."))),
+        Some(n) if n > MOST_ANSWERS => {
+            let message = format!("`n` is {n}, and at most {MOST_ANSWERS} answers can be had at once. Ask for fewer.");
+            return Err(unsupported("n", message));
+        }
+        _ => {}
+    }
+    for (name, limit) in [("max_tokens", request.max_tokens), ("max_completion_tokens", request.max_completion_tokens)]
+    {
+        if limit == Some(0) {
+            return Err(invalid(name, format!("`{name}` is 0. Send 1 or more, or leave it out.")));
+        }
+    }
+    check_stops(request)?;
+    if let Some(effort) = &request.reasoning_effort
+        && !EFFORTS.contains(&effort.as_str())
+    {
+        let message = format!("`reasoning_effort` is {effort:?}. Use one of: {}.", EFFORTS.join(", "));
+        return Err(invalid("reasoning_effort", message));
+    }
+    if let Some(format) = &request.response_format {
+        check_format(format, ignored)?;
+    }
+    if let Some(options) = &request.stream_options {
+        // Padding against traffic analysis: there is none to leave out or put in.
+        ignored.name_all("stream_options.", &options.extra, &["include_obfuscation"]);
+    }
+    let offered = check_tools(request.tools.as_deref().unwrap_or_default(), ignored)?;
+    request.tool_choice.as_ref().map_or(Ok(()), |choice| check_choice(choice, &offered))
+}
+
+fn check_stops(request: &ChatRequest) -> Result<(), Error> {
+    let stops = request.stop.as_ref().map_or(&[][..], |stop| stop.as_slice());
+    if stops.len() > MOST_STOPS {
+        let message = format!("`stop` has {} texts. Send at most {MOST_STOPS}.", stops.len());
+        return Err(invalid("stop", message));
+    }
+    if stops.iter().any(String::is_empty) {
+        return Err(invalid("stop", "`stop` has an empty text, which would end every answer at once. Leave it out."));
+    }
+    Ok(())
+}
+
+fn check_format(format: &ResponseFormat, ignored: &mut Ignored) -> Result<(), Error> {
+    match format.kind.as_str() {
+        "text" | "json_object" => {}
+        "json_schema" => {
+            let at = "response_format.json_schema";
+            let Some(named) = &format.json_schema else {
+                return Err(invalid(at, format!("The format is `json_schema`, and `{at}` is missing. Send it.")));
+            };
+            check_name(&named.name, &format!("{at}.name"))?;
+            if let Some(schema) = &named.schema {
+                check_schema(schema, &format!("{at}.schema"))?;
+            }
+            // A schema is always kept to, so that `strict` asks for nothing more.
+            ignored.name_all("response_format.json_schema.", &named.extra, &["strict"]);
+        }
+        other => {
+            let message = format!("The format {other:?} is not known. Use `text`, `json_object` or `json_schema`.");
+            return Err(invalid("response_format.type", message));
+        }
+    }
+    ignored.name_all("response_format.", &format.extra, &[]);
+    Ok(())
+}
+
+/// Checks the functions and returns their names.
+fn check_tools<'a>(tools: &'a [Tool], ignored: &mut Ignored) -> Result<HashSet<&'a str>, Error> {
+    if tools.len() > MOST_TOOLS {
+        let message = format!("`tools` has {} functions. Offer at most {MOST_TOOLS}.", tools.len());
+        return Err(invalid("tools", message));
+    }
+    let mut names = HashSet::with_capacity(tools.len());
+    for (i, Tool { kind, function, extra }) in tools.iter().enumerate() {
+        if kind != "function" {
+            let message = format!("Tools of type {kind:?} are not supported. Offer it as a `function`.");
+            return Err(unsupported(format!("tools[{i}].type"), message));
+        }
+        let at = format!("tools[{i}].function.name");
+        check_name(&function.name, &at)?;
+        if !names.insert(function.name.as_str()) {
+            let message = format!("Two functions have the name {:?}. Give each its own.", function.name);
+            return Err(invalid(at, message));
+        }
+        if let Some(parameters) = &function.parameters {
+            check_schema(parameters, &format!("tools[{i}].function.parameters"))?;
+        }
+        ignored.name_all("tools[].", extra, &["strict", "cache_control"]);
+        ignored.name_all("tools[].function.", &function.extra, &["strict", "cache_control"]);
+    }
+    Ok(names)
+}
+
+fn check_choice(choice: &ToolChoice, offered: &HashSet<&str>) -> Result<(), Error> {
+    let names = match choice {
+        ToolChoice::None | ToolChoice::Auto => return Ok(()),
+        ToolChoice::Required if offered.is_empty() => {
+            let message = "`tool_choice` requires a call, and no functions are offered. Offer some in `tools`.";
+            return Err(invalid("tool_choice", message));
+        }
+        ToolChoice::Required => return Ok(()),
+        ToolChoice::Function(name) => std::slice::from_ref(name),
+        ToolChoice::Allowed { required: true, names } if names.is_empty() => {
+            let message = "`tool_choice` requires a call, and allows no function. Name some, or use \"none\".";
+            return Err(invalid("tool_choice.allowed_tools.tools", message));
+        }
+        ToolChoice::Allowed { names, .. } => names,
+    };
+    match names.iter().find(|name| !offered.contains(name.as_str())) {
+        Some(name) => {
+            let message =
+                format!("`tool_choice` names the function {name:?}, which is not offered. Add it to `tools`.");
+            Err(invalid("tool_choice", message))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_name(name: &str, at: &str) -> Result<(), Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    let message = format!("The name {name:?} is not valid. Use 1 to {LONGEST_NAME} letters, digits, `_` and `-`.");
+    Err(invalid(at, message))
+}
+
+/// Checks that a JSON schema is one of an object, which is all that a call's arguments or a structured answer can be.
+fn check_schema(schema: &Value, at: &str) -> Result<(), Error> {
+    let Some(object) = schema.as_object() else {
+        let message = format!("A JSON schema must be an object, not {}.", found(schema));
+        return Err(invalid(at, message));
+    };
+    match object.get("type") {
+        None => {}
+        Some(kind) if kind == "object" => {}
+        Some(kind) => {
+            let message = format!("The root of the schema has type {kind}. It must be \"object\": wrap it in one.");
+            return Err(invalid(format!("{at}.type"), message));
+        }
+    }
+    match object.get("properties") {
+        None | Some(Value::Object(_)) => Ok(()),
+        Some(other) => {
+            let message = format!("`properties` must be an object of schemas by name, not {}.", found(other));
+            Err(invalid(format!("{at}.properties"), message))
+        }
+    }
+}

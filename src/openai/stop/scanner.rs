@@ -1,0 +1,137 @@
+//! The scanner behind stop texts: Knuth, Morris and Pratt's automaton for each, fed with deltas.
+
+/// Looks for the earliest of several texts in a text that comes in pieces.
+///
+/// It holds back the longest end of the text that is the beginning of a stop text, and no more. Where a match begins
+/// inside of what may still become an earlier match, it waits for that to be decided, so that the outcome never depends
+/// on how the text was cut up.
+pub(crate) struct StopScanner {
+    stops: Vec<Matcher>,
+    held: String,
+    /// Where in `held` the earliest match so far begins, while an earlier one is possible.
+    found: Option<usize>,
+}
+
+/// What a piece of text has led to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// Text that is no part of any match; may be empty.
+    pub(crate) text: String,
+    /// Whether a match follows this text, so that nothing else may.
+    pub(crate) matched: bool,
+}
+
+impl StopScanner {
+    /// A scanner for these texts, none of which may be empty (an empty one is never found).
+    pub(crate) fn new(stop: &[String]) -> Self {
+        let stops = stop.iter().filter(|text| !text.is_empty()).map(|text| Matcher::new(text)).collect();
+        StopScanner { stops, held: String::new(), found: None }
+    }
+
+    /// Takes a piece of text, and gives back what can be sent by now. A piece with nothing to hold comes back as it is.
+    pub(crate) fn push(&mut self, mut piece: String) -> Scanned {
+        let start = self.held.len();
+        for (i, byte) in piece.bytes().enumerate() {
+            let end = start + i + 1;
+            for stop in &mut self.stops {
+                if stop.step(byte) {
+                    let begin = end - stop.text.len();
+                    self.found = Some(self.found.map_or(begin, |found| found.min(begin)));
+                }
+            }
+            if let Some(found) = self.found
+                && self.candidate(end) >= found
+            {
+                let text = self.cut(piece, found);
+                self.clear();
+                return Scanned { text, matched: true };
+            }
+        }
+        let candidate = self.candidate(start + piece.len());
+        self.found = self.found.map(|found| found - candidate);
+        if start == 0 {
+            // A candidate begins with a stop text's first byte, so this is never inside of a character.
+            self.held.push_str(piece.get(candidate..).unwrap_or_default());
+            piece.truncate(candidate);
+            return Scanned { text: piece, matched: false };
+        }
+        self.held.push_str(&piece);
+        let text = self.held.drain(..candidate).collect();
+        Scanned { text, matched: false }
+    }
+
+    /// Gives back what is held, since no more text comes; what comes after all is scanned afresh.
+    pub(crate) fn finish(&mut self) -> Scanned {
+        let mut text = std::mem::take(&mut self.held);
+        let matched = self.found.is_some();
+        if let Some(found) = self.found {
+            text.truncate(found);
+        }
+        self.clear();
+        Scanned { text, matched }
+    }
+
+    /// Where the longest end of the text that may become a match begins.
+    fn candidate(&self, end: usize) -> usize {
+        end - self.stops.iter().map(|stop| stop.matched).max().unwrap_or(0)
+    }
+
+    /// The text held and this piece of it, up to there.
+    fn cut(&mut self, mut piece: String, at: usize) -> String {
+        if self.held.is_empty() {
+            piece.truncate(at);
+            return piece;
+        }
+        let mut text = std::mem::take(&mut self.held);
+        text.push_str(&piece);
+        text.truncate(at);
+        text
+    }
+
+    fn clear(&mut self) {
+        self.held.clear();
+        self.found = None;
+        self.stops.iter_mut().for_each(|stop| stop.matched = 0);
+    }
+}
+
+struct Matcher {
+    text: Box<[u8]>,
+    /// For each length of a partial match: the length of the next shorter one that ends in the same place.
+    shorter: Box<[usize]>,
+    /// How much of the text is matched by what came last; never all of it between steps.
+    matched: usize,
+}
+
+impl Matcher {
+    fn new(text: &str) -> Self {
+        let text: Box<[u8]> = text.as_bytes().into();
+        let mut shorter = vec![0; text.len() + 1].into_boxed_slice();
+        let mut length = 0;
+        for end in 1..text.len() {
+            while length > 0 && text[end] != text[length] {
+                length = shorter[length];
+            }
+            if text[end] == text[length] {
+                length += 1;
+            }
+            shorter[end + 1] = length;
+        }
+        Matcher { text, shorter, matched: 0 }
+    }
+
+    /// Takes one byte, and says whether a match ends with it.
+    fn step(&mut self, byte: u8) -> bool {
+        while self.matched > 0 && self.text[self.matched] != byte {
+            self.matched = self.shorter[self.matched];
+        }
+        if self.text[self.matched] == byte {
+            self.matched += 1;
+        }
+        let complete = self.matched == self.text.len();
+        if complete {
+            self.matched = self.shorter[self.matched];
+        }
+        complete
+    }
+}
