@@ -2,6 +2,9 @@
 
 pub mod chat;
 pub mod error;
+pub mod openai;
+mod proxy;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};
+pub use proxy::{PanicResponse, Proxy, RequestSpan, proxy};
