@@ -111,10 +111,8 @@ where
     B::Error: std::fmt::Debug,
 {
     let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
-    let answer =
-        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() };
-    answer.validate();
-    answer
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }.validated()
 }
 
 impl Answer {
@@ -147,7 +145,8 @@ impl Answer {
         data.iter().map(|data| serde_json::from_str(data).unwrap()).collect()
     }
 
-    fn validate(&self) {
+    /// The same, if it is as the schema has it.
+    pub fn validated(self) -> Self {
         match self.header("content-type") {
             Some("text/event-stream") => self.data().into_iter().for_each(validate_event),
             Some("application/json") if !self.body.is_empty() => {
@@ -162,6 +161,7 @@ impl Answer {
             }
             _ => assert!(self.body.is_empty(), "a body of no known type: {:?}", self.body),
         }
+        self
     }
 }
 
