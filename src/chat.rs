@@ -559,6 +559,8 @@ pub enum ChatEvent {
         /// A piece of JSON text.
         arguments: String,
     },
+    /// What the turn has cost so far; replaces what was said before. Not sent to clients.
+    Usage(Usage),
     /// The answer is complete. Nothing follows.
     Finished {
         /// Why it ended.

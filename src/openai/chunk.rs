@@ -71,7 +71,7 @@ impl ChunkEncoder {
     /// What an event of a choice becomes: no chunk, one, or several.
     pub(crate) fn event(&mut self, index: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error> {
         match event {
-            ChatEvent::Started | ChatEvent::TextBlockStart => {}
+            ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_) => {}
             ChatEvent::TextDelta(text) => self.text(index, br#""content":"#, &text, out),
             ChatEvent::ReasoningDelta(text) => self.text(index, br#""reasoning_content":"#, &text, out),
             ChatEvent::ToolCallStart { index: call, id, name } => {

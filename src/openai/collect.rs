@@ -39,7 +39,7 @@ struct Answer {
 impl Answer {
     fn push(&mut self, event: ChatEvent) -> Result<(), Error> {
         match event {
-            ChatEvent::Started | ChatEvent::TextBlockStart => {}
+            ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_) => {}
             ChatEvent::TextDelta(text) => append(&mut self.text, text),
             ChatEvent::ReasoningDelta(text) => append(&mut self.reasoning, text),
             ChatEvent::ToolCallStart { index, id, name } => {

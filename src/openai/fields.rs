@@ -2,7 +2,11 @@
 
 use crate::{ChatRequest, Error};
 
-/// Refuses what cannot be done, and names the parameters that will be ignored.
-pub(crate) fn check(request: &ChatRequest) -> Result<Vec<String>, Error> {
+/// The parameters of a request that will be ignored.
+///
+/// # Errors
+///
+/// One that names the parameter, where it asks for what cannot be done.
+pub fn check(request: &ChatRequest) -> Result<Vec<String>, Error> {
     Ok(request.extra.keys().cloned().collect())
 }

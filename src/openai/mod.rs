@@ -46,7 +46,7 @@ mod choices;
 mod chunk;
 mod collect;
 mod decode;
-mod fields;
+pub mod fields;
 mod guard;
 mod models;
 mod route;
