@@ -7,6 +7,8 @@ mod data_url;
 pub mod error;
 pub mod layers;
 pub mod openai;
+mod proxy;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};
+pub use proxy::{PanicResponse, Proxy, RequestSpan, proxy};

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::protocol::Outgoing;
 use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice};
+use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};
 
 /// The prefix that the CLI gives to the names of this server's tools.
@@ -243,8 +244,9 @@ pub(crate) fn mcp_content(message: &Message) -> Option<Value> {
         Some(Content::Parts(parts)) => {
             let block = |part: &Part| match (part.as_text(), &part.image_url) {
                 (Some(part), _) => text(part),
-                (None, Some(image)) => super::script::data_url(&image.url)
-                    .map(|(media_type, data)| json!({"type": "image", "mimeType": media_type, "data": data})),
+                (None, Some(image)) => DataUrl::parse(&image.url).ok().map(
+                    |DataUrl { media_type, base64 }| json!({"type": "image", "mimeType": media_type, "data": base64}),
+                ),
                 (None, None) => None,
             };
             parts.iter().map(block).collect::<Option<_>>()?

@@ -11,6 +11,7 @@ use super::functions::{self, Functions};
 use super::protocol::Outgoing;
 use crate::call_id;
 use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role};
+use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};
 
 /// What `initialize` fixes for the life of a process.
@@ -269,21 +270,21 @@ fn part_block(part: &Part) -> Result<Value, Error> {
         return Ok(text_block(text));
     }
     if let Some(image) = &part.image_url {
-        return match data_url(&image.url) {
-            Some((media_type, data)) => Ok(json!({
+        return match DataUrl::parse(&image.url) {
+            Ok(DataUrl { media_type, base64 }) => Ok(json!({
                 "type": "image",
-                "source": {"type": "base64", "media_type": media_type, "data": data},
+                "source": {"type": "base64", "media_type": media_type, "data": base64},
             })),
             // Handed on as it is: the API fetches it, this machine never does.
-            None if image.url.starts_with("https://") => {
+            Err(_) if image.url.starts_with("https://") => {
                 Ok(json!({"type": "image", "source": {"type": "url", "url": image.url}}))
             }
-            None => Err(Error::invalid_request("An image must be a data: URL in base64, or an https: URL.")),
+            Err(_) => Err(Error::invalid_request("An image must be a data: URL in base64, or an https: URL.")),
         };
     }
     if let Some(file) = &part.file {
-        let (media_type, data) =
-            file.file_data.as_deref().and_then(data_url).ok_or_else(|| {
+        let DataUrl { media_type, base64: data } =
+            file.file_data.as_deref().and_then(|url| DataUrl::parse(url).ok()).ok_or_else(|| {
                 Error::invalid_request("A file must be given as a data: URL in base64, in file_data.")
             })?;
         let source = if media_type == "application/pdf" {
@@ -306,11 +307,4 @@ fn part_block(part: &Part) -> Result<Value, Error> {
         ErrorKind::UnsupportedParameter,
         format!("Content parts of type {:?} are not supported. Send text, image_url or file parts.", part.kind),
     ))
-}
-
-/// The media type and the base64 data of a `data:` URL.
-pub(crate) fn data_url(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let (media_type, parameters) = head.split_once(';')?;
-    parameters.split(';').any(|parameter| parameter == "base64").then_some((media_type, data))
 }

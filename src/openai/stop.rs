@@ -71,7 +71,9 @@ impl CutAtStop {
             }
             Ok(ChatEvent::Finished { usage, .. }) => self.release(usage, Some(event)),
             Ok(ChatEvent::ToolCallStart { .. }) | Err(_) => self.release(self.estimate(), Some(event)),
-            Ok(ChatEvent::Started | ChatEvent::TextBlockStart) => self.ready.push_back(event),
+            Ok(ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::BuiltinToolUse { .. }) => {
+                self.ready.push_back(event);
+            }
         }
     }
 

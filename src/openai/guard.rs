@@ -1,0 +1,245 @@
+//! Keeps the web's pages away from a server that has no password: checks of `Host` and `Origin`, and CORS for the pages
+//! that are let in.
+//!
+//! A page of any site can send requests to `http://localhost:3456` from its visitor's browser, and one whose host name
+//! is rebound to 127.0.0.1 can read the answers too. A browser says where a page is from (`Origin`) and whom it believes
+//! to talk to (`Host`); programs that are not browsers send no `Origin` and are not affected.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::body::Body;
+use super::service::error_response;
+use crate::{Error, ErrorKind};
+
+/// Refuses, with 403, requests of pages and host names that were not allowed.
+///
+/// - A `Host` passes if it is loopback (`localhost`, `*.localhost`), an IP address, or allowed by name.
+/// - An `Origin` passes if it is the request's own host, or allowed. Pages of allowed origins get CORS headers, and
+///   their preflight requests are answered here.
+///
+/// ```
+/// use tower::{Layer, ServiceExt};
+/// use tower_claude::openai::{Body, GuardLayer};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let inner = tower::service_fn(|_: http::Request<()>| async {
+///     Ok::<_, std::convert::Infallible>(http::Response::new(Body::empty()))
+/// });
+/// let guard = GuardLayer::new().allow_hosts(["claude.lan"]).allow_origins(["https://chat.example"]).layer(inner);
+///
+/// let rebound = http::Request::get("/health").header("host", "evil.example").body(())?;
+/// assert_eq!(guard.clone().oneshot(rebound).await?.status(), 403);
+///
+/// let named = http::Request::get("/health").header("host", "claude.lan:3456").body(())?;
+/// assert_eq!(guard.oneshot(named).await?.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct GuardLayer {
+    allowed: Arc<Allowed>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Allowed {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl GuardLayer {
+    /// Lets in what is local and nothing else.
+    pub fn new() -> Self {
+        GuardLayer::default()
+    }
+
+    /// Host names to answer to beside the local ones, without a port: `claude.lan`.
+    #[must_use]
+    pub fn allow_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let hosts = hosts.into_iter().map(|host| host.into().trim_end_matches('.').to_ascii_lowercase());
+        Arc::make_mut(&mut self.allowed).hosts.extend(hosts);
+        self
+    }
+
+    /// Origins whose pages may use this server, as a browser writes them: `https://chat.example`,
+    /// `http://localhost:5173`. `*` stands for every page there is.
+    #[must_use]
+    pub fn allow_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let origins = origins.into_iter().map(|origin| origin.into().trim_end_matches('/').to_ascii_lowercase());
+        Arc::make_mut(&mut self.allowed).origins.extend(origins);
+        self
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, allowed: Arc::clone(&self.allowed) }
+    }
+}
+
+/// The service that [`GuardLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct Guard<S> {
+    inner: S,
+    allowed: Arc<Allowed>,
+}
+
+impl<S> Guard<S> {
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for Guard<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = GuardFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> GuardFuture<S::Future> {
+        let answer = |response| GuardFuture { state: State::Answered { response: Some(response) } };
+        match self.allowed.check(request.uri(), request.headers()) {
+            Err(error) => answer(error_response(&error)),
+            Ok(Some(origin)) if request.method() == Method::OPTIONS => answer(preflight(request.headers(), origin)),
+            Ok(origin) => GuardFuture { state: State::Passed { future: self.inner.call(request), origin } },
+        }
+    }
+}
+
+impl Allowed {
+    /// The origin that needs CORS headers, if the request may pass and has one.
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Error> {
+        // HTTP/2 has the host in its URI. Where there are both, both must pass.
+        let named =
+            headers.get(header::HOST).map(|value| (value.as_bytes(), Authority::try_from(value.as_bytes()).ok()));
+        if let Some((text, authority)) = &named {
+            self.check_host(authority.as_ref(), &String::from_utf8_lossy(text))?;
+        }
+        if let Some(authority) = uri.authority() {
+            self.check_host(Some(authority), authority.as_str())?;
+        }
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(None) };
+        let host = uri.authority().or(named.as_ref().and_then(|(_, authority)| authority.as_ref()));
+        if host.is_some_and(|host| is_own_origin(origin, host)) {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
+        if self.origins.iter().any(|allowed| allowed == "*" || *allowed == text) {
+            return Ok(Some(origin.clone()));
+        }
+        Err(Error::new(
+            ErrorKind::Forbidden,
+            format!("Pages of `{text}` may not use this server. Its operator can add that to the allowed origins."),
+        ))
+    }
+
+    fn check_host(&self, authority: Option<&Authority>, text: &str) -> Result<(), Error> {
+        let host = authority.filter(|authority| !authority.as_str().contains('@')).map(Authority::host);
+        let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+        let passes = host.is_some_and(|host| {
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+            host == "localhost"
+                || host.ends_with(".localhost")
+                || bare.parse::<IpAddr>().is_ok()
+                || self.hosts.contains(&host)
+        });
+        if passes {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forbidden,
+            format!(
+                "`{text}` is not a host name that this server answers to. Address it as localhost or by its IP \
+                 address, or have its operator add the name to the allowed hosts."
+            ),
+        ))
+    }
+}
+
+/// Whether a page is this server's own: the same host and port.
+fn is_own_origin(origin: &HeaderValue, host: &Authority) -> bool {
+    let Ok(origin) = Uri::try_from(origin.as_bytes()) else { return false };
+    let (Some(scheme), Some(page)) = (origin.scheme(), origin.authority()) else { return false };
+    let usual = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+    page.host().eq_ignore_ascii_case(host.host())
+        && page.port_u16().unwrap_or(usual) == host.port_u16().unwrap_or(usual)
+}
+
+/// Tells a browser that the page it asks for may send its request.
+fn preflight(asked: &HeaderMap, origin: HeaderValue) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
+    // OpenAI's client sends a dozen headers of its own; an allowed page may send what it likes.
+    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    if asked.contains_key("access-control-request-private-network") {
+        headers.insert("access-control-allow-private-network", HeaderValue::from_static("true"));
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    share(headers, origin);
+    response
+}
+
+/// Lets a page read the answer.
+fn share(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+pin_project! {
+    /// The future of [`Guard`].
+    pub struct GuardFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Answered { response: Option<Response<Body>> },
+        Passed { #[pin] future: F, origin: Option<HeaderValue> },
+    }
+}
+
+impl<F, E> Future for GuardFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Answered { response } => Poll::Ready(Ok(response.take().unwrap_or_default())),
+            StateProj::Passed { future, origin } => {
+                let mut response = ready!(future.poll(cx))?;
+                if let Some(origin) = origin.take() {
+                    share(response.headers_mut(), origin);
+                }
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The models list: `GET /v1/models` and `GET /v1/models/{id}`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::{Error, ErrorKind};
+
+/// The list, in the operator's order.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Models {
+    object: &'static str,
+    data: Vec<Model>,
+}
+
+/// One model.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Model {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+}
+
+impl Models {
+    pub(crate) fn new(ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        // The CLI does not say when a model was made, so it is as old as this list.
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let model = |id: String| Model { id, object: "model", created, owned_by: "anthropic" };
+        Models { object: "list", data: ids.into_iter().map(|id| model(id.into())).collect() }
+    }
+
+    /// The model of this id.
+    pub(crate) fn get(&self, id: &str) -> Result<&Model, Error> {
+        self.data.iter().find(|model| model.id == id).ok_or_else(|| {
+            let message = format!("The model `{id}` is not in this server's list. `GET /v1/models` shows it.");
+            Error::new(ErrorKind::ModelNotFound, message).with_param("model")
+        })
+    }
+}

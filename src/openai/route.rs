@@ -1,0 +1,97 @@
+//! Which route a path is, wherever the service is mounted.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+/// A route of the API.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Route<'a> {
+    /// `/v1/chat/completions`
+    Chat,
+    /// `/v1/models`
+    Models,
+    /// `/v1/models/{id}`, decoded.
+    Model(Cow<'a, str>),
+    /// `/health`
+    Health,
+}
+
+impl<'a> Route<'a> {
+    /// The route of a path. A router that the service is nested in may have stripped the `/v1`.
+    pub(crate) fn of(path: &'a str) -> Option<Self> {
+        let path = path.trim_end_matches('/').trim_start_matches('/');
+        match path.strip_prefix("v1/").unwrap_or(path) {
+            "chat/completions" => Some(Route::Chat),
+            "models" => Some(Route::Models),
+            "health" => Some(Route::Health),
+            // Ids may have slashes in them: `anthropic/claude-opus-4`.
+            path => path.strip_prefix("models/").map(|id| Route::Model(percent_decode(id))),
+        }
+    }
+
+    /// What it may be asked with, as an `Allow` header has it.
+    pub(crate) fn allow(&self) -> &'static str {
+        match self {
+            Route::Chat => "POST",
+            Route::Models | Route::Model(_) | Route::Health => "GET, HEAD",
+        }
+    }
+
+    pub(crate) fn allows(&self, method: &Method) -> bool {
+        match self {
+            Route::Chat => method == Method::POST,
+            Route::Models | Route::Model(_) | Route::Health => method == Method::GET || method == Method::HEAD,
+        }
+    }
+}
+
+/// Undoes `%2F` and the like. What is not a valid escape stays as it is, and finds no model.
+fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_found_with_and_without_its_version_and_a_slash_behind() {
+        for path in ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/"] {
+            assert_eq!(Route::of(path), Some(Route::Chat), "{path}");
+        }
+        assert_eq!(Route::of("/health"), Some(Route::Health));
+        assert_eq!(Route::of("/v1/models/"), Some(Route::Models));
+        for path in ["/", "/v1", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/modelsx"] {
+            assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_model_id_may_have_slashes_written_out_or_escaped() {
+        for path in ["/v1/models/a/b", "/v1/models/a%2Fb", "/models/a%2fb/"] {
+            assert_eq!(Route::of(path), Some(Route::Model("a/b".into())), "{path}");
+        }
+        assert_eq!(Route::of("/v1/models/100%"), Some(Route::Model("100%".into())));
+        assert_eq!(Route::of("/v1/models/%zz%C3%A9"), Some(Route::Model("%zzé".into())));
+    }
+}
