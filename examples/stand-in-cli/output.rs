@@ -164,7 +164,7 @@ impl Output {
                 self.flush();
             }
         }
-        self.buffer.extend_from_slice(if self.garbage && self.count % 2 == 0 { b"\r\n" } else { b"\n" });
+        self.buffer.extend_from_slice(if self.garbage && self.count.is_multiple_of(2) { b"\r\n" } else { b"\n" });
     }
 
     /// Hands over what has been said so far. A reader that is gone ends the process, as it does the real CLI.

@@ -322,6 +322,9 @@ impl Session {
                 break;
             }
             self.start_calls(&mut calls);
+            if matches!(calls[written].state, State::Done(..)) {
+                continue;
+            }
             self.take(Some(next_progress));
             if Instant::now() >= next_progress {
                 next_progress += PATIENCE;

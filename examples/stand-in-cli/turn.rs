@@ -308,7 +308,7 @@ impl Session {
             while Instant::now() < until && self.interrupt.is_none() {
                 self.take(Some(until));
             }
-        } else if *streamed.tokens % LOOK_EVERY == 0 {
+        } else if streamed.tokens.is_multiple_of(LOOK_EVERY) {
             self.look();
         }
     }
