@@ -1,0 +1,157 @@
+//! API failures, in the words of the real CLI: a synthetic `assistant` message, and what `result` says of it.
+
+use serde_json::{Value, json};
+
+use super::output::now;
+
+/// One failure of the pretend API.
+#[derive(Default)]
+pub(crate) struct Failure {
+    /// The HTTP status; none where the CLI failed without asking the API.
+    pub(crate) status: Option<u16>,
+    /// The API's `error.type`.
+    pub(crate) api_type: Option<&'static str>,
+    /// The CLI's name for the kind of failure.
+    pub(crate) error: &'static str,
+    pub(crate) text: String,
+    pub(crate) terminal_reason: &'static str,
+    /// The subscription window that is used up.
+    pub(crate) limit: Option<Value>,
+    /// Whether the CLI tries again first.
+    pub(crate) retried: bool,
+}
+
+impl Failure {
+    /// `CODE`, or `CODE no-retry`.
+    pub(crate) fn parse(text: &str) -> Option<Failure> {
+        let mut words = text.split_whitespace();
+        let status: u16 = words.next()?.parse().ok()?;
+        let (api_type, error) = match status {
+            400 => ("invalid_request_error", "unknown"),
+            401 => ("authentication_error", "authentication_failed"),
+            402 => ("billing_error", "unknown"),
+            403 => ("permission_error", "authentication_failed"),
+            404 => ("not_found_error", "model_not_found"),
+            413 => ("request_too_large", "invalid_request"),
+            429 => ("rate_limit_error", "rate_limit"),
+            529 => ("overloaded_error", "server_error"),
+            500.. => ("api_error", "server_error"),
+            _ => ("api_error", "unknown"),
+        };
+        let retried = !words.any(|word| word == "no-retry") && matches!(status, 401 | 408 | 409 | 429 | 500..);
+        let failure = Failure { status: Some(status), api_type: Some(api_type), error, retried, ..Failure::default() };
+        Some(Failure { text: failure.prose(status), terminal_reason: terminal_reason(status), ..failure })
+    }
+
+    fn prose(&self, status: u16) -> String {
+        let message = format!("mock failure {status}");
+        let gateway = std::env::var("ANTHROPIC_BASE_URL").unwrap_or_default();
+        let gateway = gateway.split("://").nth(1).unwrap_or("api.anthropic.com");
+        let later = "usually temporary \u{2014} try again in a moment. If it persists, check your inference gateway";
+        match status {
+            401 | 403 => format!("Failed to authenticate. API Error: {status} {message}"),
+            404 => {
+                "There's an issue with the selected model (MODEL). It may not exist or you may not have access to it. \
+                    Run --model to pick a different model."
+                    .to_owned()
+            }
+            413 => "Request too large (max 32MB). Accumulated images and attachments in the conversation pushed the \
+                    request over the limit. Remove older images or compact the conversation."
+                .to_owned(),
+            429 => format!("API Error: Request rejected (429) \u{b7} {message}"),
+            529 if self.retried && max_retries() > 0 => format!(
+                "API Error: Repeated 529 Overloaded errors. The API is at capacity \u{2014} this is usually temporary. \
+                 Try again in a moment. If it persists, check your inference gateway ({gateway})."
+            ),
+            500.. => format!("API Error: {status} {message}. This is a server-side issue, {later} ({gateway})."),
+            _ => format!("API Error: {status} {message}"),
+        }
+    }
+
+    /// The conversation is longer than the model's context window.
+    pub(crate) fn overflow() -> Failure {
+        Failure {
+            status: Some(400),
+            api_type: Some("invalid_request_error"),
+            error: "invalid_request",
+            text:
+                "Prompt is too long \u{b7} the request is ~210000 tokens (limit 200000) but this conversation is only \
+                   ~257 tokens \u{2014} the rest is system prompt, tool definitions, and attachment content. A \
+                   single-exchange conversation cannot be compacted; reduce attached files/tools or start with less \
+                   context."
+                    .to_owned(),
+            terminal_reason: "prompt_too_long",
+            ..Failure::default()
+        }
+    }
+
+    /// A subscription whose five hours are used up.
+    pub(crate) fn usage_limit() -> Failure {
+        Failure {
+            status: Some(429),
+            api_type: Some("rate_limit_error"),
+            error: "rate_limit",
+            text: "You've hit your 5-hour limit \u{b7} resets 3:28am (UTC)".to_owned(),
+            terminal_reason: "api_error",
+            limit: Some(limits("rejected", 1.0)),
+            ..Failure::default()
+        }
+    }
+
+    /// Nobody has logged in: the CLI does not even ask the API.
+    pub(crate) fn not_logged_in() -> Failure {
+        Failure {
+            error: "authentication_failed",
+            text: "Not logged in \u{b7} Please run /login".to_owned(),
+            terminal_reason: "api_error",
+            ..Failure::default()
+        }
+    }
+
+    /// What the `assistant` line and the `result` line both say.
+    pub(crate) fn fields(&self) -> Value {
+        let mut fields = json!({});
+        if let Some(status) = self.status {
+            fields["api_error_status"] = json!(status);
+        }
+        if self.limit.is_some() {
+            fields["api_error"] = json!("usage_limit_reached");
+        }
+        if let Some(api_type) = self.api_type {
+            fields["api_error_type"] = json!(api_type);
+        }
+        fields
+    }
+}
+
+fn terminal_reason(status: u16) -> &'static str {
+    if status == 413 { "image_error" } else { "api_error" }
+}
+
+/// How often the CLI tries again by itself; ten times unless its environment says otherwise.
+pub(crate) fn max_retries() -> u32 {
+    std::env::var("CLAUDE_CODE_MAX_RETRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+/// The kind that an `api_retry` line names, which is not always the one that the end result has.
+pub(crate) fn retry_kind(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_failed",
+        429 => "rate_limit",
+        529 => "overloaded",
+        _ => "server_error",
+    }
+}
+
+/// The `rate_limit_info` of a subscription, whose five-hour window is used this far.
+pub(crate) fn limits(status: &str, used: f64) -> Value {
+    let (five_hours, seven_days) = (now() + 3_600, now() + 86_400);
+    json!({
+        "status": status, "resetsAt": five_hours, "rateLimitType": "five_hour", "overageStatus": "rejected",
+        "overageDisabledReason": "org_level_disabled", "isUsingOverage": false,
+        "unifiedWindows": {
+            "five_hour": {"utilization": used, "resetsAt": five_hours, "status": status},
+            "seven_day": {"utilization": 0.4, "resetsAt": seven_days, "status": "allowed"},
+        },
+    })
+}

@@ -1,0 +1,39 @@
+//! Where the two CLIs are: the real one, if it is installed, and the stand-in, which cargo has built.
+
+use std::path::{Path, PathBuf};
+
+/// The real CLI: `CLAUDE_BIN`, else the one installed by npm under the target directory.
+///
+/// Without it, says that the test was skipped and returns nothing, so that tests pass on a machine with only Rust;
+/// where `TOWER_CLAUDE_REQUIRE_REAL_CLI` is set, panics instead.
+pub(crate) fn real_cli() -> Option<PathBuf> {
+    let installed = || target_directory().join("npm/node_modules/.bin/claude");
+    let path = std::env::var_os("CLAUDE_BIN").map_or_else(installed, PathBuf::from);
+    if path.exists() {
+        return Some(path);
+    }
+    let path = path.display();
+    assert!(
+        std::env::var_os("TOWER_CLAUDE_REQUIRE_REAL_CLI").is_none(),
+        "no Claude Code CLI at {path}; install it with\n    npm install --prefix {} @anthropic-ai/claude-code@2.1.328\n\
+         or set CLAUDE_BIN",
+        target_directory().join("npm").display(),
+    );
+    eprintln!("skipped: no Claude Code CLI at {path}");
+    None
+}
+
+/// The stand-in CLI, which `cargo test` builds before it runs a test.
+pub(crate) fn stand_in() -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    // The test is target/PROFILE/deps/NAME.
+    let profile = test.parent().and_then(Path::parent).expect("the test is in the target directory");
+    let path = profile.join("examples/stand-in-cli");
+    assert!(path.exists(), "no stand-in at {}; build it: cargo build --example stand-in-cli", path.display());
+    path
+}
+
+fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from)
+}

@@ -1,0 +1,6 @@
+//! What several test binaries stand on: a Messages API on loopback, and the two CLIs to test with.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub(crate) mod claude_bin;
+pub(crate) mod messages_api;
