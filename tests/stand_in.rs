@@ -267,8 +267,9 @@ where
     F: Future<Output = Cli>,
 {
     let api = MessagesApi::start().await;
-    let cli = script(Cli::start(&stand_in(), &api.url(), &[])).await;
+    let mut cli = script(Cli::start(&stand_in(), &api.url(), &[])).await;
     let ours = normalised(&cli.printed, &api.url());
+    let exit = cli.close().await;
     assert_eq!(api.requests().len(), 0, "the stand-in asks nobody");
     let mut settings = insta::Settings::new();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
@@ -282,7 +283,7 @@ where
         assert_eq!(ours, theirs, "{name}: line {at} of the stand-in differs from the real CLI's");
     }
     assert_eq!(ours.len(), theirs.len(), "{name}: one has more to say:\n{ours:#?}\n{theirs:#?}");
-    assert_eq!(cli.close().await, Some(0));
+    assert_eq!(exit, cli.close().await, "{name}: the exit codes differ");
 }
 
 fn tools(read_only: bool) -> Value {
