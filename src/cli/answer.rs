@@ -65,6 +65,8 @@ struct Message {
     id: String,
     usage: ApiUsage,
     blocks: Vec<Block>,
+    /// Whether the client has seen text or calls of it, and it is not complete.
+    half_told: bool,
 }
 
 /// What a content block's deltas are.
@@ -97,10 +99,10 @@ impl Answer {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
                 if let Some(event) = line.event {
-                    self.take_event(event, context.asked);
+                    return self.take_event(event, context.asked);
                 }
             }
-            "assistant" if main => self.take_assistant(&line),
+            "assistant" if main => return self.take_assistant(&line),
             "user" if main => self.take_tool_results(&line),
             "result" => return self.take_result(&line, context),
             "control_request" => self.take_control_request(&line, context),
@@ -121,13 +123,14 @@ impl Answer {
         }
     }
 
-    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) {
+    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) -> Result<(), Error> {
         match event.kind.as_str() {
             "message_start" => {
+                self.check_not_begun_anew()?;
                 if let Some(message) = event.message {
                     self.model = message.model.into();
                     let usage = message.usage.unwrap_or_default();
-                    self.message = Message { id: message.id.into(), usage, blocks: Vec::new() };
+                    self.message = Message { id: message.id.into(), usage, ..Message::default() };
                     self.begin();
                     let mut usage = self.usage;
                     usage += self.message.usage.to_openai();
@@ -163,11 +166,25 @@ impl Answer {
                 self.message.usage.update(event.usage.unwrap_or_default());
                 if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
                     self.usage += std::mem::take(&mut self.message.usage).to_openai();
+                    self.message.half_told = false;
                     self.stop(reason.as_str());
                 }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Where the connection to the API breaks off, the CLI asks again and the model begins its message anew (2.1.328).
+    /// What has been told cannot be taken back, and must not be told twice.
+    fn check_not_begun_anew(&self) -> Result<(), Error> {
+        if !self.message.half_told {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Upstream,
+            "The connection to the API broke off in the middle of the answer. Try again.",
+        ))
     }
 
     fn start_block(&mut self, index: u32, block: protocol::Block<'_>, asked: &Asked) {
@@ -187,6 +204,7 @@ impl Answer {
                         Block::Builtin { name: name.to_owned(), input: String::new() }
                     }
                     Some(name) if self.calls.open() => {
+                        self.message.half_told = true;
                         let index = self.calls.tell(id, name, &mut self.reply, &mut self.events);
                         if !asked.setup.functions.parallel {
                             self.calls.close();
@@ -223,6 +241,7 @@ impl Answer {
                 if let Some(last) = self.reply.texts.last_mut() {
                     last.push_str(&text);
                 }
+                self.message.half_told = true;
                 self.events.push_back(ChatEvent::TextDelta(text));
             }
             Some(Block::Reasoning) => self.events.push_back(ChatEvent::ReasoningDelta(text)),
@@ -265,16 +284,20 @@ impl Answer {
     }
 
     /// An `assistant` line repeats what was streamed, unless it stands for a failure or was never streamed.
-    fn take_assistant(&mut self, line: &Line<'_>) {
+    fn take_assistant(&mut self, line: &Line<'_>) -> Result<(), Error> {
         let message: FullMessage = read(line.message);
         if line.error.is_some() {
             self.failure.kind = read::<Option<String>>(line.error);
             self.failure.text = message.text();
-            return;
+            return Ok(());
         }
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
-        let text = if streamed || synthetic { String::new() } else { message.text() };
+        if streamed || synthetic {
+            return Ok(());
+        }
+        self.check_not_begun_anew()?;
+        let text = message.text();
         if !text.is_empty() {
             self.begin();
             self.start_text();
@@ -282,6 +305,7 @@ impl Answer {
             self.reply.texts.push(text.clone());
             self.events.push_back(ChatEvent::TextDelta(text));
         }
+        Ok(())
     }
 
     /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
