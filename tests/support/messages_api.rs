@@ -3,7 +3,7 @@
 //! The last user turn picks the answer: "echo: " and its text, or what a directive in double square brackets asks for.
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
 //! `think`, `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
-//! `usage-limit`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the connection after a delta.
+//! `usage-limit`. A model whose name contains "nonexistent" does not exist. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the connection after a delta.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -132,6 +132,10 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         return Ok(reply(200, &json!({"input_tokens": raw.len() / 4}), &[]));
     }
     let number = state.served.fetch_add(1, Ordering::Relaxed) + 1;
+    if body["model"].as_str().is_some_and(|model| model.contains("nonexistent")) {
+        let error = json!({"type": "error", "error": {"type": "not_found_error", "message": "model: no such model"}});
+        return Ok(reply(404, &error, &[]));
+    }
     if body["max_tokens"] == 1 {
         let message = envelope(number, &body, raw.len(), json!([{"type": "text", "text": "hi"}]));
         state.probes.send_modify(|probes| probes.push(body));
