@@ -47,7 +47,7 @@ pub struct ChatRequest {
     /// Texts that end the answer before they are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
-    /// How much the model may think: `none`, `minimal`, `low`, `medium`, `high` or `xhigh`.
+    /// How much the model may think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<String>,
     /// Whether the answer is text, some JSON object, or JSON of a given schema.
