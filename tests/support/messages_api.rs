@@ -206,6 +206,8 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
             send(frames, json!({"type": "content_block_delta", "index": index, "delta": delta})).await?;
             tokens += 1;
             if answer.dropped {
+                // A reset takes with it what the client has not read yet.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 let _ = frames.send(Err(std::io::ErrorKind::ConnectionReset.into())).await;
                 return Ok(());
             }
