@@ -5,4 +5,5 @@
 pub(crate) mod claude_bin;
 pub(crate) mod cli_process;
 pub(crate) mod messages_api;
+pub(crate) mod pretend_model;
 pub(crate) mod transcript;
