@@ -1,6 +1,10 @@
 //! The whole proxy over the real Claude Code CLI, whose API is a stand-in on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/schema.rs"]
+mod schema;
+#[path = "support/stack.rs"]
+mod stack;
 mod support;
 
 #[path = "real_cli/chat.rs"]

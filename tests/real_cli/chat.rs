@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::stack::{Stack, content, gone, request, says, turn, turns};
+use crate::stack::{Stack, content, gone, request, says, turn, turns};
 
 /// A red dot.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";

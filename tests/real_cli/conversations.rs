@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::stack::{Stack, content, request, turn, turns};
+use crate::stack::{Stack, content, request, turn, turns};
 
 /// A client's side of a conversation.
 struct Conversation<'a> {

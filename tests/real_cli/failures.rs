@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tower_claude::cli::ClaudeCliBuilder;
 
-use crate::support::stack::{Stack, gone, says};
+use crate::stack::{Stack, gone, says};
 
 /// What the API answers, and what comes of it: status, type, code.
 const TABLE: [(&str, u16, &str, Option<&str>); 12] = [
@@ -49,12 +49,12 @@ async fn an_answer_that_the_api_breaks_off_is_a_failure_and_nothing_of_it_is_sai
     let Some(stack) = Stack::real().await else { return };
 
     // The CLI asks the API again by itself, and is told the same beginning again.
-    let whole = stack.stream(says("[[slow 200 drop]]")).await.whole().await;
+    let whole = stack.stream(says("[[drop]]")).await.whole().await;
     assert_eq!(whole.content, "echo: ");
     assert_eq!(whole.error.unwrap()["code"], "upstream_error");
     assert_eq!(whole.finish_reasons, [""; 0]);
 
-    let answer = stack.ask(says("[[slow 200 drop]]")).await;
+    let answer = stack.ask(says("[[drop]]")).await;
     assert_eq!(answer.status, 502, "{}", answer.text());
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::stack::{Stack, content, request, says, turns};
+use crate::stack::{Stack, content, request, says, turns};
 
 /// A request with one user message and these fields.
 fn says_with(text: &str, fields: Value) -> Value {
@@ -24,7 +24,7 @@ async fn an_answer_at_its_limit_ends_once_and_the_cli_asks_for_no_more() {
     assert_eq!(whole.finish_reasons, ["length"]);
 
     for pid in stack.started() {
-        crate::support::stack::gone(pid).await;
+        crate::stack::gone(pid).await;
     }
     let limits: Vec<_> = stack.api.requests().iter().map(|upstream| upstream["max_tokens"].clone()).collect();
     assert_eq!(limits, [20, 21], "one request each");

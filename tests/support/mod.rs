@@ -1,9 +1,9 @@
-//! What several test binaries stand on: the proxy over a CLI, a Messages API on loopback,
-//! and the two CLIs to test with.
+//! What several test binaries stand on: a Messages API on loopback, and the two CLIs to test with.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub(crate) mod claude_bin;
+pub(crate) mod cli_process;
 pub(crate) mod messages_api;
-pub(crate) mod schema;
-pub(crate) mod stack;
+pub(crate) mod pretend_model;
+pub(crate) mod transcript;

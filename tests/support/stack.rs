@@ -1,4 +1,5 @@
 //! The whole proxy, as the reference binary assembles it, over a CLI whose API is on loopback.
+#![allow(dead_code, unreachable_pub)] // Each test binary that shares this file uses the part that it needs.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
 use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{Proxy, layers, proxy};
 
-use super::messages_api::MessagesApi;
-use super::{claude_bin, schema};
+use crate::schema;
+use crate::support::claude_bin;
+use crate::support::messages_api::MessagesApi;
 
 /// What hangs must fail its test, not hang it.
 const PATIENCE: Duration = Duration::from_secs(60);
