@@ -103,27 +103,32 @@ async fn settings_are_those_of_each_request_and_none_is_left_for_the_next() {
     let mut conversation = Conversation::with(&stack);
     let settings = [
         json!({}),
-        json!({"model": "claude-sonnet-4", "max_tokens": 77, "reasoning_effort": "low"}),
+        json!({"max_tokens": 77, "reasoning_effort": "low"}),
         json!({}),
-        json!({"model": "claude-haiku-4"}),
         json!({"max_completion_tokens": 99, "reasoning_effort": "high"}),
         json!({}),
+        json!({"model": "claude-sonnet-4", "max_tokens": 55}),
+        json!({}),
     ];
+    let mut processes = Vec::new();
     for (number, fields) in settings.into_iter().enumerate() {
-        conversation.say_with(&format!("turn {number}"), fields).await;
+        processes.push(conversation.say_with(&format!("turn {number}"), fields).await);
+        let upstream = stack.api.request(number).await;
+        assert_eq!(turns(&upstream), conversation.expected(), "nothing is said of the settings");
     }
-    assert_eq!(stack.started().len(), 1, "settings need no other process");
+    assert_eq!(processes[..5], ["cold", "live", "live", "live", "live"]);
+    // The CLI would tell the model of a change of model.
+    assert_eq!(processes[5..], ["cold", "cold"]);
 
     let seen: Vec<_> = stack.api.requests().iter().map(settings_of).collect();
     let (model, effort, limit) = seen[0].clone();
-    assert!(model.contains("opus"), "{model}");
-    assert!(seen[1].0.contains("sonnet"), "{seen:?}");
-    assert_eq!((seen[1].1.as_str(), seen[1].2), ("low", 77));
-    assert!(seen[3].0.contains("haiku"), "{seen:?}");
-    assert_eq!(seen[4], (model, "high".to_owned(), 99));
+    assert!(model.contains("opus") && effort != "low" && effort != "high" && limit > 99, "{seen:?}");
+    assert_eq!(seen[1], (model.clone(), "low".to_owned(), 77));
     assert_eq!(seen[2], seen[0]);
-    assert_eq!(seen[5], seen[0]);
-    assert!(effort != "low" && effort != "high" && limit > 99, "{seen:?}");
+    assert_eq!(seen[3], (model, "high".to_owned(), 99));
+    assert_eq!(seen[4], seen[0]);
+    assert!(seen[5].0.contains("sonnet") && seen[5].2 == 55, "{seen:?}");
+    assert_eq!(seen[6], seen[0]);
 }
 
 /// The model, the effort and the limit of tokens that the API was asked for.

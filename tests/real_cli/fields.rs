@@ -103,7 +103,6 @@ async fn each_effort_is_the_one_that_the_api_is_asked_for() {
     }
     let requests = stack.api.requests();
     let asked: Vec<_> = requests.iter().map(|upstream| upstream["output_config"]["effort"].as_str().unwrap()).collect();
-    for r in &requests {}
     assert_eq!(asked, ["low", "low", "low", "medium", "high", "xhigh"]);
 }
 
