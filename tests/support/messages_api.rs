@@ -33,7 +33,7 @@ pub(crate) struct MessagesApi {
 
 struct State {
     requests: watch::Sender<Vec<Value>>,
-    others: watch::Sender<Vec<Value>>,
+    probes: watch::Sender<Vec<Value>>,
     hung_up: watch::Sender<usize>,
     served: AtomicU64,
     first_byte: AtomicU64,
@@ -47,7 +47,7 @@ impl MessagesApi {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             requests: watch::Sender::default(),
-            others: watch::Sender::default(),
+            probes: watch::Sender::default(),
             hung_up: watch::Sender::default(),
             served: AtomicU64::new(0),
             first_byte: AtomicU64::new(0),
@@ -81,17 +81,18 @@ impl MessagesApi {
         self.state.gap.store(micros(gap), Ordering::Relaxed);
     }
 
-    /// The bodies of the requests for a streamed message, oldest first.
+    /// The bodies of the requests for a message, oldest first. (After a 404 the CLI asks again, not streamed.)
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.state.requests.borrow().clone()
     }
 
-    /// The bodies of all other requests: the CLI asks of its own accord whether an unknown model exists.
-    pub(crate) fn others(&self) -> Vec<Value> {
-        self.state.others.borrow().clone()
+    /// The bodies of the requests that only try a model: the CLI sends one when `set_model` names one that is not in its
+    /// list.
+    pub(crate) fn probes(&self) -> Vec<Value> {
+        self.state.probes.borrow().clone()
     }
 
-    /// The body of the nth request for a streamed message, counted from 0, once there is one.
+    /// The body of the nth request for a message, counted from 0, once there is one.
     pub(crate) async fn request(&self, nth: usize) -> Value {
         let mut requests = self.state.requests.subscribe();
         let all = requests.wait_for(|all| all.len() > nth).await.unwrap();
@@ -131,11 +132,12 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         return Ok(reply(200, &json!({"input_tokens": raw.len() / 4}), &[]));
     }
     let number = state.served.fetch_add(1, Ordering::Relaxed) + 1;
-    if body["stream"] != true {
+    if body["max_tokens"] == 1 {
         let message = envelope(number, &body, raw.len(), json!([{"type": "text", "text": "hi"}]));
-        state.others.send_modify(|others| others.push(body));
+        state.probes.send_modify(|probes| probes.push(body));
         return Ok(reply(200, &message, &[]));
     }
+    let streamed = body["stream"] == true;
     let answer = Answer::to(&body);
     let message = envelope(number, &body, raw.len(), json!([]));
     state.requests.send_modify(|requests| requests.push(body));
@@ -144,7 +146,8 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         Answer::Failure { status, kind, message, headers } => {
             reply(status, &json!({"type": "error", "error": {"type": kind, "message": message}}), &headers)
         }
-        Answer::Message(answer) => stream(state, number, message, answer),
+        Answer::Message(answer) if streamed => stream(state, number, message, answer),
+        Answer::Message(answer) => reply(200, &answer.whole(number, message), &[]),
     })
 }
 
@@ -203,6 +206,8 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
             send(frames, json!({"type": "content_block_delta", "index": index, "delta": delta})).await?;
             tokens += 1;
             if answer.dropped {
+                // A reset takes with it what the client has not read yet.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 let _ = frames.send(Err(std::io::ErrorKind::ConnectionReset.into())).await;
                 return Ok(());
             }
@@ -232,6 +237,23 @@ struct Message {
     headers: Vec<(String, String)>,
     dropped: bool,
     silent: bool,
+}
+
+impl Message {
+    /// The message in one piece.
+    fn whole(self, number: u64, mut message: Value) -> Value {
+        let blocks = self.blocks.into_iter().enumerate().map(|(index, block)| match block {
+            Block::Text(texts) => json!({"type": "text", "text": texts.concat()}),
+            Block::Thinking(texts) => json!({"type": "thinking", "thinking": texts.concat(), "signature": "c2ln"}),
+            Block::Tool(name, input) => {
+                json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name,
+                "input": serde_json::from_str::<Value>(&input).unwrap_or_default()})
+            }
+        });
+        message["content"] = blocks.collect();
+        message["stop_reason"] = json!(self.stop);
+        message
+    }
 }
 
 enum Block {
