@@ -1,7 +1,9 @@
 //! One `claude` process: its pipes, its process group, and its death.
 
 use std::collections::VecDeque;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,7 +58,7 @@ impl Process {
     pub(crate) fn spawn(config: &Config, on_exit: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
         let directory = match &config.workspace {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("tower-claude-").tempdir().map_err(|error| {
+            None => Some(private_directory().map_err(|error| {
                 Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
             })?),
         };
@@ -160,6 +162,11 @@ impl Drop for Process {
             kill_group(self.pid);
         }
     }
+}
+
+/// An empty directory that nobody else may look into.
+fn private_directory() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("tower-claude-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 fn kill_group(pid: u32) {
