@@ -10,5 +10,11 @@ mod process;
 
 #[path = "cli/birth.rs"]
 mod birth;
+#[path = "cli/functions.rs"]
+mod functions;
 #[path = "cli/live.rs"]
 mod live;
+#[path = "cli/pool.rs"]
+mod pool;
+#[path = "cli/replay.rs"]
+mod replay;
