@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -14,6 +15,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
 use super::config::Config;
@@ -25,6 +27,9 @@ const INBOX_LINES: usize = 4096;
 
 /// How much of stderr is kept for error messages, in bytes.
 const STDERR_TAIL: usize = 2048;
+
+/// How long a process that has closed its stdout may take to close its stderr.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
 /// itself for a part of that session.
@@ -46,6 +51,7 @@ pub(crate) struct Process {
     /// Lines that came while something was being written.
     inbox: VecDeque<Bytes>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
+    stderr_reader: JoinHandle<()>,
     exited: Arc<AtomicBool>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
     _directory: Option<TempDir>,
@@ -92,7 +98,7 @@ impl Process {
             return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
         };
         let tail = Arc::new(Mutex::new(VecDeque::new()));
-        tokio::spawn(keep_tail(stderr, tail.clone()));
+        let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let exited = Arc::new(AtomicBool::new(false));
         let flag = exited.clone();
         tokio::spawn(async move {
@@ -110,6 +116,7 @@ impl Process {
             stdout: FramedRead::with_capacity(stdout, LineDecoder::new(config.max_line_length), 64 * 1024),
             inbox: VecDeque::new(),
             stderr: tail,
+            stderr_reader,
             exited,
             _directory: directory,
         })
@@ -146,6 +153,15 @@ impl Process {
             Some(line) => Ok(Some(line)),
             None => self.stdout.next().await.transpose(),
         }
+    }
+
+    /// What it wrote to stderr last, when it has closed its stdout. It may write that a moment later, and a process of its
+    /// own may keep stderr open.
+    pub(crate) async fn last_words(&mut self) -> String {
+        if !self.stderr_reader.is_finished() {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr_reader).await;
+        }
+        self.stderr_tail()
     }
 
     /// The end of what it wrote to stderr, to be shown to a person.

@@ -236,7 +236,7 @@ impl Turn {
         match tokio::time::timeout_at(deadline, lease.member.process.line()).await {
             Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => {
-                let stderr = lease.member.process.stderr_tail();
+                let stderr = lease.member.process.last_words().await;
                 let said = if stderr.is_empty() { "nothing".to_owned() } else { format!("at its end: {stderr}") };
                 let message = "Claude Code ended before its answer was complete. Run it by hand if that happens again.";
                 Err(Error::new(ErrorKind::Cli, format!("{message} On stderr it said {said}")))
