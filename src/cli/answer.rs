@@ -39,7 +39,6 @@ pub(crate) struct Answer {
     message: Message,
     usage: Usage,
     failure: Failure,
-    refused: bool,
 }
 
 /// What becomes of the process.
@@ -65,6 +64,9 @@ struct Message {
     id: String,
     usage: ApiUsage,
     blocks: Vec<Block>,
+    /// How many texts and calls the reply had before it.
+    texts_before: usize,
+    calls_before: usize,
 }
 
 /// What a content block's deltas are.
@@ -100,7 +102,7 @@ impl Answer {
                     self.take_event(event, context.asked);
                 }
             }
-            "assistant" if main => self.take_assistant(&line),
+            "assistant" if main => return self.take_assistant(&line, context.asked),
             "user" if main => self.take_tool_results(&line),
             "result" => return self.take_result(&line, context),
             "control_request" => self.take_control_request(&line, context),
@@ -127,7 +129,13 @@ impl Answer {
                 if let Some(message) = event.message {
                     self.model = message.model.into();
                     let usage = message.usage.unwrap_or_default();
-                    self.message = Message { id: message.id.into(), usage, blocks: Vec::new() };
+                    self.message = Message {
+                        id: message.id.into(),
+                        usage,
+                        blocks: Vec::new(),
+                        texts_before: self.reply.texts.len(),
+                        calls_before: self.reply.calls.len(),
+                    };
                     self.begin();
                     let mut usage = self.usage;
                     usage += self.message.usage.to_openai();
@@ -244,7 +252,8 @@ impl Answer {
         match reason {
             // The CLI would go on by itself, behind the client's back: end it here.
             "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill),
-            "refusal" => self.refused = true,
+            // Likewise: it would tell the model of the refusal and have it try once more.
+            "refusal" => self.finish(FinishReason::ContentFilter, End::Kill),
             "tool_use" => {
                 self.calls.wait();
                 self.park_if_complete();
@@ -265,23 +274,74 @@ impl Answer {
     }
 
     /// An `assistant` line repeats what was streamed, unless it stands for a failure or was never streamed.
-    fn take_assistant(&mut self, line: &Line<'_>) {
+    fn take_assistant(&mut self, line: &Line<'_>, asked: &Asked) -> Result<(), Error> {
         let message: FullMessage = read(line.message);
         if line.error.is_some() {
             self.failure.kind = read::<Option<String>>(line.error);
             self.failure.text = message.text();
-            return;
+            return Ok(());
         }
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
-        let text = if streamed || synthetic { String::new() } else { message.text() };
-        if !text.is_empty() {
-            self.begin();
-            self.start_text();
-            self.reply.texts.pop();
-            self.reply.texts.push(text.clone());
-            self.events.push_back(ChatEvent::TextDelta(text));
+        if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, asked) }
+    }
+
+    /// A message that the CLI fetched in one piece, after the connection on which it streamed one was lost (2.1.328). The
+    /// client has heard the beginning of that one, so only what goes on from there can still be said.
+    fn take_unstreamed(&mut self, message: &FullMessage<'_>, asked: &Asked) -> Result<(), Error> {
+        let blocks = message.blocks();
+        let structured = asked.setup.schema.is_some();
+        let text = |block: &protocol::Block<'_>| match &block.text {
+            Some(text) if !structured => Some(text.as_str().to_owned()),
+            None if structured && block.name.as_ref().is_some_and(|name| name.as_str() == STRUCTURED_OUTPUT) => {
+                block.input.map(|input| input.get().to_owned())
+            }
+            _ => None,
+        };
+        let texts: Vec<String> = blocks.iter().filter_map(text).collect();
+        let said = self.reply.texts.split_off(self.message.texts_before.min(self.reply.texts.len())).concat();
+        let whole = texts.concat();
+        let rest = whole.strip_prefix(&said).filter(|_| self.reply.calls.len() == self.message.calls_before);
+        let Some(rest) = rest else {
+            return Err(Error::new(
+                ErrorKind::Upstream,
+                "The connection to the API was lost in the middle of the answer, and what came after it was another \
+                 answer. Try again.",
+            ));
+        };
+        self.begin();
+        if !rest.is_empty() {
+            if said.is_empty() {
+                self.events.push_back(ChatEvent::TextBlockStart);
+            }
+            self.events.push_back(ChatEvent::TextDelta(rest.to_owned()));
         }
+        self.reply.texts.extend(texts);
+        self.usage += message.usage.clone().unwrap_or_default().to_openai();
+        for block in &blocks {
+            let (Some(id), Some(name)) = (&block.id, &block.name) else { continue };
+            let Some(name) = asked.setup.functions.client_name(name.as_str()) else { continue };
+            if self.calls.open() {
+                let index = self.calls.tell(id.as_str(), name, &mut self.reply, &mut self.events);
+                let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
+                if let Some(call) = self.reply.calls.last_mut() {
+                    call.function.arguments.clone_from(&arguments);
+                }
+                self.events.push_back(ChatEvent::ToolCallDelta { index, arguments });
+                if !asked.setup.functions.parallel {
+                    self.calls.close();
+                }
+            } else {
+                let at = self.calls.defer(id.as_str(), name);
+                self.calls.add_to_deferred(at, block.input.map_or("{}", |input| input.get()));
+            }
+            self.calls.wait();
+        }
+        // Its other blocks may come in lines of their own.
+        let (texts_before, calls_before) = (self.reply.texts.len(), self.reply.calls.len());
+        self.message = Message { texts_before, calls_before, ..Message::default() };
+        self.park_if_complete();
+        Ok(())
     }
 
     /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
@@ -297,12 +357,6 @@ impl Answer {
     fn take_result(&mut self, line: &Line<'_>, context: Context<'_>) -> Result<(), Error> {
         let failed =
             line.is_error == Some(true) || line.subtype.as_ref().is_some_and(|s| s.as_str().starts_with("error"));
-        if self.refused {
-            let end = if failed { End::Kill } else { End::Keep(None) };
-            self.begin();
-            self.finish(FinishReason::ContentFilter, end);
-            return Ok(());
-        }
         if failed {
             let mut failure = std::mem::take(&mut self.failure);
             failure.api_status = line.api_error_status;

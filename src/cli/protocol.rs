@@ -146,6 +146,8 @@ pub(crate) struct Block<'a> {
     pub(crate) text: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) tool_use_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) input: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -208,6 +210,8 @@ pub(crate) struct FullMessage<'a> {
     pub(crate) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) content: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(crate) usage: Option<ApiUsage>,
 }
 
 impl<'a> FullMessage<'a> {
