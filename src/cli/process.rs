@@ -69,6 +69,10 @@ impl Process {
             .env("ENABLE_TOOL_SEARCH", "false")
             .env("DISABLE_AUTO_COMPACT", "1")
             .env("DISABLE_AUTOUPDATER", "1")
+            // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
+            .env("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1")
+            // A command that outlives its turn would start another by its end.
+            .env("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
             .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
             .envs(config.environment.iter().map(|(name, value)| (name, value)));
         match (&config.workspace, &directory) {
