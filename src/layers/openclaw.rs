@@ -11,8 +11,8 @@ use once_cell::sync::Lazy;
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::{
-    ContentBlocks, ContentBlocksLayer, ModelAlias, ModelAliasLayer, Sections, SystemPrompt, SystemPromptLayer,
-    ToolNames, ToolNamesLayer,
+    ContentBlocks, ContentBlocksLayer, ModelAlias, ModelAliasLayer, Sections, ShowTools, ShowToolsLayer, SystemPrompt,
+    SystemPromptLayer, ToolNames, ToolNamesLayer,
 };
 use crate::chat::{Content, Message, Part, Role, ToolChoice};
 use crate::{ChatRequest, ChatResponse, Error};
@@ -161,6 +161,7 @@ pub fn openclaw() -> OpenClawLayer {
 pub struct OpenClawLayer {
     models: ModelAliasLayer,
     builtin_tools: Option<Vec<String>>,
+    show_tools: bool,
 }
 
 impl OpenClawLayer {
@@ -183,6 +184,14 @@ impl OpenClawLayer {
         self
     }
 
+    /// Shows each use of a built-in tool as a line of reasoning, under the client's own name for it: `exec: ls -la`.
+    /// Default: off, and the client sees the answer's text alone. See [`ShowTools`].
+    #[must_use]
+    pub fn show_tools(mut self, show: bool) -> Self {
+        self.show_tools = show;
+        self
+    }
+
     /// The pairs of [`TOOL_NAMES`] whose tool is enabled.
     fn enabled(&self) -> Vec<(&'static str, &'static str)> {
         let is_enabled = |tool: &str| self.builtin_tools.iter().flatten().any(|enabled| enabled == tool);
@@ -201,8 +210,10 @@ impl<S> Layer<S> for OpenClawLayer {
         } else {
             sections.when(|request| request.functions().next().is_none() && has_prompt(request))
         };
+        let shown = if self.show_tools { ShowToolsLayer::new(TOOL_NAMES) } else { ShowToolsLayer::off() };
         let inner = ServiceBuilder::new()
             .layer(&self.models)
+            .layer(shown)
             .layer(sections)
             // After the sections have gone, or the note that it appends might go with the last one.
             .layer(HabitsLayer { names: names.clone().into() })
@@ -216,23 +227,23 @@ impl<S> Layer<S> for OpenClawLayer {
 /// The service that [`OpenClawLayer`] makes.
 #[derive(Clone, Debug)]
 pub struct OpenClaw<S> {
-    inner: ModelAlias<SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>>,
+    inner: ModelAlias<ShowTools<SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>>>,
 }
 
 impl<S> OpenClaw<S> {
     /// The service within all the layers.
     pub fn get_ref(&self) -> &S {
-        self.inner.get_ref().get_ref().inner.get_ref().get_ref()
+        self.inner.get_ref().get_ref().get_ref().inner.get_ref().get_ref()
     }
 
     /// The service within all the layers, to change.
     pub fn get_mut(&mut self) -> &mut S {
-        self.inner.get_mut().get_mut().inner.get_mut().get_mut()
+        self.inner.get_mut().get_mut().get_mut().inner.get_mut().get_mut()
     }
 
     /// The service within all the layers, by itself.
     pub fn into_inner(self) -> S {
-        self.inner.into_inner().into_inner().inner.into_inner().into_inner()
+        self.inner.into_inner().into_inner().into_inner().inner.into_inner().into_inner()
     }
 }
 
@@ -242,8 +253,8 @@ where
 {
     type Response = ChatResponse;
     type Error = Error;
-    // That of the stack: only these three layers have a future of their own.
-    type Future = <ModelAlias<ToolNames<ContentBlocks<S>>> as Service<ChatRequest>>::Future;
+    // That of the stack: only these four layers have a future of their own.
+    type Future = <ModelAlias<ShowTools<ToolNames<ContentBlocks<S>>>> as Service<ChatRequest>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
