@@ -227,8 +227,11 @@ impl<S> Layer<S> for OpenClawLayer {
 /// The service that [`OpenClawLayer`] makes.
 #[derive(Clone, Debug)]
 pub struct OpenClaw<S> {
-    inner: ModelAlias<ShowTools<SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>>>,
+    inner: ModelAlias<ShowTools<Instructed<S>>>,
 }
+
+/// What is done to OpenClaw's own requests, or to the contents of all.
+type Instructed<S> = SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>;
 
 impl<S> OpenClaw<S> {
     /// The service within all the layers.
