@@ -51,6 +51,19 @@ async fn in_client_mode_openclaw_runs_its_own_tools_and_a_session_keeps_its_proc
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_single_prompt_of_openclaws_has_its_picture() {
+    let Some(openclaw) = OpenClaw::find() else { return };
+    let Some(server) = Server::start(layers::openclaw(), openclaw.home(), |cli| cli).await else { return };
+    openclaw.configure(server.address);
+    let picture = openclaw.home().join("dot.png");
+    std::fs::write(&picture, base64::engine::general_purpose::STANDARD.decode(PNG).unwrap()).unwrap();
+    let arguments = ["infer", "model", "run", "--local", "--model", "local/claude-sonnet-4", "--prompt", "[[count 2]]"];
+    let said = openclaw.run(&[&arguments[..], &["--file", picture.to_str().unwrap()]].concat()).await;
+    assert!(said.contains("w0 w1"), "{said}");
+    assert_eq!(server.blocks("image")[0]["source"]["data"], PNG);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_agent_mode_claude_codes_tools_do_the_work_in_the_workspace() {
     let Some(openclaw) = OpenClaw::find() else { return };
     let scratch = tempfile::tempdir().unwrap();

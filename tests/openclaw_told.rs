@@ -49,7 +49,7 @@ impl Told {
         tokio::time::timeout(Duration::from_secs(60), events).await.unwrap()
     }
 
-    /// Every line, laid out to be read; ids that the CLI has made up are left out.
+    /// Every line, laid out to be read; ids that the CLI has made up, and this crate's version, are left out.
     fn transcript(&self) -> String {
         let text = std::fs::read_to_string(&self.lines).unwrap();
         let mut out = String::new();
@@ -57,6 +57,11 @@ impl Told {
             let mut line: Value = serde_json::from_str(line).unwrap();
             if let Some(id) = line.pointer_mut("/response/request_id") {
                 *id = json!("…");
+            }
+            if let Some(version) =
+                line.pointer_mut("/request/sdkMcpServerManifests/c/initializeResult/serverInfo/version")
+            {
+                *version = json!("…");
             }
             writeln!(out, "{line:#}").unwrap();
         }

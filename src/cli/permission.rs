@@ -132,6 +132,12 @@ fn stays(workspace: &Workspace, cwd: &Path, path: &str, pattern: bool) -> bool {
 
 fn outside(workspace: &Workspace, path: &str) -> String {
     let root = workspace.root().display();
+    // Where the CLI puts a result that it finds too long. Other sessions' results lie next to it.
+    if path.contains("/.claude/projects/") && path.contains("/tool-results/") {
+        return format!(
+            "{path} is outside the workspace. Run it again with less output, or with its output in {root}."
+        );
+    }
     format!("{path} is outside the workspace, {root}, and only what is in it may be used. Keep to paths in {root}.")
 }
 
@@ -225,6 +231,18 @@ mod tests {
             let reason = server.hook(tool, input.clone()).unwrap_or_else(|| panic!("{tool} {input} was let pass"));
             assert!(reason.contains("is outside the workspace") && reason.contains(&server.path("ws")), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_result_that_the_cli_put_elsewhere_is_to_be_had_in_another_way() {
+        let server = Server::new(&["Read"]);
+        let path = "/home/robin/.claude/projects/-ws/1234/tool-results/a.txt";
+        let reason = server.hook("Read", json!({"file_path": path})).unwrap();
+        let root = server.path("ws");
+        assert_eq!(
+            reason,
+            format!("{path} is outside the workspace. Run it again with less output, or with its output in {root}.")
+        );
     }
 
     #[test]
