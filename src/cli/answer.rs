@@ -377,7 +377,8 @@ impl Answer {
                 }
                 None => context.asked.setup.functions.answer(request_id, &request.message, &mut self.replies),
             },
-            "can_use_tool" => self.replies.reply(request_id, &permission::decide(context.config, &request)),
+            "can_use_tool" => self.replies.reply(request_id, &permission::may_use(context.config, &request)),
+            "hook_callback" => self.replies.reply(request_id, &permission::before_use(context.config, &request)),
             other => self.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }

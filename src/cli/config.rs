@@ -178,6 +178,16 @@ impl ClaudeCliBuilder {
 
     /// Turns on these of Claude Code's own tools, such as `Bash` or `Read`, within the [workspace](Self::workspace).
     /// Default: none. With any of them the CLI keeps its own system prompt, and the client's is appended to it.
+    ///
+    /// Every use of one is decided here before it happens: it must be one of these tools, and each path in its input must
+    /// be in the workspace once `..` and symbolic links have been followed. What is refused the model is told, and why.
+    /// What Claude Code itself holds to be dangerous, such as writing to `.git/hooks`, is refused too. Settings, hooks
+    /// and instructions that lie in the workspace are not read.
+    ///
+    /// For `Bash` this is a best effort: a command whose words lead out of the workspace is refused, but a command can
+    /// build a path as it runs, and a program that it starts can open any file. **Who enables `Bash` gives the model, and
+    /// whoever sends requests, a shell with the rights of this process's user.** Where that is too much, run the server
+    /// in a container or as a user of its own.
     pub fn builtin_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.config.builtin_tools = tools.into_iter().map(Into::into).collect();
         self
