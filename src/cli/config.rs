@@ -93,7 +93,11 @@ pub struct ClaudeCliBuilder {
 impl ClaudeCliBuilder {
     /// The program to run: a path, or a name to be found on `PATH`. Default: `claude`.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
-        self.config.program = program.into();
+        let program = program.into();
+        // The CLI does not run in this directory, so that a path relative to it would find nothing there.
+        let is_name = program.components().count() == 1 && !program.has_root();
+        let absolute = if is_name { None } else { std::path::absolute(&program).ok() };
+        self.config.program = absolute.unwrap_or(program);
         self
     }
 
