@@ -60,6 +60,10 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
                 .to_owned(),
         );
     }
+    if flags.demo {
+        // There is no account to use up.
+        warnings.clear();
+    }
     Ok(Checked { addresses, agent, warnings })
 }
 

@@ -56,8 +56,9 @@ pub(crate) struct Listen {
     /// The port; 0 takes one that is free, and the start-up line names it
     #[arg(long, value_name = "PORT", default_value_t = 3456)]
     port: u16,
-    /// The address or host name to listen on: 127.0.0.1 is this machine alone, 0.0.0.0 is everyone who can reach it
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    /// The address or host name to listen on: 127.0.0.1 is for this machine alone,
+    /// 0.0.0.0 for everyone who can reach it
+    #[arg(long, verbatim_doc_comment, value_name = "HOST", default_value = "127.0.0.1")]
     pub(crate) host: String,
 }
 
@@ -71,28 +72,35 @@ impl Listen {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who may use it")]
 pub(crate) struct Access {
-    /// The key that clients must send as `Authorization: Bearer KEY`; without it, any key will do, and none.
-    /// The variable keeps it out of sight of `ps`
-    #[arg(long, value_name = "KEY", env = "TOWER_CLAUDE_API_KEY", hide_env_values = true)]
+    /// The key that clients must send as `Authorization: Bearer KEY`. Unless it is set, any key
+    /// will do, and none. In the variable, other users of this machine do not see it
+    #[arg(long, verbatim_doc_comment, value_name = "KEY", env = "TOWER_CLAUDE_API_KEY", hide_env_values = true)]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) api_key: Option<String>,
-    /// A web page's origin that may use this server from a browser, such as https://chat.example; `*` is every page
-    /// (repeatable; none by default)
-    #[arg(long, value_name = "ORIGIN")]
+    /// A web page's origin that may use this server from a browser, such as
+    /// https://chat.example; `*` is every page (can be repeated; none by default)
+    #[arg(long, verbatim_doc_comment, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
-    /// A host name that this server answers to beside localhost and IP addresses, such as claude.lan
-    /// (repeatable; none by default)
-    #[arg(long, value_name = "NAME")]
+    /// A host name that this server answers to beside localhost and IP addresses, such as
+    /// claude.lan (can be repeated; none by default)
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Claude Code")]
 pub(crate) struct Claude {
-    /// The Claude Code program: a path, or a name to be found on PATH (at least version 2.1.252)
-    #[arg(long, value_name = "PROGRAM", env = "CLAUDE_BIN", hide_env_values = true, default_value = "claude")]
+    /// The Claude Code program, version 2.1.252 or later: a path, or a name to be found on PATH
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        value_name = "PROGRAM",
+        env = "CLAUDE_BIN",
+        hide_env_values = true,
+        default_value = "claude"
+    )]
     pub(crate) claude_bin: PathBuf,
-    /// What a model id that nothing is known about (gpt-4o, ...) gets: Claude Opus, or 404
+    /// What a request for a model that nothing is known about (gpt-4o, ...) gets: Claude Opus, or 404
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownModel::Opus)]
     pub(crate) unknown_model: UnknownModel,
     /// How often Claude Code itself tries again when the API is overloaded, before the client is told
@@ -109,16 +117,16 @@ pub(crate) enum UnknownModel {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who runs the tools")]
 pub(crate) struct Tools {
-    /// Who runs tools. client: the program that asks runs its own functions, and Claude Code touches nothing here.
+    /// client: the program that asks runs its own functions, and Claude Code touches nothing here;
     /// agent: Claude Code's own tools do the work, on this machine, in --workspace
-    #[arg(long, value_enum, default_value_t = Mode::Client)]
+    #[arg(long, verbatim_doc_comment, value_enum, default_value_t = Mode::Client)]
     pub(crate) mode: Mode,
-    /// With --mode agent: the directory that Claude Code works in; tools are kept inside it
+    /// With --mode agent: the directory that Claude Code works in; it must exist
     #[arg(long, value_name = "DIR")]
     pub(crate) workspace: Option<PathBuf>,
     /// With --mode agent: which of Claude Code's own tools are on, with commas between them
     /// [default: Bash,Read,Edit,Write,Glob,Grep,WebSearch,WebFetch]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, verbatim_doc_comment, value_name = "LIST", value_delimiter = ',')]
     pub(crate) builtin_tools: Option<Vec<String>>,
     /// With --mode agent: say in the answer's reasoning_content which tools are used
     #[arg(long)]
