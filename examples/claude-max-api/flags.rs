@@ -10,6 +10,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::duration;
 
+/// The variable for `--api-key`.
+pub(crate) const API_KEY: &str = "TOWER_CLAUDE_API_KEY";
+
 const EXAMPLES: &str = "\
 Durations are a whole number and a unit: 500ms, 90s, 10m, 1h, 1d; without a unit, seconds.
 RUST_LOG sets what is logged to standard error: warn, info (default), debug, tower_claude=debug, ...
@@ -36,8 +39,9 @@ pub(crate) struct Flags {
     pub(crate) access: Access,
     #[command(flatten)]
     pub(crate) claude: Claude,
-    /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no network
-    #[arg(long, help_heading = "Claude Code")]
+    /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no
+    /// network
+    #[arg(long, verbatim_doc_comment, help_heading = "Claude Code")]
     pub(crate) demo: bool,
     #[command(flatten)]
     pub(crate) tools: Tools,
@@ -72,17 +76,18 @@ impl Listen {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who may use it")]
 pub(crate) struct Access {
-    /// The key that clients must send as `Authorization: Bearer KEY`. Unless it is set, any key
-    /// will do, and none. In the variable, other users of this machine do not see it
-    #[arg(long, verbatim_doc_comment, value_name = "KEY", env = "TOWER_CLAUDE_API_KEY", hide_env_values = true)]
+    /// The key that clients must send as `Authorization: Bearer KEY`. Unless it is set,
+    /// any key will do, and none. In the variable, other users of this machine do not
+    /// see it
+    #[arg(long, verbatim_doc_comment, value_name = "KEY", env = API_KEY, hide_env_values = true)]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) api_key: Option<String>,
     /// A web page's origin that may use this server from a browser, such as
     /// https://chat.example; `*` is every page (can be repeated; none by default)
     #[arg(long, verbatim_doc_comment, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
-    /// A host name that this server answers to beside localhost and IP addresses, such as
-    /// claude.lan (can be repeated; none by default)
+    /// A host name that this server answers to beside localhost and IP addresses, such
+    /// as claude.lan (can be repeated; none by default)
     #[arg(long, verbatim_doc_comment, value_name = "NAME")]
     pub(crate) allow_host: Vec<String>,
 }
@@ -90,7 +95,8 @@ pub(crate) struct Access {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Claude Code")]
 pub(crate) struct Claude {
-    /// The Claude Code program, version 2.1.252 or later: a path, or a name to be found on PATH
+    /// The Claude Code program, version 2.1.252 or later: a path, or a name to be found
+    /// on PATH
     #[arg(
         long,
         verbatim_doc_comment,
@@ -100,11 +106,13 @@ pub(crate) struct Claude {
         default_value = "claude"
     )]
     pub(crate) claude_bin: PathBuf,
-    /// What a request for a model that nothing is known about (gpt-4o, ...) gets: Claude Opus, or 404
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = UnknownModel::Opus)]
+    /// What a request for a model that nothing is known about (gpt-4o, ...) gets:
+    /// Claude Opus, or 404
+    #[arg(long, verbatim_doc_comment, value_name = "WHAT", value_enum, default_value_t = UnknownModel::Opus)]
     pub(crate) unknown_model: UnknownModel,
-    /// How often Claude Code itself tries again when the API is overloaded, before the client is told
-    #[arg(long, value_name = "TIMES", default_value_t = 1)]
+    /// How often Claude Code itself tries again when the API is overloaded, before the
+    /// client is told
+    #[arg(long, verbatim_doc_comment, value_name = "TIMES", default_value_t = 1)]
     pub(crate) upstream_retries: u32,
 }
 
@@ -117,22 +125,27 @@ pub(crate) enum UnknownModel {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who runs the tools")]
 pub(crate) struct Tools {
-    /// client: the program that asks runs its own functions, and Claude Code touches nothing here;
+    /// client: the program that asks runs its own functions, and Claude Code touches
+    /// nothing here;
     /// agent: Claude Code's own tools do the work, on this machine, in --workspace
     #[arg(long, verbatim_doc_comment, value_enum, default_value_t = Mode::Client)]
     pub(crate) mode: Mode,
-    /// With --mode agent: the directory that Claude Code works in; it must exist
-    #[arg(long, value_name = "DIR")]
+    /// With --mode agent: the directory that Claude Code works in;
+    /// it must exist
+    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
     pub(crate) workspace: Option<PathBuf>,
-    /// With --mode agent: which of Claude Code's own tools are on, with commas between them
+    /// With --mode agent: which of Claude Code's own tools are on, with commas between
+    /// them
     /// [default: Bash,Read,Edit,Write,Glob,Grep,WebSearch,WebFetch]
     #[arg(long, verbatim_doc_comment, value_name = "LIST", value_delimiter = ',')]
     pub(crate) builtin_tools: Option<Vec<String>>,
-    /// With --mode agent: say in the answer's reasoning_content which tools are used
-    #[arg(long)]
+    /// With --mode agent: say in the answer's reasoning_content
+    /// which tools are used
+    #[arg(long, verbatim_doc_comment)]
     pub(crate) show_tools: bool,
-    /// How long Claude Code waits for the result of a function that the client runs
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse_positive)]
+    /// How long Claude Code waits for the result of a function that
+    /// the client runs
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "1h", value_parser = duration::parse_positive)]
     pub(crate) tool_timeout: Duration,
 }
 
@@ -145,17 +158,20 @@ pub(crate) enum Mode {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Processes")]
 pub(crate) struct Processes {
-    /// How many Claude Code processes are kept started for whoever comes next; each takes about 150 MB
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    /// How many Claude Code processes are kept started for whoever comes next; each
+    /// takes about 150 MB
+    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value_t = 1)]
     pub(crate) warm: usize,
-    /// How many there may be in all: at work, waiting for their conversation's next message, and warm
-    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
+    /// How many there may be in all: at work, waiting for their conversation's next
+    /// message, and warm
+    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
     pub(crate) max_processes: usize,
     /// How long a process waits for the next message of its conversation
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
     pub(crate) idle_timeout: Duration,
-    /// How many requests may wait while all processes are at work; one more gets 429
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    /// How many requests may wait while all processes are at work;
+    /// one more gets 429
+    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value_t = 64)]
     pub(crate) queue: usize,
     /// How long a request may wait for a process before it gets 429
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
@@ -165,8 +181,9 @@ pub(crate) struct Processes {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// How long an answer may take to begin, once a process works on it, before the client gets 504
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration::parse_positive)]
+    /// How long an answer may take to begin, once a process works on it, before the
+    /// client gets 504
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "120s", value_parser = duration::parse_positive)]
     pub(crate) first_token_timeout: Duration,
     /// How long an answer may take in all, once a process works on it
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse_positive)]
@@ -174,8 +191,9 @@ pub(crate) struct Limits {
     /// The largest request, in MiB; a larger one gets 413
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) body_limit: u16,
-    /// How long answers may go on after SIGINT or SIGTERM; a second signal ends them at once
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    /// How long answers may go on after SIGINT or SIGTERM; a second signal ends them at
+    /// once
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(crate) shutdown_timeout: Duration,
 }
 

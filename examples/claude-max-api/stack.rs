@@ -9,7 +9,7 @@ use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{Proxy, proxy};
 
 use crate::check::{Agent, Checked};
-use crate::flags::{Flags, UnknownModel};
+use crate::flags::{API_KEY, Flags, UnknownModel};
 
 /// The first argument by which this program is told to be the stand-in.
 pub(crate) const STAND_IN: &str = "stand-in";
@@ -26,7 +26,9 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .tool_timeout(tools.tool_timeout)
         .first_token_timeout(limits.first_token_timeout)
         .request_timeout(limits.request_timeout)
-        .upstream_retries(flags.claude.upstream_retries);
+        .upstream_retries(flags.claude.upstream_retries)
+        // Claude Code's own tools could read it there.
+        .env_remove(API_KEY);
     let claude = if flags.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
         claude.program(program).leading_args([STAND_IN])

@@ -12,6 +12,7 @@ pub(crate) struct Config {
     pub(crate) program: PathBuf,
     pub(crate) leading_args: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) withheld: Vec<OsString>,
     pub(crate) warm: usize,
     pub(crate) max_processes: usize,
     pub(crate) idle_timeout: Duration,
@@ -32,6 +33,7 @@ impl Default for Config {
             program: PathBuf::from("claude"),
             leading_args: Vec::new(),
             environment: Vec::new(),
+            withheld: Vec::new(),
             warm: 1,
             max_processes: 8,
             idle_timeout: Duration::from_secs(600),
@@ -110,6 +112,13 @@ impl ClaudeCliBuilder {
     /// Sets a variable in the environment of every process, beside those it inherits. Default: none.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.config.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps a variable of this program's environment from every process. Default: only those by which a Claude Code
+    /// session marks the processes that it starts.
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.config.withheld.push(name.into());
         self
     }
 
