@@ -39,9 +39,8 @@ pub(crate) struct Flags {
     pub(crate) access: Access,
     #[command(flatten)]
     pub(crate) claude: Claude,
-    /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no
-    /// network
-    #[arg(long, verbatim_doc_comment, help_heading = "Claude Code")]
+    /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no network
+    #[arg(long, help_heading = "Claude Code")]
     pub(crate) demo: bool,
     #[command(flatten)]
     pub(crate) tools: Tools,
@@ -125,27 +124,23 @@ pub(crate) enum UnknownModel {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who runs the tools")]
 pub(crate) struct Tools {
-    /// client: the program that asks runs its own functions, and Claude Code touches
-    /// nothing here;
+    /// client: the program that asks runs its own functions, Claude Code touches nothing;
     /// agent: Claude Code's own tools do the work, on this machine, in --workspace
     #[arg(long, verbatim_doc_comment, value_enum, default_value_t = Mode::Client)]
     pub(crate) mode: Mode,
-    /// With --mode agent: the directory that Claude Code works in;
-    /// it must exist
-    #[arg(long, verbatim_doc_comment, value_name = "DIR")]
+    /// With --mode agent: the directory that Claude Code works in; it must exist
+    #[arg(long, value_name = "DIR")]
     pub(crate) workspace: Option<PathBuf>,
     /// With --mode agent: which of Claude Code's own tools are on, with commas between
     /// them
     /// [default: Bash,Read,Edit,Write,Glob,Grep,WebSearch,WebFetch]
     #[arg(long, verbatim_doc_comment, value_name = "LIST", value_delimiter = ',')]
     pub(crate) builtin_tools: Option<Vec<String>>,
-    /// With --mode agent: say in the answer's reasoning_content
-    /// which tools are used
-    #[arg(long, verbatim_doc_comment)]
+    /// With --mode agent: say in the answer's reasoning_content which tools are used
+    #[arg(long)]
     pub(crate) show_tools: bool,
-    /// How long Claude Code waits for the result of a function that
-    /// the client runs
-    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "1h", value_parser = duration::parse_positive)]
+    /// How long Claude Code waits for the result of a function that the client runs
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse_positive)]
     pub(crate) tool_timeout: Duration,
 }
 
@@ -169,9 +164,8 @@ pub(crate) struct Processes {
     /// How long a process waits for the next message of its conversation
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
     pub(crate) idle_timeout: Duration,
-    /// How many requests may wait while all processes are at work;
-    /// one more gets 429
-    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value_t = 64)]
+    /// How many requests may wait while all processes are at work; one more gets 429
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub(crate) queue: usize,
     /// How long a request may wait for a process before it gets 429
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
