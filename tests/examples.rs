@@ -83,3 +83,15 @@ async fn the_calls_beside_a_vetoed_one_go_on() {
     assert_eq!(made, [("read_file", "{\"path\": \"a\"}"), ("open_browser", "{\"url\": \"b\"}")]);
     assert_eq!(choice["finish_reason"], "tool_calls");
 }
+
+#[tokio::test]
+async fn a_conversation_goes_on_after_a_veto() {
+    let server = started("custom_layer").await;
+    let choice = calls(&server, "Bash {\"command\": \"ls\"}").await;
+    let body = json!({"model": "coder", "messages": [
+        {"role": "user", "content": "[[tool Bash {\"command\": \"ls\"}]]"},
+        {"role": "assistant", "content": choice["message"]["content"]},
+        {"role": "user", "content": "Then do without."},
+    ]});
+    assert_eq!(server.chat(&body).await.text(), "echo: Then do without.");
+}

@@ -81,13 +81,33 @@ async fn pages_and_hosts_pass_by_name() {
 #[tokio::test]
 async fn limits_are_the_flags() {
     let flags = ["--max-processes", "3", "--warm", "0", "--queue", "7", "--body-limit", "1"];
-    let server = started(&[&flags[..], &["--first-token-timeout", "50ms", "--upstream-retries", "0"]].concat()).await;
+    let server = started(&[&flags[..], &["--upstream-retries", "0"]].concat()).await;
     let health = server.get("/health").await.json();
     assert_eq!((&health["processes"]["max"], &health["queue"]["max"]), (&json!(3), &json!(7)));
     assert_eq!(server.say("[[env CLAUDE_CODE_MAX_RETRIES]]").await.text(), "0");
     assert_eq!(server.say(&"x".repeat(1024 * 1024)).await.status, 413);
+}
+
+#[tokio::test]
+async fn timeouts_are_the_flags() {
+    let server = started(&["--first-token-timeout", "50ms"]).await;
     let late = server.say("[[silence]]").await;
     assert_eq!((late.status.as_u16(), &late.json()["error"]["code"]), (504, &json!("first_token_timeout")));
+
+    let server = started(&["--request-timeout", "50ms"]).await;
+    let late = server.say("[[slow 600000 count 2]]").await;
+    assert_eq!((late.status.as_u16(), &late.json()["error"]["code"]), (504, &json!("request_timeout")));
+
+    let server = started(&["--max-processes", "1", "--queue-timeout", "0"]).await;
+    let mut busy = server
+        .start_chat(&json!({"model": "opus", "stream": true,
+        "messages": [{"role": "user", "content": "[[slow 600000 count 2]]"}]}))
+        .await
+        .into_body();
+    http_body_util::BodyExt::frame(&mut busy).await.unwrap().unwrap();
+    let refused = server.say("hello").await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (429, &json!("queue_full")));
+    assert!(refused.headers.contains_key("retry-after"));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
@@ -43,12 +44,15 @@ pub(crate) struct ServerProcess {
     pub(crate) url: String,
     stdout: tokio::process::ChildStdout,
     log: Lines<BufReader<ChildStderr>>,
+    /// Its TMPDIR, and so gone with it, however it ends.
+    temporary: TempDir,
 }
 
 impl ServerProcess {
     /// Starts it and waits for the line that says where it listens.
     pub(crate) async fn start(mut command: Command) -> ServerProcess {
-        let mut child = command.spawn().unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let mut child = command.env("TMPDIR", temporary.path()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut announced = String::new();
@@ -62,7 +66,7 @@ impl ServerProcess {
             }
             panic!("the server said {announced:?} and on stderr:\n{said}");
         };
-        ServerProcess { url: url.to_owned(), announced, child, stdout: stdout.into_inner(), log }
+        ServerProcess { url: url.to_owned(), announced, child, stdout: stdout.into_inner(), log, temporary }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -110,12 +114,15 @@ impl ServerProcess {
         }
     }
 
-    /// Waits until it has ended. Says how, and what else it wrote to standard output.
+    /// Waits until it has ended by itself. Says how, and what else it wrote to standard output.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         use tokio::io::AsyncReadExt;
         let mut rest = String::new();
         tokio::time::timeout(PATIENCE, self.stdout.read_to_string(&mut rest)).await.expect("an end in time").unwrap();
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("an end in time").unwrap();
+        let left: Vec<_> =
+            std::fs::read_dir(self.temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(left.is_empty(), "directories stay behind: {left:?}");
         (status, rest)
     }
 }
