@@ -49,7 +49,8 @@ impl Asked {
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
         let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
-        Held { key, caller: self.caller.clone(), setup, history, reply, parked, since: Instant::now() }
+        let (caller, model) = (self.caller.clone(), self.settings.model.clone());
+        Held { key, caller, setup, model, history, reply, parked, since: Instant::now() }
     }
 }
 
@@ -91,6 +92,9 @@ pub(crate) struct Held {
     key: u64,
     caller: Caller,
     setup: Setup,
+    /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
+    /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
+    model: Option<String>,
     history: Vec<Message>,
     reply: Reply,
     pub(crate) parked: Option<Parked>,
@@ -105,6 +109,7 @@ impl Held {
         self.key == asked.key
             && self.caller == asked.caller
             && self.setup == asked.setup
+            && self.model == asked.settings.model
             && self.reply.is(&asked.messages[last_reply])
             && fingerprint::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
             && self.takes(&asked.messages[last_reply + 1..])

@@ -96,6 +96,7 @@ impl Settings {
             Some("medium") => Some("medium"),
             Some("high") => Some("high"),
             Some("xhigh") => Some("xhigh"),
+            Some("max") => Some("max"),
             _ => None,
         };
         Settings {

@@ -1,6 +1,8 @@
 //! Where the two CLIs are: the real one, if it is installed, and the stand-in, which cargo has built.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 /// The real CLI: `CLAUDE_BIN`, else the one installed by npm under the target directory.
 ///
@@ -23,13 +25,28 @@ pub(crate) fn real_cli() -> Option<PathBuf> {
     None
 }
 
-/// The stand-in CLI, which `cargo test` builds before it runs a test.
+/// The stand-in CLI. `cargo test` builds it; `cargo test --test NAME` does not, so one that is missing or older than its
+/// sources is built here.
 pub(crate) fn stand_in() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(find_stand_in).clone()
+}
+
+fn find_stand_in() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     // The test is target/PROFILE/deps/NAME.
     let profile = test.parent().and_then(Path::parent).expect("the test is in the target directory");
     let path = profile.join("examples/stand-in-cli");
-    assert!(path.exists(), "no stand-in at {}; build it: cargo build --example stand-in-cli", path.display());
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/stand-in-cli");
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let newest =
+        sources.read_dir().expect("the stand-in's sources").flatten().filter_map(|file| changed(&file.path())).max();
+    if changed(&path) < newest {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
+        let built = Command::new(cargo).args(["build", "--quiet", "--example", "stand-in-cli"]).args(release).status();
+        assert!(built.is_ok_and(|status| status.success()), "could not build the stand-in, for {}", path.display());
+    }
     path
 }
 
