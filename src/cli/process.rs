@@ -73,6 +73,9 @@ impl Process {
         for name in SESSION_VARIABLES {
             command.env_remove(name);
         }
+        for name in &config.withheld {
+            command.env_remove(name);
+        }
         command
             .env("ENABLE_TOOL_SEARCH", "false")
             .env("DISABLE_AUTO_COMPACT", "1")
