@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stack::Stack;
-use support::claude_bin::{real_cli, stand_in, target_directory};
+use support::claude_bin::{real_cli, say_skipped, stand_in, target_directory};
 use tokio::process::Command;
 
 /// A hung client must fail its test, not hang it.
@@ -50,7 +50,7 @@ impl Client {
         if !checked.is_ok_and(|checked| checked.status.success()) {
             let missing = format!("OpenAI's client is not installed; for it to be, run\n    {install}");
             assert!(std::env::var_os("TOWER_CLAUDE_REQUIRE_CLIENTS").is_none(), "{missing}");
-            eprintln!("skipped: {missing}");
+            say_skipped(&missing);
             return None;
         }
         let mut command = Command::new(program);
