@@ -39,7 +39,6 @@ pub(crate) struct Answer {
     message: Message,
     usage: Usage,
     failure: Failure,
-    refused: bool,
 }
 
 /// What becomes of the process.
@@ -263,7 +262,8 @@ impl Answer {
         match reason {
             // The CLI would go on by itself, behind the client's back: end it here.
             "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill),
-            "refusal" => self.refused = true,
+            // The same: it would tell the model of the refusal and have it answer again (2.1.328).
+            "refusal" => self.finish(FinishReason::ContentFilter, End::Kill),
             "tool_use" => {
                 self.calls.wait();
                 self.park_if_complete();
@@ -321,12 +321,6 @@ impl Answer {
     fn take_result(&mut self, line: &Line<'_>, context: Context<'_>) -> Result<(), Error> {
         let failed =
             line.is_error == Some(true) || line.subtype.as_ref().is_some_and(|s| s.as_str().starts_with("error"));
-        if self.refused {
-            let end = if failed { End::Kill } else { End::Keep(None) };
-            self.begin();
-            self.finish(FinishReason::ContentFilter, end);
-            return Ok(());
-        }
         if failed {
             let mut failure = std::mem::take(&mut self.failure);
             failure.api_status = line.api_error_status;
