@@ -32,7 +32,7 @@ pub(crate) fn say_skipped(missing: &str) {
     let mut said = SAID.lock().unwrap();
     if !said.iter().any(|said| said == missing) {
         said.push(missing.to_owned());
-        writeln!(std::io::stderr(), "skipped: {missing}").unwrap();
+        std::io::stderr().write_all(format!("skipped: {missing}\n").as_bytes()).unwrap();
     }
 }
 
