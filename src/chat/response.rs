@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// The answer to a [`ChatRequest`]: its head, and its events as they come.
+/// The answer to a [`ChatRequest`](super::ChatRequest): its head, and its events as they come.
 ///
 /// Dropping it ends the turn, and the process that worked on it.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! The lines of a turn as events: a state machine from one line to none, one or several events, without any I/O.
 
+mod unstreamed;
+
 use std::collections::VecDeque;
 
 use serde_json::Value;
@@ -66,6 +68,9 @@ struct Message {
     blocks: Vec<Block>,
     /// Whether the client has seen text or calls of it, and it is not complete.
     half_told: bool,
+    /// How many texts and calls the reply had before it.
+    texts_before: usize,
+    calls_before: usize,
 }
 
 /// What a content block's deltas are.
@@ -101,7 +106,7 @@ impl Answer {
                     return self.take_event(event, context.asked);
                 }
             }
-            "assistant" if main => return self.take_assistant(&line),
+            "assistant" if main => return self.take_assistant(&line, context.asked),
             "user" if main => self.take_tool_results(&line),
             "result" => return self.take_result(&line, context),
             "control_request" => self.take_control_request(&line, context),
@@ -129,7 +134,14 @@ impl Answer {
                 if let Some(message) = event.message {
                     self.model = message.model.into();
                     let usage = message.usage.unwrap_or_default();
-                    self.message = Message { id: message.id.into(), usage, ..Message::default() };
+                    self.message = Message {
+                        id: message.id.into(),
+                        usage,
+                        blocks: Vec::new(),
+                        texts_before: self.reply.texts.len(),
+                        calls_before: self.reply.calls.len(),
+                        half_told: false,
+                    };
                     self.begin();
                     let mut usage = self.usage;
                     usage += self.message.usage.to_openai();
@@ -262,7 +274,7 @@ impl Answer {
         match reason {
             // The CLI would go on by itself, behind the client's back: end it here.
             "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill),
-            // The same: it would tell the model of the refusal and have it answer again (2.1.328).
+            // Likewise: it would tell the model of the refusal and have it try once more.
             "refusal" => self.finish(FinishReason::ContentFilter, End::Kill),
             "tool_use" => {
                 self.calls.wait();
@@ -284,7 +296,7 @@ impl Answer {
     }
 
     /// An `assistant` line repeats what was streamed, unless it stands for a failure or was never streamed.
-    fn take_assistant(&mut self, line: &Line<'_>) -> Result<(), Error> {
+    fn take_assistant(&mut self, line: &Line<'_>, asked: &Asked) -> Result<(), Error> {
         let message: FullMessage = read(line.message);
         if line.error.is_some() {
             self.failure.kind = read::<Option<String>>(line.error);
@@ -293,19 +305,7 @@ impl Answer {
         }
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
-        if streamed || synthetic {
-            return Ok(());
-        }
-        self.check_not_begun_anew()?;
-        let text = message.text();
-        if !text.is_empty() {
-            self.begin();
-            self.start_text();
-            self.reply.texts.pop();
-            self.reply.texts.push(text.clone());
-            self.events.push_back(ChatEvent::TextDelta(text));
-        }
-        Ok(())
+        if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, asked) }
     }
 
     /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
@@ -377,7 +377,8 @@ impl Answer {
                 }
                 None => context.asked.setup.functions.answer(request_id, &request.message, &mut self.replies),
             },
-            "can_use_tool" => self.replies.reply(request_id, &permission::decide(context.config, &request)),
+            "can_use_tool" => self.replies.reply(request_id, &permission::may_use(context.config, &request)),
+            "hook_callback" => self.replies.reply(request_id, &permission::before_use(context.config, &request)),
             other => self.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }

@@ -116,13 +116,16 @@ impl Held {
     }
 
     /// Whether the new messages can be given to it: a parked process takes results of exactly the calls that it waits
-    /// for, in a form that its control channel can carry; another takes none.
+    /// for, in a form that its control channel can carry, and beside them texts alone, since the CLI hands what is said
+    /// meanwhile to the model as a note of text; another takes no results.
     fn takes(&self, new: &[Message]) -> bool {
         let results = functions::results(new);
         match &self.parked {
             None => results.is_empty(),
             Some(parked) => {
-                results.len() == parked.pending.len()
+                let others = new.iter().filter(|message| message.tool_call_id.is_none());
+                others.flat_map(Message::parts).all(|part| part.as_text().is_some())
+                    && results.len() == parked.pending.len()
                     && parked.pending.iter().all(|call| {
                         let result = results.get(&call_id::canonical(&call.tool_use_id));
                         result.is_some_and(|message| functions::mcp_content(message).is_some())

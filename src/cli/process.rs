@@ -1,10 +1,13 @@
 //! One `claude` process: its pipes, its process group, and its death.
 
 use std::collections::VecDeque;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,6 +15,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
 use super::config::Config;
@@ -23,6 +27,9 @@ const INBOX_LINES: usize = 4096;
 
 /// How much of stderr is kept for error messages, in bytes.
 const STDERR_TAIL: usize = 2048;
+
+/// How long a process that has closed its stdout may take to close its stderr.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
 /// itself for a part of that session.
@@ -44,6 +51,7 @@ pub(crate) struct Process {
     /// Lines that came while something was being written.
     inbox: VecDeque<Bytes>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
+    stderr_reader: JoinHandle<()>,
     exited: Arc<AtomicBool>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
     _directory: Option<TempDir>,
@@ -56,13 +64,16 @@ impl Process {
     pub(crate) fn spawn(config: &Config, on_exit: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
         let directory = match &config.workspace {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("tower-claude-").tempdir().map_err(|error| {
+            None => Some(private_directory().map_err(|error| {
                 Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
             })?),
         };
         let mut command = Command::new(&config.program);
         command.args(&config.leading_args).args(config.arguments());
         for name in SESSION_VARIABLES {
+            command.env_remove(name);
+        }
+        for name in &config.withheld {
             command.env_remove(name);
         }
         command
@@ -72,6 +83,10 @@ impl Process {
             // Where a stream breaks off, the CLI would ask once more for an answer in one piece: with no deltas, no
             // usage, and what was streamed before said again (2.1.328).
             .env("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1")
+            // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
+            .env("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1")
+            // A command that outlives its turn would start another by its end.
+            .env("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
             .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
             .envs(config.environment.iter().map(|(name, value)| (name, value)));
         match (&config.workspace, &directory) {
@@ -93,7 +108,7 @@ impl Process {
             return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
         };
         let tail = Arc::new(Mutex::new(VecDeque::new()));
-        tokio::spawn(keep_tail(stderr, tail.clone()));
+        let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let exited = Arc::new(AtomicBool::new(false));
         let flag = exited.clone();
         tokio::spawn(async move {
@@ -111,6 +126,7 @@ impl Process {
             stdout: FramedRead::with_capacity(stdout, LineDecoder::new(config.max_line_length), 64 * 1024),
             inbox: VecDeque::new(),
             stderr: tail,
+            stderr_reader,
             exited,
             _directory: directory,
         })
@@ -149,6 +165,15 @@ impl Process {
         }
     }
 
+    /// What it wrote to stderr last, when it has closed its stdout. It may write that a moment later, and a process of its
+    /// own may keep stderr open.
+    pub(crate) async fn last_words(&mut self) -> String {
+        if !self.stderr_reader.is_finished() {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr_reader).await;
+        }
+        self.stderr_tail()
+    }
+
     /// The end of what it wrote to stderr, to be shown to a person.
     pub(crate) fn stderr_tail(&self) -> String {
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,6 +188,11 @@ impl Drop for Process {
             kill_group(self.pid);
         }
     }
+}
+
+/// An empty directory that nobody else may look into.
+fn private_directory() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("tower-claude-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 fn kill_group(pid: u32) {

@@ -28,7 +28,7 @@ pub(crate) struct Turn {
     lease: Option<Lease>,
     answer: Answer,
     clock: Clock,
-    /// Whether the CLI has written anything since the turn began.
+    /// Whether the CLI has written anything that it writes to what it is told. Other lines may be left of its last turn.
     heard: bool,
 }
 
@@ -148,12 +148,7 @@ impl Turn {
     async fn say(&mut self, fresh: bool, mut out: Outgoing) -> Result<(), Error> {
         let (messages, first) = if fresh { (&self.asked.messages[..], 0) } else { self.asked.new_messages() };
         let mut told = script::turns(messages, first, self.pool.config())?;
-        let Some(last) = told.pop().filter(|turn| !turn.assistant) else {
-            return Err(Error::invalid_request(
-                "There is nothing to answer: end the messages with a user or tool message that is not blank.",
-            )
-            .with_param("messages"));
-        };
+        let last = told.pop().filter(|turn| !turn.assistant).ok_or_else(script::nothing_to_answer)?;
         for turn in told {
             if turn.assistant {
                 out.assistant(&turn.blocks);
@@ -188,6 +183,7 @@ impl Turn {
     }
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Error> {
+        self.heard |= line.is_to_what_was_told();
         let context =
             Context { asked: &self.asked, config: self.pool.config(), subscription: self.pool.subscription() };
         self.answer.take(line, context)?;
@@ -238,12 +234,9 @@ impl Turn {
             return Err(Error::new(ErrorKind::Internal, "The turn is over."));
         };
         match tokio::time::timeout_at(deadline, lease.member.process.line()).await {
-            Ok(Ok(Some(line))) => {
-                self.heard = true;
-                Ok(line)
-            }
+            Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => {
-                let stderr = lease.member.process.stderr_tail();
+                let stderr = lease.member.process.last_words().await;
                 let said = if stderr.is_empty() { "nothing".to_owned() } else { format!("at its end: {stderr}") };
                 let message = "Claude Code ended before its answer was complete. Run it by hand if that happens again.";
                 Err(Error::new(ErrorKind::Cli, format!("{message} On stderr it said {said}")))

@@ -8,8 +8,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ struct State {
     served: AtomicU64,
     first_byte: AtomicU64,
     gap: AtomicU64,
+    /// How many requests are still to fail, and with which status.
+    failing: Mutex<(usize, u16)>,
 }
 
 impl MessagesApi {
@@ -55,6 +57,7 @@ impl MessagesApi {
             served: AtomicU64::new(0),
             first_byte: AtomicU64::new(0),
             gap: AtomicU64::new(0),
+            failing: Mutex::default(),
         });
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -84,6 +87,11 @@ impl MessagesApi {
         self.state.gap.store(micros(gap), Ordering::Relaxed);
     }
 
+    /// The next so many requests for a message fail with this status, whatever they ask for.
+    pub(crate) fn fail_next(&self, times: usize, status: u16) {
+        *self.state.failing.lock().unwrap() = (times, status);
+    }
+
     /// The bodies of the requests for a message, oldest first. (After a 404 the CLI asks again, not streamed.)
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.state.requests.borrow().clone()
@@ -110,6 +118,14 @@ impl MessagesApi {
     /// Returns once so many clients have hung up.
     pub(crate) async fn until_hung_up(&self, count: usize) {
         self.state.hung_up.subscribe().wait_for(|hung_up| *hung_up >= count).await.unwrap();
+    }
+}
+
+impl State {
+    fn failure(&self) -> Option<Answer> {
+        let mut failing = self.failing.lock().unwrap();
+        failing.0 = failing.0.checked_sub(1)?;
+        Some(Answer::failure(&failing.1.to_string()))
     }
 }
 
@@ -145,7 +161,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         return Ok(reply(200, &message, &[]));
     }
     let streamed = body["stream"] == true;
-    let answer = Answer::to(&body);
+    let answer = state.failure().unwrap_or_else(|| Answer::to(&body));
     let message = envelope(number, &body, raw.len(), json!([]));
     state.requests.send_modify(|requests| requests.push(body));
     let waiting = Waiting(Some(Arc::clone(&state)));

@@ -73,6 +73,11 @@ impl Block {
 }
 
 impl Answer {
+    /// What the directive `fail` asks for, from what follows it.
+    pub(crate) fn failure(text: &str) -> Answer {
+        failure(text)
+    }
+
     /// The answer to a request's body.
     pub(crate) fn to(body: &Value) -> Answer {
         let (text, results) = last_user_turn(body["messages"].as_array().map_or(&[], Vec::as_slice));
@@ -85,6 +90,9 @@ impl Answer {
         if !results.is_empty() {
             return say(["result: ".to_owned(), Value::Array(results).to_string()]);
         }
+        let system: String =
+            body["system"].as_array().into_iter().flatten().filter_map(|b| b["text"].as_str()).collect();
+        let tools: Vec<_> = tools.into_iter().map(|tool| (tool, tool)).chain(renamed(&system)).collect();
         directive(&text, &tools)
     }
 
@@ -96,7 +104,16 @@ impl Answer {
     }
 }
 
-fn directive(text: &str, tools: &[&str]) -> Answer {
+/// What the system prompt says of names: "In this session `exec` and `process` are the tool Bash; ..."
+fn renamed(system: &str) -> Vec<(&str, &str)> {
+    let note =
+        system.rsplit_once("In this session ").and_then(|(_, note)| note.split_once(". ")).map_or("", |(n, _)| n);
+    let clauses = note.split("; ").filter_map(|clause| clause.split_once(" the tool "));
+    clauses.flat_map(|(names, tool)| names.split('`').skip(1).step_by(2).map(move |name| (name, tool))).collect()
+}
+
+/// `tools` are the names that the model knows, and what it calls under them.
+fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     match word {
         "fail" => failure(rest),
@@ -117,8 +134,8 @@ fn directive(text: &str, tools: &[&str]) -> Answer {
             let calls = rest.split(" ;; ").map(|call| {
                 let (name, input) = call.split_once(' ').unwrap_or((call, "{}"));
                 let suffix = format!("__{name}");
-                let full = tools.iter().find(|tool| **tool == name || tool.ends_with(&suffix)).unwrap_or(&name);
-                Block::Tool((*full).to_owned(), input.to_owned())
+                let known = tools.iter().find(|(known, _)| *known == name || known.ends_with(&suffix));
+                Block::Tool(known.map_or(name, |(_, tool)| tool).to_owned(), input.to_owned())
             });
             let text = Block::Text(vec!["calling ".to_owned()]);
             message(std::iter::once(text).chain(calls), "tool_use")
