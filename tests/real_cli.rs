@@ -11,6 +11,8 @@ mod support;
 mod chat;
 #[path = "real_cli/conversations.rs"]
 mod conversations;
+#[path = "real_cli/edges.rs"]
+mod edges;
 #[path = "real_cli/failures.rs"]
 mod failures;
 #[path = "real_cli/fields.rs"]

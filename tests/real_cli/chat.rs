@@ -57,6 +57,19 @@ async fn the_first_delta_comes_long_before_the_second_and_hanging_up_ends_the_pr
 }
 
 #[tokio::test]
+async fn hanging_up_before_the_answer_begins_ends_the_process_and_its_request() {
+    let Some(stack) = Stack::real().await else { return };
+
+    tokio::select! {
+        answer = stack.ask(says("[[silence]]")) => panic!("{answer:?}"),
+        _ = stack.api.request(0) => {}
+    }
+    stack.api.until_hung_up(1).await;
+    let [pid] = stack.started()[..] else { panic!("one process") };
+    gone(pid).await;
+}
+
+#[tokio::test]
 async fn a_history_and_the_system_prompt_reach_the_model_as_they_were_sent() {
     let Some(stack) = Stack::real().await else { return };
 

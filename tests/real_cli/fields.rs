@@ -97,13 +97,13 @@ async fn a_schema_of_the_answer_that_the_cli_refuses_is_a_400() {
 async fn each_effort_is_the_one_that_the_api_is_asked_for() {
     let Some(stack) = Stack::real().await else { return };
 
-    let efforts = ["none", "minimal", "low", "medium", "high", "xhigh"];
+    let efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
     for effort in efforts {
         stack.completion(says_with("hello", json!({"reasoning_effort": effort}))).await;
     }
     let requests = stack.api.requests();
     let asked: Vec<_> = requests.iter().map(|upstream| upstream["output_config"]["effort"].as_str().unwrap()).collect();
-    assert_eq!(asked, ["low", "low", "low", "medium", "high", "xhigh"]);
+    assert_eq!(asked, ["low", "low", "low", "medium", "high", "xhigh", "max"]);
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ impl Answer {
         let (text, results) = last_user_turn(body["messages"].as_array().map_or(&[], Vec::as_slice));
         let tools: Vec<_> =
             body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect();
-        if tools.contains(&"StructuredOutput") && results.is_empty() {
+        if tools.contains(&"StructuredOutput") && results.is_empty() && !text.starts_with("tool ") {
             let input = text.strip_prefix("json ").unwrap_or(r#"{"name":"Ada"}"#);
             return message([Block::Tool("StructuredOutput".to_owned(), input.to_owned())], "tool_use");
         }

@@ -227,8 +227,7 @@ impl Events {
                     return Some(json);
                 }
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("a chunk in time");
-            let Some(frame) = frame else { return None };
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("a chunk in time")?;
             self.unread.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
         }
     }
