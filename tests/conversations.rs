@@ -33,6 +33,8 @@ enum Step {
     Regenerate,
     /// Changes an earlier message of the user's.
     Edit(prop::sample::Index, String),
+    /// Changes one letter of an earlier message of anyone's.
+    Mistype(prop::sample::Index),
     /// Removes a turn.
     Delete(prop::sample::Index),
     /// Sends the same request twice at once.
@@ -60,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CallAndForget),
         1 => Just(Step::Regenerate),
         1 => (any::<prop::sample::Index>(), text).prop_map(|(at, text)| Step::Edit(at, text)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Mistype),
         1 => any::<prop::sample::Index>().prop_map(Step::Delete),
         1 => text.prop_map(Step::Retry),
         3 => prop_oneof![
@@ -149,6 +152,19 @@ impl Client {
                     mine[at]["content"] = text;
                 }
             }
+            Step::Mistype(at) => {
+                let mut texts: Vec<&mut Value> = self
+                    .sent
+                    .iter_mut()
+                    .map(|message| &mut message["content"])
+                    .filter(|text| text.is_string())
+                    .collect();
+                if !texts.is_empty() {
+                    let at = at.index(texts.len());
+                    let changed = texts[at].as_str().unwrap().replace('e', "b");
+                    *texts[at] = json!(changed);
+                }
+            }
             Step::Delete(at) => {
                 let turns: Vec<usize> = (0..self.sent.len().saturating_sub(1))
                     .filter(|&at| {
@@ -211,7 +227,7 @@ fn check_isolation(directory: &Path) -> usize {
 
 #[test]
 fn the_model_is_told_what_the_client_sent_and_no_process_has_two_conversations() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let told = tempfile::tempdir().unwrap();
     let claude = chat::claude().warm(2).max_processes(6).env("STAND_IN_LOG", told.path().join("{pid}")).build();
