@@ -44,12 +44,12 @@ impl Asked {
     }
 
     /// The conversation as it stands after this reply. What is asked is used up.
-    pub(crate) fn held_after(&mut self, reply: Reply, parked: Option<Parked>) -> Held {
+    pub(crate) fn held_after(&mut self, reply: Reply, model: String, parked: Option<Parked>) -> Held {
         let messages = std::mem::take(&mut self.messages);
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
         let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
-        Held { key, caller: self.caller.clone(), setup, history, reply, parked, since: Instant::now() }
+        Held { key, caller: self.caller.clone(), setup, history, reply, model, parked, since: Instant::now() }
     }
 }
 
@@ -93,6 +93,8 @@ pub(crate) struct Held {
     setup: Setup,
     history: Vec<Message>,
     reply: Reply,
+    /// The model that answered, as the API names it.
+    pub(crate) model: String,
     pub(crate) parked: Option<Parked>,
     /// When its last turn ended.
     pub(crate) since: Instant,
