@@ -49,14 +49,6 @@ impl Message {
         }
     }
 
-    /// The content's parts; none where it is plain text.
-    pub fn parts(&self) -> &[Part] {
-        match &self.content {
-            Some(Content::Parts(parts)) => parts,
-            _ => &[],
-        }
-    }
-
     /// The calls of an assistant message.
     pub fn calls(&self) -> &[ToolCall] {
         self.tool_calls.as_deref().unwrap_or_default()
