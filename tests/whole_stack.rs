@@ -9,6 +9,8 @@ mod schema;
 #[path = "http/script.rs"]
 mod script;
 
+#[path = "whole_stack/places.rs"]
+mod places;
 #[path = "whole_stack/recorded.rs"]
 mod recorded;
 #[path = "whole_stack/round_trip.rs"]
