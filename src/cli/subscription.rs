@@ -35,7 +35,8 @@ impl Subscription {
     pub(crate) fn wait(&self) -> Option<Duration> {
         let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = windows.iter().filter(|window| window.status.as_deref() == Some("rejected"));
-        refused.filter_map(|window| until(window.resets_at?)).max()
+        // One that has opened since says nothing.
+        refused.filter_map(|window| until(window.resets_at?)).filter(|wait| !wait.is_zero()).max()
     }
 
     /// `x-ratelimit-*` for the window that was named last.
@@ -72,4 +73,26 @@ impl Subscription {
 fn until(resets_at: f64) -> Option<Duration> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Some(Duration::try_from_secs_f64(resets_at).ok()?.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(window: &str, in_seconds: i64) -> RateLimitInfo {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let info = json!({"status": "rejected", "rateLimitType": window, "resetsAt": now + in_seconds});
+        serde_json::from_value(info).unwrap()
+    }
+
+    #[test]
+    fn the_wait_is_for_the_last_window_to_open_and_not_for_one_that_has() {
+        let subscription = Subscription::default();
+        assert_eq!(subscription.wait(), None);
+        subscription.update(rejected("five_hour", -10));
+        assert_eq!(subscription.wait(), None);
+        subscription.update(rejected("five_hour", 100));
+        subscription.update(rejected("seven_day", 1000));
+        assert!((990..=1000).contains(&subscription.wait().unwrap().as_secs()));
+    }
 }
