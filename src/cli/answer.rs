@@ -1,5 +1,7 @@
 //! The lines of a turn as events: a state machine from one line to none, one or several events, without any I/O.
 
+mod unstreamed;
+
 use std::collections::VecDeque;
 
 use serde_json::Value;
@@ -64,6 +66,8 @@ struct Message {
     id: String,
     usage: ApiUsage,
     blocks: Vec<Block>,
+    /// Whether the client has seen text or calls of it, and it is not complete.
+    half_told: bool,
     /// How many texts and calls the reply had before it.
     texts_before: usize,
     calls_before: usize,
@@ -99,7 +103,7 @@ impl Answer {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
                 if let Some(event) = line.event {
-                    self.take_event(event, context.asked);
+                    return self.take_event(event, context.asked);
                 }
             }
             "assistant" if main => return self.take_assistant(&line, context.asked),
@@ -123,9 +127,10 @@ impl Answer {
         }
     }
 
-    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) {
+    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) -> Result<(), Error> {
         match event.kind.as_str() {
             "message_start" => {
+                self.check_not_begun_anew()?;
                 if let Some(message) = event.message {
                     self.model = message.model.into();
                     let usage = message.usage.unwrap_or_default();
@@ -135,6 +140,7 @@ impl Answer {
                         blocks: Vec::new(),
                         texts_before: self.reply.texts.len(),
                         calls_before: self.reply.calls.len(),
+                        half_told: false,
                     };
                     self.begin();
                     let mut usage = self.usage;
@@ -171,11 +177,25 @@ impl Answer {
                 self.message.usage.update(event.usage.unwrap_or_default());
                 if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
                     self.usage += std::mem::take(&mut self.message.usage).to_openai();
+                    self.message.half_told = false;
                     self.stop(reason.as_str());
                 }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Where the connection to the API breaks off, the CLI asks again and the model begins its message anew (2.1.328).
+    /// What has been told cannot be taken back, and must not be told twice.
+    fn check_not_begun_anew(&self) -> Result<(), Error> {
+        if !self.message.half_told {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Upstream,
+            "The connection to the API broke off in the middle of the answer. Try again.",
+        ))
     }
 
     fn start_block(&mut self, index: u32, block: protocol::Block<'_>, asked: &Asked) {
@@ -195,6 +215,7 @@ impl Answer {
                         Block::Builtin { name: name.to_owned(), input: String::new() }
                     }
                     Some(name) if self.calls.open() => {
+                        self.message.half_told = true;
                         let index = self.calls.tell(id, name, &mut self.reply, &mut self.events);
                         if !asked.setup.functions.parallel {
                             self.calls.close();
@@ -231,6 +252,7 @@ impl Answer {
                 if let Some(last) = self.reply.texts.last_mut() {
                     last.push_str(&text);
                 }
+                self.message.half_told = true;
                 self.events.push_back(ChatEvent::TextDelta(text));
             }
             Some(Block::Reasoning) => self.events.push_back(ChatEvent::ReasoningDelta(text)),
@@ -284,64 +306,6 @@ impl Answer {
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
         if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, asked) }
-    }
-
-    /// A message that the CLI fetched in one piece, after the connection on which it streamed one was lost (2.1.328). The
-    /// client has heard the beginning of that one, so only what goes on from there can still be said.
-    fn take_unstreamed(&mut self, message: &FullMessage<'_>, asked: &Asked) -> Result<(), Error> {
-        let blocks = message.blocks();
-        let structured = asked.setup.schema.is_some();
-        let text = |block: &protocol::Block<'_>| match &block.text {
-            Some(text) if !structured => Some(text.as_str().to_owned()),
-            None if structured && block.name.as_ref().is_some_and(|name| name.as_str() == STRUCTURED_OUTPUT) => {
-                block.input.map(|input| input.get().to_owned())
-            }
-            _ => None,
-        };
-        let texts: Vec<String> = blocks.iter().filter_map(text).collect();
-        let said = self.reply.texts.split_off(self.message.texts_before.min(self.reply.texts.len())).concat();
-        let whole = texts.concat();
-        let rest = whole.strip_prefix(&said).filter(|_| self.reply.calls.len() == self.message.calls_before);
-        let Some(rest) = rest else {
-            return Err(Error::new(
-                ErrorKind::Upstream,
-                "The connection to the API was lost in the middle of the answer, and what came after it was another \
-                 answer. Try again.",
-            ));
-        };
-        self.begin();
-        if !rest.is_empty() {
-            if said.is_empty() {
-                self.events.push_back(ChatEvent::TextBlockStart);
-            }
-            self.events.push_back(ChatEvent::TextDelta(rest.to_owned()));
-        }
-        self.reply.texts.extend(texts);
-        self.usage += message.usage.clone().unwrap_or_default().to_openai();
-        for block in &blocks {
-            let (Some(id), Some(name)) = (&block.id, &block.name) else { continue };
-            let Some(name) = asked.setup.functions.client_name(name.as_str()) else { continue };
-            if self.calls.open() {
-                let index = self.calls.tell(id.as_str(), name, &mut self.reply, &mut self.events);
-                let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
-                if let Some(call) = self.reply.calls.last_mut() {
-                    call.function.arguments.clone_from(&arguments);
-                }
-                self.events.push_back(ChatEvent::ToolCallDelta { index, arguments });
-                if !asked.setup.functions.parallel {
-                    self.calls.close();
-                }
-            } else {
-                let at = self.calls.defer(id.as_str(), name);
-                self.calls.add_to_deferred(at, block.input.map_or("{}", |input| input.get()));
-            }
-            self.calls.wait();
-        }
-        // Its other blocks may come in lines of their own.
-        let (texts_before, calls_before) = (self.reply.texts.len(), self.reply.calls.len());
-        self.message = Message { texts_before, calls_before, ..Message::default() };
-        self.park_if_complete();
-        Ok(())
     }
 
     /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
@@ -413,7 +377,8 @@ impl Answer {
                 }
                 None => context.asked.setup.functions.answer(request_id, &request.message, &mut self.replies),
             },
-            "can_use_tool" => self.replies.reply(request_id, &permission::decide(context.config, &request)),
+            "can_use_tool" => self.replies.reply(request_id, &permission::may_use(context.config, &request)),
+            "hook_callback" => self.replies.reply(request_id, &permission::before_use(context.config, &request)),
             other => self.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }

@@ -73,10 +73,20 @@ impl Process {
         for name in SESSION_VARIABLES {
             command.env_remove(name);
         }
+        for name in &config.withheld {
+            command.env_remove(name);
+        }
         command
             .env("ENABLE_TOOL_SEARCH", "false")
             .env("DISABLE_AUTO_COMPACT", "1")
             .env("DISABLE_AUTOUPDATER", "1")
+            // Where a stream breaks off, the CLI would ask once more for an answer in one piece: with no deltas, no
+            // usage, and what was streamed before said again (2.1.328).
+            .env("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1")
+            // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
+            .env("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1")
+            // A command that outlives its turn would start another by its end.
+            .env("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
             .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
             .envs(config.environment.iter().map(|(name, value)| (name, value)));
         match (&config.workspace, &directory) {

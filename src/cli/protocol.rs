@@ -249,10 +249,15 @@ pub(crate) struct ControlRequest {
     /// Of `can_use_tool`.
     #[serde(default)]
     pub(crate) tool_name: String,
+    /// The tool's input, or what a `hook_callback` is given.
     #[serde(default)]
     pub(crate) input: Value,
     #[serde(default)]
     pub(crate) blocked_path: Option<String>,
+    #[serde(default)]
+    pub(crate) decision_reason: Option<String>,
+    #[serde(default)]
+    pub(crate) decision_reason_type: Option<String>,
 }
 
 /// Lines to be written to the CLI in one go.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::config::Config;
 use super::functions::{self, Functions};
+use super::permission;
 use super::protocol::Outgoing;
 use crate::call_id;
 use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role, ToolCall};
@@ -41,6 +42,9 @@ impl Setup {
             initialize["systemPrompt"] = if self.system.is_empty() { json!([]) } else { json!([self.system]) };
         } else if !self.system.is_empty() {
             initialize["appendSystemPrompt"] = json!(self.system);
+        }
+        if config.agent() {
+            initialize["hooks"] = permission::hooks(config);
         }
         if let Some(schema) = &self.schema {
             initialize["jsonSchema"] = schema.clone();
@@ -96,6 +100,7 @@ impl Settings {
             Some("medium") => Some("medium"),
             Some("high") => Some("high"),
             Some("xhigh") => Some("xhigh"),
+            Some("max") => Some("max"),
             _ => None,
         };
         Settings {

@@ -207,7 +207,8 @@ async fn settings_are_a_requests_own() {
 
     chat.request["model"] = json!("haiku");
     let other = chat.say("hello").await;
-    assert_eq!((other.process.as_str(), other.model.as_str()), ("live", "claude-haiku-5-5"));
+    // The CLI would tell the model of a change of model.
+    assert_eq!((other.process.as_str(), other.model.as_str()), ("cold", "claude-haiku-5-5"));
 }
 
 #[tokio::test]

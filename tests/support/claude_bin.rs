@@ -1,8 +1,9 @@
 //! Where the two CLIs are: the real one, if it is installed, and the stand-in, which cargo has built.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// The real CLI: `CLAUDE_BIN`, else the one installed by npm under the target directory.
 ///
@@ -21,8 +22,18 @@ pub(crate) fn real_cli() -> Option<PathBuf> {
          or set CLAUDE_BIN",
         target_directory().join("npm").display(),
     );
-    eprintln!("skipped: no Claude Code CLI at {path}");
+    say_skipped(&format!("no Claude Code CLI at {path}"));
     None
+}
+
+/// Says on standard error that what needs this was skipped, once, past the test harness, which would keep it to itself.
+pub(crate) fn say_skipped(missing: &str) {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap();
+    if !said.iter().any(|said| said == missing) {
+        said.push(missing.to_owned());
+        std::io::stderr().write_all(format!("skipped: {missing}\n").as_bytes()).unwrap();
+    }
 }
 
 /// The stand-in CLI. `cargo test` builds it; `cargo test --test NAME` does not, so one that is missing or older than its
@@ -50,7 +61,7 @@ fn find_stand_in() -> PathBuf {
     path
 }
 
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from)
 }

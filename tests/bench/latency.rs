@@ -1,0 +1,114 @@
+//! The latency that the proxy adds: conversations that run side by side, each in turn directly and through the proxy.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep_until};
+
+use super::bare::{self, Bare};
+use super::client::Conversation;
+use super::figures::{Samples, setting, table};
+use super::procfs::{cpu_time, quiet};
+use super::separate::Separate;
+use super::verdict;
+
+/// A wave: every conversation has one turn, and they begin spread over this long.
+const WAVE: Duration = Duration::from_millis(200);
+
+/// Each answer streams for as long as a wave lasts, at 50 deltas a second.
+const PROMPT: &str = "[[slow 20 count 10]]";
+
+/// Turns of each conversation, in each of the two ways.
+const TURNS: usize = 10;
+
+/// Conversations at once, and how often all of it is begun anew.
+const LOADS: [(usize, usize); 3] = [(1, 30), (16, 5), (64, 3)];
+
+#[derive(Default)]
+struct Times {
+    direct: Samples,
+    proxied: Samples,
+    cpu: Duration,
+}
+
+pub(crate) async fn measure(stand_in: &Path) {
+    let mut rows = Vec::new();
+    for (conversations, batches) in LOADS {
+        let mut times = Times::default();
+        for batch in 0..batches * setting("SCALE", 1) {
+            run(stand_in, conversations, batch, &mut times).await;
+        }
+        rows.push(row(conversations, &times));
+        eprintln!("latency at {conversations}: done");
+    }
+    let head = [
+        "conversations at once",
+        "turns",
+        "direct p50",
+        "direct p99",
+        "proxy p50",
+        "proxy p99",
+        "**added p50**",
+        "**added p99**",
+        "CPU per request",
+        "target at 16: ≤ 0.3 and ≤ 1 ms",
+    ];
+    table("Latency to the first text, in milliseconds", &head, &rows);
+}
+
+fn row(conversations: usize, Times { direct, proxied, cpu }: &Times) -> Vec<String> {
+    let added = |share: f64| proxied.quantile(share) - direct.quantile(share);
+    let mut row = vec![conversations.to_string(), proxied.len().to_string()];
+    for samples in [direct, proxied] {
+        row.extend([0.5, 0.99].map(|share| format!("{:.3}", samples.quantile(share))));
+    }
+    row.extend([0.5, 0.99].map(|share| format!("{:.3}", added(share))));
+    row.push(format!("{:.3} ms", cpu.as_secs_f64() * 1e3 / proxied.len() as f64));
+    row.push(format!("{}, {}", verdict(added(0.5), 0.3, true), verdict(added(0.99), 1.0, true)));
+    row
+}
+
+async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Times) {
+    let server = Separate::start(stand_in, 2 * conversations + 1, false);
+    let (mut direct, mut proxied) = (Vec::new(), Vec::new());
+    for number in 0..conversations {
+        let hello = format!("hello from {number}");
+        let mut process = Bare::start(stand_in, &[]);
+        process.first_delta(&[bare::setup("opus", "Terse.", None), bare::user(&hello)].concat()).await;
+        process.finish().await;
+        direct.push(process);
+        let mut conversation = Conversation::open(server.address, "opus", "Terse.", None).await;
+        let answer = conversation.say(&hello).await;
+        conversation.finish(answer).await;
+        proxied.push(conversation);
+    }
+    quiet().await;
+    for turn in 0..TURNS {
+        for directly in if (turn + batch).is_multiple_of(2) { [true, false] } else { [false, true] } {
+            let begin = Instant::now();
+            let at = |number: usize| begin + WAVE * (number as u32) / (conversations as u32);
+            if directly {
+                let turns = direct.iter_mut().enumerate().map(|(number, process)| async move {
+                    sleep_until(at(number)).await;
+                    let took = process.first_delta(&bare::user(PROMPT)).await;
+                    process.finish().await;
+                    took
+                });
+                join_all(turns).await.into_iter().for_each(|took| times.direct.push(took));
+            } else {
+                let before = cpu_time(server.pid);
+                let turns = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
+                    sleep_until(at(number)).await;
+                    let answer = conversation.say(PROMPT).await;
+                    assert_eq!(answer.process, "live", "the turn was not the one that is measured");
+                    let took = answer.first;
+                    conversation.finish(answer).await;
+                    took
+                });
+                join_all(turns).await.into_iter().for_each(|took| times.proxied.push(took));
+                times.cpu += cpu_time(server.pid) - before;
+            }
+        }
+    }
+}

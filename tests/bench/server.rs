@@ -1,0 +1,47 @@
+//! The proxy as the reference binary serves it, on a port that the system picks.
+
+use std::net::SocketAddr;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tower::Layer;
+use tower_claude::cli::ClaudeCli;
+use tower_claude::openai::{GuardLayer, OpenAiService};
+use tower_claude::{layers, proxy};
+
+/// A running server; it ends with the value, and its processes with it.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts the processes that are kept warm, and serves.
+    pub(crate) async fn start(claude: ClaudeCli) -> Server {
+        claude.warm_up();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let health = claude.clone();
+        let service = OpenAiService::new(layers::openclaw().layer(claude)).health(move || health.health());
+        let service = TowerToHyperService::new(proxy(service, GuardLayer::new()));
+        let task = tokio::spawn(async move {
+            let connections = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            let mut running = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let connection = connections.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+                running.spawn(async move { drop(connection.await) });
+                while running.try_join_next().is_some() {}
+            }
+        });
+        Server { address, task }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
