@@ -44,13 +44,13 @@ impl Asked {
     }
 
     /// The conversation as it stands after this reply. What is asked is used up.
-    pub(crate) fn held_after(&mut self, reply: Reply, model: String, parked: Option<Parked>) -> Held {
+    pub(crate) fn held_after(&mut self, reply: Reply, answered_by: String, parked: Option<Parked>) -> Held {
         let messages = std::mem::take(&mut self.messages);
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
         let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
-        let (caller, asked_model) = (self.caller.clone(), self.settings.model.clone());
-        Held { key, caller, setup, asked_model, history, reply, model, parked, since: Instant::now() }
+        let (caller, model) = (self.caller.clone(), self.settings.model.clone());
+        Held { key, caller, setup, model, history, reply, answered_by, parked, since: Instant::now() }
     }
 }
 
@@ -94,11 +94,11 @@ pub(crate) struct Held {
     setup: Setup,
     /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
-    asked_model: Option<String>,
+    model: Option<String>,
     history: Vec<Message>,
     reply: Reply,
     /// The model that answered, as the API names it.
-    pub(crate) model: String,
+    pub(crate) answered_by: String,
     pub(crate) parked: Option<Parked>,
     /// When its last turn ended.
     pub(crate) since: Instant,
@@ -111,7 +111,7 @@ impl Held {
         self.key == asked.key
             && self.caller == asked.caller
             && self.setup == asked.setup
-            && self.asked_model == asked.settings.model
+            && self.model == asked.settings.model
             && self.reply.is(&asked.messages[last_reply])
             && fingerprint::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
             && self.takes(&asked.messages[last_reply + 1..])

@@ -63,7 +63,7 @@ impl Turn {
         let mut answer = Answer::new(held.is_some());
         let parked = held.and_then(|held| {
             // Calls that were put off come without a word of who made them.
-            held.parked.inspect(|_| answer.model = held.model)
+            held.parked.inspect(|_| answer.model = held.answered_by)
         });
         let mut turn = Box::new(Turn { pool, asked, lease: Some(lease), answer, clock, heard: false });
         let begun = match turn.tell(parked).await {

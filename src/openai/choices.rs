@@ -1,10 +1,12 @@
 //! The choices of one answer: `n` turns of the inner service at once, their events told apart by index.
 
+use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use futures_util::future::try_join_all;
+use futures_util::future::select_all;
 use http::HeaderMap;
 use tower::{Service, ServiceExt};
 
@@ -26,31 +28,71 @@ pub(crate) struct Head {
 /// The events of all choices as they come, each with its choice's index. The first failure is the last item.
 #[derive(Debug)]
 pub(crate) struct Choices {
-    turns: Vec<Option<EventStream>>,
+    turns: Vec<Option<Turn>>,
+    stop: Vec<String>,
     next: usize,
 }
 
-/// Runs the request's turns. The head is the first choice's.
+/// One choice's turn.
+enum Turn {
+    /// Its head is not there yet.
+    Starting(Starting),
+    Running(EventStream),
+}
+
+type Starting = Pin<Box<dyn Future<Output = Result<ChatResponse, Error>> + Send>>;
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Turn::Starting(_) => "Starting",
+            Turn::Running(_) => "Running",
+        })
+    }
+}
+
+/// Runs the request's turns, and waits until one of them has begun; the head is that one's.
+///
+/// The others may begin later: a turn may need the place of another, which that one gives up only when its events have
+/// been taken.
 pub(crate) async fn call<S>(inner: S, mut request: ChatRequest) -> Result<(Head, Choices), Error>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
 {
     // Each turn is asked for one answer, or an inner service that knows `n` would multiply them again.
     let n = request.n.take().unwrap_or(1).clamp(1, MOST);
     let stop = request.stop.as_ref().map(|stop| stop.as_slice().to_vec()).unwrap_or_default();
 
-    let mut responses = if n == 1 {
-        vec![inner.oneshot(request).await?]
+    let (response, index, others) = if n == 1 {
+        (inner.oneshot(request).await?, 0, Vec::new())
     } else {
-        try_join_all((0..n).map(|_| inner.clone().oneshot(request.clone()))).await?
+        let start = |_| -> Starting { Box::pin(inner.clone().oneshot(request.clone())) };
+        let (response, index, others) = select_all((0..n).map(start)).await;
+        (response?, index, others)
     };
-    let turns = responses.iter_mut().map(|response| {
-        let events = std::mem::replace(&mut response.events, EventStream::from_iter([]));
-        Some(if stop.is_empty() { events } else { cut_at_stop(events, &stop) })
-    });
-    let choices = Choices { turns: turns.collect(), next: 0 };
-    let first = responses.swap_remove(0);
-    Ok((Head { id: first.id, created: first.created, model: first.model, headers: first.headers }, choices))
+    let mut turns: Vec<Option<Turn>> = others.into_iter().map(|other| Some(Turn::Starting(other))).collect();
+    let ChatResponse { id, created, model, headers, events } = response;
+    turns.insert(index.min(turns.len()), Some(Turn::Running(cut(events, &stop))));
+    Ok((Head { id, created, model, headers }, Choices { turns, stop, next: 0 }))
+}
+
+fn cut(events: EventStream, stop: &[String]) -> EventStream {
+    if stop.is_empty() { events } else { cut_at_stop(events, stop) }
+}
+
+impl Turn {
+    fn poll_next(&mut self, stop: &[String], cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent, Error>>> {
+        loop {
+            match self {
+                Turn::Running(events) => return Pin::new(events).poll_next(cx),
+                Turn::Starting(start) => match ready!(start.as_mut().poll(cx)) {
+                    Ok(response) => *self = Turn::Running(cut(response.events, stop)),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+            }
+        }
+    }
 }
 
 impl Choices {
@@ -76,7 +118,7 @@ impl Stream for Choices {
         for step in 0..this.turns.len() {
             let index = (this.next + step) % this.turns.len();
             let Some(turn) = &mut this.turns[index] else { continue };
-            match Pin::new(turn).poll_next(cx) {
+            match turn.poll_next(&this.stop, cx) {
                 Poll::Pending => waiting = true,
                 Poll::Ready(Some(Ok(event))) => {
                     if let ChatEvent::Finished { .. } = event {

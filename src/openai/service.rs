@@ -217,7 +217,8 @@ impl Edge {
 /// One chat request, from its body to the head of its answer.
 async fn chat<S, B>(inner: S, edge: Arc<Edge>, request: Request<B>) -> Result<Response<Body>, Error>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
     B: http_body::Body,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
