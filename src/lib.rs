@@ -1,4 +1,66 @@
-//! An OpenAI-compatible chat API as a tower service, backed by the Claude Code CLI.
+//! An OpenAI-compatible chat API as a tower service, backed by the Claude Code CLI as a long-lived process.
+//!
+//! A client speaks OpenAI's Chat Completions; a `claude` that is installed and logged in on this machine answers. In
+//! between stands a stack of ordinary [`tower`] services, whose layers translate a typed request and its stream of
+//! events:
+//!
+//! ```text
+//!  http::Request                                                             claude (child process, NDJSON on stdio)
+//!       │                                                                        ▲             │
+//!    OpenAiService ── ChatRequest ─► ModelAlias ► SystemPrompt ► ToolNames ► ContentBlocks ► ClaudeCli
+//!       │                                                                                      │
+//!  JSON or SSE ◄──── ChatResponse { events } ◄── ToolNames ◄── ContentBlocks ◄─────────────────┘
+//! ```
+//!
+//! | part | where | its idea |
+//! |---|---|---|
+//! | the HTTP edge | [`openai`] | bytes become a [`ChatRequest`] once, and events JSON or server-sent events |
+//! | the layers | [`layers`] | what clients say and what the CLI wants, one idea at a time |
+//! | the inner service | [`cli`] | a request becomes a turn on a `claude` process |
+//! | what flows between them | [`chat`], [`error`] | requests, events, and the one error |
+//! | all of it, assembled | [`proxy()`] | request ids, tracing, panics and web pages taken care of |
+//!
+//! # Example
+//!
+//! The inner service may be [`cli::ClaudeCli`], or anything else that answers a [`ChatRequest`], such as this parrot:
+//!
+//! ```
+//! use http_body_util::{BodyExt, Full};
+//! use tower::{Layer, ServiceExt};
+//! use tower_claude::openai::{GuardLayer, OpenAiService};
+//! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage, layers, proxy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let parrot = tower::service_fn(|request: ChatRequest| async move {
+//!     let said = request.messages.last().map(|message| message.text()).unwrap_or_default();
+//!     let done = ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() };
+//!     let events = EventStream::from_iter([ChatEvent::TextDelta(said), done]);
+//!     Ok::<_, Error>(ChatResponse::new(request.model, events))
+//! });
+//! // With Claude: let claude = tower_claude::cli::ClaudeCli::builder().warm(2).build();
+//! let service = proxy(OpenAiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
+//!
+//! let json = r#"{"model": "openai/claude-sonnet-4", "messages": [{"role": "user", "content": "hello"}]}"#;
+//! let request = http::Request::post("/v1/chat/completions").header("content-type", "application/json");
+//! let response = service.oneshot(request.body(Full::<bytes::Bytes>::from(json))?).await?;
+//!
+//! let body = response.into_body().collect().await?.to_bytes();
+//! let answer: serde_json::Value = serde_json::from_slice(&body)?;
+//! assert_eq!(answer["choices"][0]["message"]["content"], "hello");
+//! assert_eq!(answer["model"], "sonnet");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! That service goes into axum (`nest_service`, `route_service`, `fallback_service`) or hyper
+//! (`TowerToHyperService`): see the directory `examples`, where the reference server `claude-max-api` is as well.
+//!
+//! # A turn has one owner
+//!
+//! What a turn holds, its process and its place in the queue, lives in its [`EventStream`] and is given back when that
+//! ends or is dropped. `tower::limit::ConcurrencyLimit` and `tower::timeout::Timeout` let go when the response's head
+//! is there, and so cannot limit streams: the limits of [`cli::ClaudeCliBuilder`] can.
 
 mod call_id;
 pub mod chat;
@@ -12,3 +74,8 @@ mod proxy;
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};
 pub use proxy::{PanicResponse, Proxy, RequestSpan, proxy};
+
+/// The README's Rust blocks, compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
 use tower_claude::openai::fields::{FIELDS, Shape, Treatment, check};
@@ -103,7 +104,8 @@ fn every_field_of_the_official_request_has_a_stated_treatment() {
 
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/openai/chat-completions.schema.json");
     let Ok(text) = std::fs::read(path) else {
-        println!("skipped: the official schema is not at {path}");
+        // Past the test harness, which would keep it to itself.
+        std::io::stderr().write_all(b"skipped: no schema to hold the fields against\n").unwrap();
         return;
     };
     let schemas = serde_json::from_slice::<Value>(&text).unwrap()["$defs"].take();

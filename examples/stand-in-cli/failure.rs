@@ -59,7 +59,7 @@ impl Failure {
                     request over the limit. Remove older images or compact the conversation."
                 .to_owned(),
             429 => format!("API Error: Request rejected (429) \u{b7} {message}"),
-            529 if self.retried && max_retries() > 0 => format!(
+            529 if self.retried && max_retries() > 1 => format!(
                 "API Error: Repeated 529 Overloaded errors. The API is at capacity \u{2014} this is usually temporary. \
                  Try again in a moment. If it persists, check your inference gateway ({gateway})."
             ),

@@ -138,6 +138,7 @@ impl Session {
             "model_usage_since_last_result": usage(tally.input_tokens, tally.output_tokens, cached)});
         extend(&mut line, fields);
         self.results += 1;
+        self.failed = line["is_error"] == true;
         self.out.line(line);
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Message {
     pub(crate) crash: bool,
     pub(crate) garbage: bool,
     pub(crate) split: bool,
+    /// The connection to the API is lost after the first delta, and the message then fetched in one piece.
+    pub(crate) dropped: bool,
     /// A `rate_limit_event` follows.
     pub(crate) limits: bool,
 }
@@ -87,6 +89,7 @@ fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
         "big" => say(["x".repeat(rest.trim().parse().unwrap_or(0))], gap),
         "utf8" => changed(say(utf8(), gap), |message| message.split = true),
         "garbage" => changed(echo(text, gap), |message| message.garbage = true),
+        "drop" => changed(echo(text, gap), |message| message.dropped = true),
         "limits" => changed(echo(text, gap), |message| message.limits = true),
         "crash" => Answer::Crash,
         "crash-mid" => {
@@ -118,7 +121,16 @@ fn say(deltas: impl Into<Vec<String>>, gap: Option<Duration>) -> Answer {
 }
 
 fn message(blocks: Vec<Block>, stop: &'static str, gap: Option<Duration>) -> Answer {
-    Answer::Message(Message { blocks, stop, gap, crash: false, garbage: false, split: false, limits: false })
+    Answer::Message(Message {
+        blocks,
+        stop,
+        gap,
+        crash: false,
+        garbage: false,
+        split: false,
+        dropped: false,
+        limits: false,
+    })
 }
 
 fn changed(mut answer: Answer, change: impl FnOnce(&mut Message)) -> Answer {

@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) messages: u64,
     /// Counts `result` lines.
     pub(crate) results: u64,
+    /// The last `result` was an error, which makes it the exit code too.
+    pub(crate) failed: bool,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
     /// Between deltas, where the prompt says nothing else.
@@ -78,6 +80,7 @@ impl Session {
             identity,
             messages: 0,
             results: 0,
+            failed: false,
             input_tokens: 0,
             output_tokens: 0,
             gap: super::number("STAND_IN_GAP_MS").map(Duration::from_millis),
@@ -108,7 +111,7 @@ impl Session {
             idle = false;
         }
         self.out.flush();
-        ExitCode::SUCCESS
+        ExitCode::from(u8::from(self.failed))
     }
 
     /// A message that is only added to the conversation, and acknowledged.

@@ -5,6 +5,7 @@
 //! side by side. Another example can be the stand-in by including this file as a module and calling [`run`].
 
 mod control;
+mod dropped;
 mod failure;
 mod input;
 mod lines;
@@ -34,6 +35,8 @@ Answers "echo: " and the text of the last user turn, or what a directive in doub
   [[garbage ...]]                       an echo among lines that are not JSON, unknown, blank, or end in CRLF
   [[long ...]]                          an answer cut at max_tokens, and the CLI's own continuation of it
   [[refusal]]                           an answer cut by a refusal, and the CLI's own continuation of it
+  [[drop ...]]                          an echo, whose connection to the API is lost after a delta: the whole text then
+                                        comes in an `assistant` line alone
   [[limits]]                            an echo, and a rate_limit_event
   [[fail CODE]] [[fail CODE no-retry]]  the API's error of that status, after CLAUDE_CODE_MAX_RETRIES retries (default 10)
   [[overflow]] [[usage-limit]]          the prompt is too long; the subscription's five hours are used up

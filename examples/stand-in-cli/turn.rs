@@ -96,6 +96,12 @@ impl Session {
                  turn."
             );
             self.told.push("system", json!(note));
+            // What is not text stands beside the note.
+            let others = user.content.as_array().into_iter().flatten().filter(|block| block["type"] != "text");
+            let others: Vec<Value> = others.cloned().collect();
+            if !others.is_empty() {
+                self.told.push("user", Value::Array(others));
+            }
         }
     }
 
@@ -116,8 +122,11 @@ impl Session {
 
     /// Streams a message and does what it calls for.
     fn message(&mut self, message: Message, tally: &mut Tally) -> After {
-        self.messages += 1;
-        let id = format!("msg_{}_{}", self.identity, self.messages);
+        if let (true, Some(Block::Text(deltas))) = (message.dropped, message.blocks.first()) {
+            self.dropped(deltas, tally);
+            return After::Done;
+        }
+        let id = self.next_message_id();
         (self.out.garbage, self.out.split) = (message.garbage, message.split);
         let input_tokens = self.told.messages.len() as u64 * 10;
         tally.input_tokens += input_tokens;
@@ -186,6 +195,12 @@ impl Session {
             self.out.line(json!({"type": "rate_limit_event", "rate_limit_info": limits}));
         }
         self.after(message.stop, calls, tally, &id)
+    }
+
+    /// The id of one more message of the model.
+    pub(crate) fn next_message_id(&mut self) -> String {
+        self.messages += 1;
+        format!("msg_{}_{}", self.identity, self.messages)
     }
 
     fn after(&mut self, stop: &str, calls: Vec<Call>, tally: &mut Tally, id: &str) -> After {

@@ -1,5 +1,7 @@
 //! The lines of a turn as events: a state machine from one line to none, one or several events, without any I/O.
 
+mod unstreamed;
+
 use std::collections::VecDeque;
 
 use serde_json::Value;
@@ -39,7 +41,6 @@ pub(crate) struct Answer {
     message: Message,
     usage: Usage,
     failure: Failure,
-    refused: bool,
 }
 
 /// What becomes of the process.
@@ -65,6 +66,11 @@ struct Message {
     id: String,
     usage: ApiUsage,
     blocks: Vec<Block>,
+    /// Whether the client has seen text or calls of it, and it is not complete.
+    half_told: bool,
+    /// How many texts and calls the reply had before it.
+    texts_before: usize,
+    calls_before: usize,
 }
 
 /// What a content block's deltas are.
@@ -97,10 +103,10 @@ impl Answer {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
                 if let Some(event) = line.event {
-                    self.take_event(event, context.asked);
+                    return self.take_event(event, context.asked);
                 }
             }
-            "assistant" if main => self.take_assistant(&line),
+            "assistant" if main => return self.take_assistant(&line, context.asked),
             "user" if main => self.take_tool_results(&line),
             "result" => return self.take_result(&line, context),
             "control_request" => self.take_control_request(&line, context),
@@ -121,13 +127,21 @@ impl Answer {
         }
     }
 
-    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) {
+    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) -> Result<(), Error> {
         match event.kind.as_str() {
             "message_start" => {
+                self.check_not_begun_anew()?;
                 if let Some(message) = event.message {
                     self.model = message.model.into();
                     let usage = message.usage.unwrap_or_default();
-                    self.message = Message { id: message.id.into(), usage, blocks: Vec::new() };
+                    self.message = Message {
+                        id: message.id.into(),
+                        usage,
+                        blocks: Vec::new(),
+                        texts_before: self.reply.texts.len(),
+                        calls_before: self.reply.calls.len(),
+                        half_told: false,
+                    };
                     self.begin();
                     let mut usage = self.usage;
                     usage += self.message.usage.to_openai();
@@ -163,11 +177,25 @@ impl Answer {
                 self.message.usage.update(event.usage.unwrap_or_default());
                 if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
                     self.usage += std::mem::take(&mut self.message.usage).to_openai();
+                    self.message.half_told = false;
                     self.stop(reason.as_str());
                 }
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Where the connection to the API breaks off, the CLI asks again and the model begins its message anew (2.1.328).
+    /// What has been told cannot be taken back, and must not be told twice.
+    fn check_not_begun_anew(&self) -> Result<(), Error> {
+        if !self.message.half_told {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Upstream,
+            "The connection to the API broke off in the middle of the answer. Try again.",
+        ))
     }
 
     fn start_block(&mut self, index: u32, block: protocol::Block<'_>, asked: &Asked) {
@@ -187,6 +215,7 @@ impl Answer {
                         Block::Builtin { name: name.to_owned(), input: String::new() }
                     }
                     Some(name) if self.calls.open() => {
+                        self.message.half_told = true;
                         let index = self.calls.tell(id, name, &mut self.reply, &mut self.events);
                         if !asked.setup.functions.parallel {
                             self.calls.close();
@@ -223,6 +252,7 @@ impl Answer {
                 if let Some(last) = self.reply.texts.last_mut() {
                     last.push_str(&text);
                 }
+                self.message.half_told = true;
                 self.events.push_back(ChatEvent::TextDelta(text));
             }
             Some(Block::Reasoning) => self.events.push_back(ChatEvent::ReasoningDelta(text)),
@@ -244,7 +274,8 @@ impl Answer {
         match reason {
             // The CLI would go on by itself, behind the client's back: end it here.
             "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill),
-            "refusal" => self.refused = true,
+            // Likewise: it would tell the model of the refusal and have it try once more.
+            "refusal" => self.finish(FinishReason::ContentFilter, End::Kill),
             "tool_use" => {
                 self.calls.wait();
                 self.park_if_complete();
@@ -265,23 +296,16 @@ impl Answer {
     }
 
     /// An `assistant` line repeats what was streamed, unless it stands for a failure or was never streamed.
-    fn take_assistant(&mut self, line: &Line<'_>) {
+    fn take_assistant(&mut self, line: &Line<'_>, asked: &Asked) -> Result<(), Error> {
         let message: FullMessage = read(line.message);
         if line.error.is_some() {
             self.failure.kind = read::<Option<String>>(line.error);
             self.failure.text = message.text();
-            return;
+            return Ok(());
         }
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
-        let text = if streamed || synthetic { String::new() } else { message.text() };
-        if !text.is_empty() {
-            self.begin();
-            self.start_text();
-            self.reply.texts.pop();
-            self.reply.texts.push(text.clone());
-            self.events.push_back(ChatEvent::TextDelta(text));
-        }
+        if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, asked) }
     }
 
     /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
@@ -297,12 +321,6 @@ impl Answer {
     fn take_result(&mut self, line: &Line<'_>, context: Context<'_>) -> Result<(), Error> {
         let failed =
             line.is_error == Some(true) || line.subtype.as_ref().is_some_and(|s| s.as_str().starts_with("error"));
-        if self.refused {
-            let end = if failed { End::Kill } else { End::Keep(None) };
-            self.begin();
-            self.finish(FinishReason::ContentFilter, end);
-            return Ok(());
-        }
         if failed {
             let mut failure = std::mem::take(&mut self.failure);
             failure.api_status = line.api_error_status;
@@ -359,7 +377,8 @@ impl Answer {
                 }
                 None => context.asked.setup.functions.answer(request_id, &request.message, &mut self.replies),
             },
-            "can_use_tool" => self.replies.reply(request_id, &permission::decide(context.config, &request)),
+            "can_use_tool" => self.replies.reply(request_id, &permission::may_use(context.config, &request)),
+            "hook_callback" => self.replies.reply(request_id, &permission::before_use(context.config, &request)),
             other => self.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }

@@ -12,6 +12,7 @@ pub(crate) struct Config {
     pub(crate) program: PathBuf,
     pub(crate) leading_args: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) withheld: Vec<OsString>,
     pub(crate) warm: usize,
     pub(crate) max_processes: usize,
     pub(crate) idle_timeout: Duration,
@@ -32,6 +33,7 @@ impl Default for Config {
             program: PathBuf::from("claude"),
             leading_args: Vec::new(),
             environment: Vec::new(),
+            withheld: Vec::new(),
             warm: 1,
             max_processes: 8,
             idle_timeout: Duration::from_secs(600),
@@ -93,7 +95,11 @@ pub struct ClaudeCliBuilder {
 impl ClaudeCliBuilder {
     /// The program to run: a path, or a name to be found on `PATH`. Default: `claude`.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
-        self.config.program = program.into();
+        let program = program.into();
+        // The CLI does not run in this directory, so that a path relative to it would find nothing there.
+        let is_name = program.components().count() == 1 && !program.has_root();
+        let absolute = if is_name { None } else { std::path::absolute(&program).ok() };
+        self.config.program = absolute.unwrap_or(program);
         self
     }
 
@@ -106,6 +112,13 @@ impl ClaudeCliBuilder {
     /// Sets a variable in the environment of every process, beside those it inherits. Default: none.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.config.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps a variable of this program's environment from every process. Default: only those by which a Claude Code
+    /// session marks the processes that it starts.
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.config.withheld.push(name.into());
         self
     }
 
@@ -178,6 +191,17 @@ impl ClaudeCliBuilder {
 
     /// Turns on these of Claude Code's own tools, such as `Bash` or `Read`, within the [workspace](Self::workspace).
     /// Default: none. With any of them the CLI keeps its own system prompt, and the client's is appended to it.
+    ///
+    /// Every use of one is decided here before it happens: it must be one of these tools, and each path in its input must
+    /// be in the workspace once `..` and symbolic links have been followed. What is refused the model is told, and why.
+    /// What Claude Code itself holds to be dangerous, such as writing to `.git/hooks`, is refused too. Settings, hooks
+    /// and instructions that lie in the workspace are not read. Without a workspace, whatever touches files is refused.
+    /// `WebFetch` reaches whatever this machine reaches, services on its own network included.
+    ///
+    /// For `Bash` this is a best effort: a command whose words lead out of the workspace is refused, but a command can
+    /// build a path as it runs, and a program that it starts can open any file. **Who enables `Bash` gives the model, and
+    /// whoever sends requests, a shell with the rights of this process's user.** Where that is too much, run the server
+    /// in a container or as a user of its own.
     pub fn builtin_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.config.builtin_tools = tools.into_iter().map(Into::into).collect();
         self

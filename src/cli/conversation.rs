@@ -44,12 +44,13 @@ impl Asked {
     }
 
     /// The conversation as it stands after this reply. What is asked is used up.
-    pub(crate) fn held_after(&mut self, reply: Reply, parked: Option<Parked>) -> Held {
+    pub(crate) fn held_after(&mut self, reply: Reply, model: String, parked: Option<Parked>) -> Held {
         let messages = std::mem::take(&mut self.messages);
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
         let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
-        Held { key, caller: self.caller.clone(), setup, history, reply, parked, since: Instant::now() }
+        let (caller, asked_model) = (self.caller.clone(), self.settings.model.clone());
+        Held { key, caller, setup, asked_model, history, reply, model, parked, since: Instant::now() }
     }
 }
 
@@ -91,8 +92,13 @@ pub(crate) struct Held {
     key: u64,
     caller: Caller,
     setup: Setup,
+    /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
+    /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
+    asked_model: Option<String>,
     history: Vec<Message>,
     reply: Reply,
+    /// The model that answered, as the API names it.
+    pub(crate) model: String,
     pub(crate) parked: Option<Parked>,
     /// When its last turn ended.
     pub(crate) since: Instant,
@@ -105,13 +111,14 @@ impl Held {
         self.key == asked.key
             && self.caller == asked.caller
             && self.setup == asked.setup
+            && self.asked_model == asked.settings.model
             && self.reply.is(&asked.messages[last_reply])
             && fingerprint::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
             && self.takes(&asked.messages[last_reply + 1..])
     }
 
     /// Whether the new messages can be given to it: a parked process takes results of exactly the calls that it waits
-    /// for, in a form that its control channel can carry; another takes none.
+    /// for, in a form that its control channel can carry; another takes no results.
     fn takes(&self, new: &[Message]) -> bool {
         let results = functions::results(new);
         match &self.parked {

@@ -231,15 +231,17 @@ pub(crate) fn results(messages: &[Message]) -> HashMap<String, &Message> {
 }
 
 /// A tool message as the content of an MCP result; `None` where only a replay can carry it: it is too long, or holds
-/// an image that is not in the message itself.
+/// an image that is not in the message itself. Blank texts are left out, as in a replay: the API refuses them.
 pub(crate) fn mcp_content(message: &Message) -> Option<Value> {
     let mut units = 0;
     let mut text = |text: &str| {
         units += text.encode_utf16().count();
         (units <= MAX_RESULT).then(|| json!({"type": "text", "text": text}))
     };
+    let blank = |text: &str| text.trim().is_empty();
     let blocks = match &message.content {
         None | Some(Content::Null) => Vec::new(),
+        Some(Content::Text(whole)) if blank(whole) => Vec::new(),
         Some(Content::Text(whole)) => vec![text(whole)?],
         Some(Content::Parts(parts)) => {
             let block = |part: &Part| match (part.as_text(), &part.image_url) {
@@ -249,7 +251,8 @@ pub(crate) fn mcp_content(message: &Message) -> Option<Value> {
                 ),
                 (None, None) => None,
             };
-            parts.iter().map(block).collect::<Option<_>>()?
+            let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
+            parts.map(block).collect::<Option<_>>()?
         }
     };
     Some(Value::Array(blocks))

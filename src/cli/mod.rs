@@ -20,6 +20,8 @@
 //! | `conversation` | what a process holds between turns |
 //! | `fingerprint` | when a request goes on with that |
 //! | `permission` | what Claude Code's own tools may do |
+//! | `workspace` | which paths are in the workspace |
+//! | `shell` | which paths a shell command names |
 //! | `failure` | the CLI's failures as errors |
 //! | `subscription` | the subscription's usage windows |
 
@@ -37,9 +39,11 @@ mod process;
 mod protocol;
 mod script;
 mod service;
+mod shell;
 mod subscription;
 mod turn;
 mod version;
+mod workspace;
 
 pub use config::ClaudeCliBuilder;
 pub use service::ClaudeCli;

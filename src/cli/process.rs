@@ -1,16 +1,21 @@
 //! One `claude` process: its pipes, its process group, and its death.
 
 use std::collections::VecDeque;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::config::Config;
 use super::line::Lines;
@@ -21,6 +26,9 @@ const INBOX_LINES: usize = 4096;
 
 /// How much of stderr is kept for error messages, in bytes.
 const STDERR_TAIL: usize = 2048;
+
+/// How long a process that has closed its stdout may take to close its stderr.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
 /// itself for a part of that session.
@@ -33,7 +41,11 @@ const SESSION_VARIABLES: [&str; 6] = [
     "CLAUDE_CODE_EXECPATH",
 ];
 
-/// A running CLI. Dropping it kills its whole process group.
+/// How long a CLI that has tools of its own may take to end their work before it is killed. It takes 0.4 s (2.1.328).
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A running CLI. Dropping it ends its whole process group: with SIGKILL, or where it has tools of its own with SIGTERM
+/// first, since the commands that it runs are in sessions of their own and nobody else knows of them.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -42,7 +54,12 @@ pub(crate) struct Process {
     /// Lines that came while something was being written.
     inbox: VecDeque<Bytes>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
+    stderr_reader: JoinHandle<()>,
     exited: Arc<AtomicBool>,
+    /// What it is sent when it is no longer wanted.
+    farewell: Signal,
+    /// Gone when the process is no longer wanted.
+    _wanted: oneshot::Sender<()>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
     _directory: Option<TempDir>,
 }
@@ -54,7 +71,7 @@ impl Process {
     pub(crate) fn spawn(config: &Config, on_exit: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
         let directory = match &config.workspace {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("tower-claude-").tempdir().map_err(|error| {
+            None => Some(private_directory().map_err(|error| {
                 Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
             })?),
         };
@@ -63,10 +80,20 @@ impl Process {
         for name in SESSION_VARIABLES {
             command.env_remove(name);
         }
+        for name in &config.withheld {
+            command.env_remove(name);
+        }
         command
             .env("ENABLE_TOOL_SEARCH", "false")
             .env("DISABLE_AUTO_COMPACT", "1")
             .env("DISABLE_AUTOUPDATER", "1")
+            // Where a stream breaks off, the CLI would ask once more for an answer in one piece: with no deltas, no
+            // usage, and what was streamed before said again (2.1.328).
+            .env("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1")
+            // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
+            .env("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1")
+            // A command that outlives its turn would start another by its end.
+            .env("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
             .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
             .envs(config.environment.iter().map(|(name, value)| (name, value)));
         match (&config.workspace, &directory) {
@@ -79,7 +106,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
+            .kill_on_drop(!config.agent())
             .spawn();
         let mut child = spawned.map_err(|error| cannot_start(config, &error))?;
         let (Some(pid), Some(stdin), Some(stdout), Some(stderr)) =
@@ -88,14 +115,24 @@ impl Process {
             return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
         };
         let tail = Arc::new(Mutex::new(VecDeque::new()));
-        tokio::spawn(keep_tail(stderr, tail.clone()));
+        let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let exited = Arc::new(AtomicBool::new(false));
         let flag = exited.clone();
+        let (wanted, unwanted) = oneshot::channel();
         tokio::spawn(async move {
-            let status = child.wait().await;
+            let status = tokio::select! {
+                status = child.wait() => status,
+                _ = unwanted => match tokio::time::timeout(GRACE, child.wait()).await {
+                    Ok(status) => status,
+                    Err(_) => {
+                        signal_group(pid, Signal::KILL);
+                        child.wait().await
+                    }
+                },
+            };
             flag.store(true, Ordering::Release);
             // Whatever it started in its group goes with it.
-            kill_group(pid);
+            signal_group(pid, Signal::KILL);
             tracing::debug!(pid, ?status, "claude ended");
             on_exit();
         });
@@ -106,7 +143,10 @@ impl Process {
             stdout: Lines::new(stdout, config.max_line_length),
             inbox: VecDeque::new(),
             stderr: tail,
+            stderr_reader,
             exited,
+            farewell: if config.agent() { Signal::TERM } else { Signal::KILL },
+            _wanted: wanted,
             _directory: directory,
         })
     }
@@ -151,6 +191,15 @@ impl Process {
         self.inbox = VecDeque::new();
     }
 
+    /// What it wrote to stderr last, when it has closed its stdout. It may write that a moment later, and a process of its
+    /// own may keep stderr open.
+    pub(crate) async fn last_words(&mut self) -> String {
+        if !self.stderr_reader.is_finished() {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr_reader).await;
+        }
+        self.stderr_tail()
+    }
+
     /// The end of what it wrote to stderr, to be shown to a person.
     pub(crate) fn stderr_tail(&self) -> String {
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,15 +211,20 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.has_exited() {
-            kill_group(self.pid);
+            signal_group(self.pid, self.farewell);
         }
     }
 }
 
-fn kill_group(pid: u32) {
+/// An empty directory that nobody else may look into.
+fn private_directory() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("tower-claude-").permissions(Permissions::from_mode(0o700)).tempdir()
+}
+
+fn signal_group(pid: u32, signal: Signal) {
     if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // ESRCH: nothing is left of it.
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = rustix::process::kill_process_group(group, signal);
     }
 }
 

@@ -85,6 +85,17 @@ impl<'a> Line<'a> {
             }
         }
     }
+
+    /// Whether it is a line that the CLI writes only when it has been told something: a process that still waits for that
+    /// has not written it, though lines of its last turn may still come (`message_stop` after a call, for one).
+    pub(crate) fn is_to_what_was_told(&self) -> bool {
+        match self.kind.as_str() {
+            "control_response" | "result" | "user" => true,
+            "system" => self.subtype.as_ref().is_some_and(|subtype| subtype.as_str() == "init"),
+            "stream_event" => self.event.as_ref().is_some_and(|event| event.kind.as_str() == "message_start"),
+            _ => false,
+        }
+    }
 }
 
 /// Reads a raw value as some type, or that type's default where it is not of its shape.
@@ -135,6 +146,8 @@ pub(crate) struct Block<'a> {
     pub(crate) text: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) tool_use_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) input: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,6 +210,8 @@ pub(crate) struct FullMessage<'a> {
     pub(crate) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) content: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(crate) usage: Option<ApiUsage>,
 }
 
 impl<'a> FullMessage<'a> {
@@ -234,10 +249,15 @@ pub(crate) struct ControlRequest {
     /// Of `can_use_tool`.
     #[serde(default)]
     pub(crate) tool_name: String,
+    /// The tool's input, or what a `hook_callback` is given.
     #[serde(default)]
     pub(crate) input: Value,
     #[serde(default)]
     pub(crate) blocked_path: Option<String>,
+    #[serde(default)]
+    pub(crate) decision_reason: Option<String>,
+    #[serde(default)]
+    pub(crate) decision_reason_type: Option<String>,
 }
 
 /// Lines to be written to the CLI in one go.

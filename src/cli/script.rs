@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::config::Config;
 use super::functions::{self, Functions};
+use super::permission;
 use super::protocol::Outgoing;
 use crate::call_id;
-use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role};
+use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role, ToolCall};
 use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};
 
@@ -41,6 +42,9 @@ impl Setup {
             initialize["systemPrompt"] = if self.system.is_empty() { json!([]) } else { json!([self.system]) };
         } else if !self.system.is_empty() {
             initialize["appendSystemPrompt"] = json!(self.system);
+        }
+        if config.agent() {
+            initialize["hooks"] = permission::hooks(config);
         }
         if let Some(schema) = &self.schema {
             initialize["jsonSchema"] = schema.clone();
@@ -96,6 +100,7 @@ impl Settings {
             Some("medium") => Some("medium"),
             Some("high") => Some("high"),
             Some("xhigh") => Some("xhigh"),
+            Some("max") => Some("max"),
             _ => None,
         };
         Settings {
@@ -169,6 +174,63 @@ pub(crate) fn turns(messages: &[Message], first: usize, config: &Config) -> Resu
     Ok(turns)
 }
 
+/// Refuses, before a process is taken for it, a conversation that cannot be told.
+pub(crate) fn check(messages: &[Message]) -> Result<(), Error> {
+    for (index, message) in messages.iter().enumerate() {
+        let at = |error: Error| {
+            let param = format!("messages[{index}].{}", error.param().unwrap_or_default());
+            error.with_param(param)
+        };
+        if let Some(Content::Parts(parts)) = &message.content {
+            let others = parts.iter().enumerate().filter(|(_, part)| part.as_text().is_none());
+            for (part_index, part) in others {
+                part_block(part).map_err(|error| at(error.with_param(format!("content[{part_index}]"))))?;
+            }
+        }
+        for (call_index, call) in message.calls().iter().enumerate() {
+            arguments(call, call_index).map_err(at)?;
+        }
+    }
+    let conversation = &messages[leading_system(messages).len()..];
+    match conversation.iter().rev().find(|message| says(message)) {
+        Some(message) if message.role != Role::Assistant => Ok(()),
+        _ => Err(nothing_to_answer()),
+    }
+}
+
+/// Whether there is anything of the message in the conversation.
+fn says(message: &Message) -> bool {
+    let said = match &message.content {
+        None | Some(Content::Null) => false,
+        Some(Content::Text(text)) => !text.trim().is_empty(),
+        Some(Content::Parts(parts)) => {
+            parts.iter().any(|part| part.as_text().is_none_or(|text| !text.trim().is_empty()))
+        }
+    };
+    let refused = message.refusal.as_deref().is_some_and(|refusal| !refusal.trim().is_empty());
+    said || refused || message.tool_call_id.is_some() || !message.calls().is_empty()
+}
+
+pub(crate) fn nothing_to_answer() -> Error {
+    Error::invalid_request(
+        "There is nothing to answer: end the messages with a user or tool message that is not blank.",
+    )
+    .with_param("messages")
+}
+
+/// A call's arguments as the API wants them.
+fn arguments(call: &ToolCall, index: usize) -> Result<Value, Error> {
+    match call.function.arguments.trim() {
+        "" => Ok(json!({})),
+        arguments => serde_json::from_str(arguments).ok().filter(Value::is_object).ok_or_else(|| {
+            Error::invalid_request(
+                "The arguments of a call must be a JSON object. Send them back as they were received.",
+            )
+            .with_param(format!("tool_calls[{index}].function.arguments"))
+        }),
+    }
+}
+
 /// The ids of the history's calls as the API wants them: of its alphabet, and each used once.
 #[derive(Default)]
 struct CallIds {
@@ -227,15 +289,7 @@ fn blocks(message: &Message, ids: &mut CallIds, config: &Config) -> Result<Vec<V
                 blocks.push(text_block(refusal));
             }
             for (index, call) in message.calls().iter().enumerate() {
-                let arguments = match call.function.arguments.trim() {
-                    "" => json!({}),
-                    arguments => serde_json::from_str(arguments).ok().filter(Value::is_object).ok_or_else(|| {
-                        Error::invalid_request(
-                            "The arguments of a call must be a JSON object. Send them back as they were received.",
-                        )
-                        .with_param(format!("tool_calls[{index}].function.arguments"))
-                    })?,
-                };
+                let arguments = arguments(call, index)?;
                 let name = &call.function.name;
                 let name = if config.builtin_tools.contains(name) { name.clone() } else { functions::wire_name(name) };
                 blocks.push(json!({"type": "tool_use", "id": ids.call(&call.id), "name": name, "input": arguments}));

@@ -10,6 +10,7 @@ use tower::Service;
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::Asked;
 use super::pool::{Origin, Pool};
+use super::script;
 use super::turn::Turn;
 use super::version::Version;
 use crate::{ChatRequest, ChatResponse, Error, EventStream};
@@ -92,6 +93,7 @@ impl Service<ChatRequest> for ClaudeCli {
 }
 
 async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error> {
+    script::check(&request.messages)?;
     let mut asked = Box::new(Asked::of(request));
     let mut tries = 0;
     loop {

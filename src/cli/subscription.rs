@@ -1,75 +1,144 @@
 //! What the CLI says of the subscription's usage windows: response headers, `/health`, and how long a limit lasts.
+//!
+//! The CLI tells of them only where it is logged in with a subscription: with a successful answer behind its last
+//! message, with a refusal before it (2.1.328). So the headers of an answer are of what was known when it began.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// The `rate_limit_info` of a `rate_limit_event`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct RateLimitInfo {
+    /// Of the window that decides.
+    #[serde(flatten)]
+    window: Window,
+    /// Which one that is: `five_hour`, `seven_day`, ...
+    rate_limit_type: Option<String>,
+    /// All of them.
+    unified_windows: BTreeMap<String, Window>,
+}
+
+/// A usage window of the subscription.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Window {
+    /// `allowed`, `allowed_warning` or `rejected`.
     status: Option<String>,
     /// In seconds since 1970.
+    #[serde(alias = "resetsAt")]
     resets_at: Option<f64>,
-    /// `five_hour`, `seven_day`, ...
-    rate_limit_type: Option<String>,
-    /// How much of the window is used: 0 to 1, or to 100.
+    /// How much of it is used, from 0 to 1.
     utilization: Option<f64>,
 }
 
-/// The latest word on each window.
+impl Window {
+    fn until_reset(&self) -> Option<Duration> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now))
+    }
+}
+
+/// The latest word on the windows.
 #[derive(Debug, Default)]
-pub(crate) struct Subscription(Mutex<Vec<RateLimitInfo>>);
+pub(crate) struct Subscription(Mutex<RateLimitInfo>);
 
 impl Subscription {
-    pub(crate) fn update(&self, info: RateLimitInfo) {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.retain(|window| window.rate_limit_type != info.rate_limit_type);
-        windows.push(info);
+    pub(crate) fn update(&self, mut info: RateLimitInfo) {
+        let mut known = self.lock();
+        // An event of one window says nothing of the others.
+        for (name, window) in std::mem::take(&mut known.unified_windows) {
+            info.unified_windows.entry(name).or_insert(window);
+        }
+        if let Some(name) = &info.rate_limit_type {
+            let window = info.unified_windows.entry(name.clone()).or_default();
+            window.status = info.window.status.clone();
+            window.resets_at = info.window.resets_at;
+            window.utilization = info.window.utilization.or(window.utilization);
+            info.window = window.clone();
+        }
+        *known = info;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RateLimitInfo> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long until the window that refuses requests opens again.
     pub(crate) fn wait(&self) -> Option<Duration> {
-        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = windows.iter().filter(|window| window.status.as_deref() == Some("rejected"));
-        refused.filter_map(|window| until(window.resets_at?)).max()
+        let known = self.lock();
+        let refuses = known.window.status.as_deref() == Some("rejected");
+        known.window.until_reset().filter(|wait| refuses && !wait.is_zero())
     }
 
-    /// `x-ratelimit-*` for the window that was named last.
+    /// `x-ratelimit-*` for the window that decides.
     pub(crate) fn headers(&self, headers: &mut HeaderMap) {
-        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(window) = windows.last() else { return };
+        let known = self.lock();
         let mut add = |name: &'static str, value: Option<String>| {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        add("x-ratelimit-status", window.status.clone());
-        add("x-ratelimit-window", window.rate_limit_type.clone());
-        add("x-ratelimit-utilization", window.utilization.map(|used| used.to_string()));
-        let reset = window.resets_at.and_then(until);
+        add("x-ratelimit-status", known.window.status.clone());
+        add("x-ratelimit-window", known.rate_limit_type.clone());
+        add("x-ratelimit-utilization", known.window.utilization.map(|used| used.to_string()));
+        let reset = known.window.until_reset();
         add("x-ratelimit-reset-requests", reset.map(|wait| format!("{}s", wait.as_secs())));
     }
 
     /// A block for `GET /health`: each window by name; empty until the CLI has said something.
     pub(crate) fn health(&self) -> Value {
-        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let windows: Map<String, Value> = windows
-            .iter()
-            .map(|window| {
-                let name = window.rate_limit_type.clone().unwrap_or_else(|| "unknown".to_owned());
-                let RateLimitInfo { status, resets_at, utilization, .. } = window;
-                (name, json!({"status": status, "resets_at": resets_at, "utilization": utilization}))
-            })
-            .collect();
-        Value::Object(windows)
+        json!(self.lock().unified_windows)
     }
 }
 
-fn until(resets_at: f64) -> Option<Duration> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    Some(Duration::try_from_secs_f64(resets_at).ok()?.saturating_sub(now))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(info: Value) -> Subscription {
+        let subscription = Subscription::default();
+        subscription.update(serde_json::from_value(info).unwrap());
+        subscription
+    }
+
+    #[test]
+    fn the_window_that_decides_becomes_headers_and_all_of_them_health() {
+        let subscription = told(json!({
+            "status": "allowed", "resetsAt": 1.0, "rateLimitType": "five_hour", "isUsingOverage": false,
+            "unifiedWindows": {
+                "five_hour": {"utilization": 0.93, "resetsAt": 1.0, "status": "allowed_warning"},
+                "seven_day": {"utilization": 0.4, "resetsAt": 2.0, "status": "allowed"},
+            },
+        }));
+        let mut headers = HeaderMap::new();
+        subscription.headers(&mut headers);
+        assert_eq!(headers["x-ratelimit-window"], "five_hour");
+        assert_eq!(headers["x-ratelimit-utilization"], "0.93");
+        assert_eq!(headers["x-ratelimit-reset-requests"], "0s");
+        assert_eq!(subscription.health()["seven_day"]["utilization"], 0.4);
+        assert_eq!(subscription.wait(), None);
+    }
+
+    #[test]
+    fn a_window_that_refuses_says_how_long() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let subscription = told(json!({"status": "rejected", "resetsAt": now + 3600.0, "rateLimitType": "seven_day"}));
+        let wait = subscription.wait().unwrap();
+        assert!(wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600), "{wait:?}");
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_said() {
+        let subscription = told(json!({}));
+        let mut headers = HeaderMap::new();
+        subscription.headers(&mut headers);
+        assert!(headers.is_empty());
+        assert_eq!(subscription.health(), json!({}));
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Turn {
     lease: Option<Lease>,
     answer: Answer,
     clock: Clock,
-    /// Whether the CLI has written anything since the turn began.
+    /// Whether the CLI has written anything that it writes to what it is told. Other lines may be left of its last turn.
     heard: bool,
 }
 
@@ -60,9 +60,13 @@ impl Turn {
         let config = pool.config();
         let clock =
             Clock { began: Instant::now(), first_token: config.first_token_timeout, whole: config.request_timeout };
-        let answer = Answer::new(held.is_some());
+        let mut answer = Answer::new(held.is_some());
+        let parked = held.and_then(|held| {
+            // Calls that were put off come without a word of who made them.
+            held.parked.inspect(|_| answer.model = held.model)
+        });
         let mut turn = Box::new(Turn { pool, asked, lease: Some(lease), answer, clock, heard: false });
-        let begun = match turn.tell(held.and_then(|held| held.parked)).await {
+        let begun = match turn.tell(parked).await {
             Ok(()) => turn.wait_for_first_sign().await,
             Err(error) => Err(error),
         };
@@ -148,12 +152,7 @@ impl Turn {
     async fn say(&mut self, fresh: bool, mut out: Outgoing) -> Result<(), Error> {
         let (messages, first) = if fresh { (&self.asked.messages[..], 0) } else { self.asked.new_messages() };
         let mut told = script::turns(messages, first, self.pool.config())?;
-        let Some(last) = told.pop().filter(|turn| !turn.assistant) else {
-            return Err(Error::invalid_request(
-                "There is nothing to answer: end the messages with a user or tool message that is not blank.",
-            )
-            .with_param("messages"));
-        };
+        let last = told.pop().filter(|turn| !turn.assistant).ok_or_else(script::nothing_to_answer)?;
         for turn in told {
             if turn.assistant {
                 out.assistant(&turn.blocks);
@@ -188,6 +187,7 @@ impl Turn {
     }
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Error> {
+        self.heard |= line.is_to_what_was_told();
         let context =
             Context { asked: &self.asked, config: self.pool.config(), subscription: self.pool.subscription() };
         self.answer.take(line, context)?;
@@ -197,7 +197,8 @@ impl Turn {
             // The process is back before the client hears of the end: it may ask again at once.
             (Some(End::Keep(parked)), lease) => {
                 if let Some(lease) = lease.take() {
-                    let held = self.asked.held_after(std::mem::take(&mut self.answer.reply), parked);
+                    let (reply, model) = (std::mem::take(&mut self.answer.reply), self.answer.model.clone());
+                    let held = self.asked.held_after(reply, model, parked);
                     self.pool.keep(lease.into_member(), held);
                 }
             }
@@ -238,12 +239,9 @@ impl Turn {
             return Err(Error::new(ErrorKind::Internal, "The turn is over."));
         };
         match tokio::time::timeout_at(deadline, lease.member.process.line()).await {
-            Ok(Ok(Some(line))) => {
-                self.heard = true;
-                Ok(line)
-            }
+            Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => {
-                let stderr = lease.member.process.stderr_tail();
+                let stderr = lease.member.process.last_words().await;
                 let said = if stderr.is_empty() { "nothing".to_owned() } else { format!("at its end: {stderr}") };
                 let message = "Claude Code ended before its answer was complete. Run it by hand if that happens again.";
                 Err(Error::new(ErrorKind::Cli, format!("{message} On stderr it said {said}")))

@@ -42,7 +42,11 @@ impl Version {
 pub(crate) async fn ask(config: &Config) -> Result<Version, Error> {
     let program = config.program.display();
     let broken = |what: String| Error::new(ErrorKind::Cli, what);
-    let output = Command::new(&config.program)
+    let mut command = Command::new(&config.program);
+    for name in &config.withheld {
+        command.env_remove(name);
+    }
+    let output = command
         .args(&config.leading_args)
         .arg("--version")
         .envs(config.environment.iter().map(|(name, value)| (name, value)))

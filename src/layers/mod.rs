@@ -6,7 +6,8 @@
 //! | [`SystemPrompt`] | named sections of the instructions go | |
 //! | [`ToolNames`] | functions get the names of a table | and the client's names back |
 //! | [`ContentBlocks`] | arrays of text parts become text | a blank line between text blocks |
-//! | [`openclaw()`](fn@openclaw) | all four, with OpenClaw's tables | |
+//! | [`ShowTools`] | | uses of built-in tools become lines of reasoning |
+//! | [`openclaw()`](fn@openclaw) | all five, with OpenClaw's tables | |
 //!
 //! Each is a [`tower::Layer`], and makes a [`tower::Service`] of [`ChatRequest`](crate::ChatRequest) to
 //! [`ChatResponse`](crate::ChatResponse). Whatever else is one fits among them. Here is one that has the model think
@@ -78,6 +79,7 @@ mod content_blocks;
 mod model_alias;
 pub mod openclaw;
 mod sections;
+mod show_tools;
 mod system_prompt;
 mod tool_names;
 
@@ -85,5 +87,6 @@ pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer}
 pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
 pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
 pub use sections::Sections;
+pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
 pub use system_prompt::{SystemPrompt, SystemPromptLayer};
 pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

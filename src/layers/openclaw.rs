@@ -1,6 +1,50 @@
 //! [`openclaw()`](fn@openclaw): the preset for OpenClaw, and all that this crate knows of that client's habits.
 //!
 //! Facts are from OpenClaw 2026.9.6; section names from its versions since early 2026.
+//!
+//! # OpenClaw over Claude Code
+//!
+//! OpenClaw needs to be told where its model is, in `~/.openclaw/openclaw.json`, and nothing else:
+//!
+//! ```json
+//! {
+//!   "gateway": {"mode": "local"},
+//!   "agents": {"defaults": {"model": {"primary": "local/claude-sonnet-4"}}},
+//!   "models": {
+//!     "mode": "merge",
+//!     "providers": {
+//!       "local": {
+//!         "baseUrl": "http://127.0.0.1:3456/v1",
+//!         "apiKey": "sk-local",
+//!         "api": "openai-completions",
+//!         "timeoutSeconds": 300,
+//!         "models": [{
+//!           "id": "claude-sonnet-4",
+//!           "name": "Claude",
+//!           "reasoning": false,
+//!           "input": ["text", "image"],
+//!           "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+//!           "contextWindow": 200000,
+//!           "maxTokens": 8192
+//!         }]
+//!       }
+//!     }
+//!   }
+//! }
+//! ```
+//!
+//! ```text
+//! openclaw agent --local --session-id s1 --message "What is in my workspace?"
+//! openclaw agent --local --session-id s1 --message "What is $HOME/.openclaw/workspace/dot.png?"
+//! openclaw infer model run --local --model local/claude-sonnet-4 --prompt "What is this?" --file dot.png
+//! ```
+//!
+//! In client mode the first of these is two requests: the model calls `exec`, OpenClaw runs it, and its result goes to
+//! the process that waits for it. The second goes on with that process, though it is a new run of OpenClaw's, and has
+//! the picture in it, since it names one in the workspace. In agent mode each is one request, and one text comes back:
+//! Claude Code has run `Bash`.
+
+mod agent;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,10 +55,10 @@ use once_cell::sync::Lazy;
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::{
-    ContentBlocks, ContentBlocksLayer, ModelAlias, ModelAliasLayer, Sections, SystemPrompt, SystemPromptLayer,
-    ToolNames, ToolNamesLayer,
+    ContentBlocks, ContentBlocksLayer, ModelAlias, ModelAliasLayer, Sections, ShowTools, ShowToolsLayer, SystemPrompt,
+    SystemPromptLayer, ToolNames, ToolNamesLayer,
 };
-use crate::chat::{Content, Message, Part, Role, ToolChoice};
+use crate::chat::{Content, Message, Role};
 use crate::{ChatRequest, ChatResponse, Error};
 
 /// OpenClaw's functions that Claude Code has a tool of its own for, and that tool. Where several have the same one, the
@@ -136,8 +180,12 @@ pub fn openclaw() -> OpenClawLayer {
 /// - In **agent mode** ([`agent`](Self::agent)) Claude Code's built-in tools do the work that they can do.
 ///
 /// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, since
-/// it is true. A process cannot be told a new system prompt, so such a change costs a replay of the conversation on
-/// another.
+/// it is true. A process cannot be told a new system prompt (2.1.328), so the first request after such a change is
+/// replayed on another process: about 10 ms for each turn so far, and the API reads the conversation anew, since what its
+/// prompt cache holds begins with the old prompt. The requests after that go on as before.
+///
+/// A process that goes on with a conversation has the internal contexts of its earlier requests as well, which OpenClaw
+/// itself would have left out: some 200 bytes each when nothing is going on. A replay leaves them out.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -161,6 +209,7 @@ pub fn openclaw() -> OpenClawLayer {
 pub struct OpenClawLayer {
     models: ModelAliasLayer,
     builtin_tools: Option<Vec<String>>,
+    show_tools: bool,
 }
 
 impl OpenClawLayer {
@@ -183,6 +232,14 @@ impl OpenClawLayer {
         self
     }
 
+    /// Shows each use of a built-in tool as a line of reasoning, under the client's own name for it: `exec: ls -la`.
+    /// Default: off, and the client sees the answer's text alone. See [`ShowTools`].
+    #[must_use]
+    pub fn show_tools(mut self, show: bool) -> Self {
+        self.show_tools = show;
+        self
+    }
+
     /// The pairs of [`TOOL_NAMES`] whose tool is enabled.
     fn enabled(&self) -> Vec<(&'static str, &'static str)> {
         let is_enabled = |tool: &str| self.builtin_tools.iter().flatten().any(|enabled| enabled == tool);
@@ -201,8 +258,10 @@ impl<S> Layer<S> for OpenClawLayer {
         } else {
             sections.when(|request| request.functions().next().is_none() && has_prompt(request))
         };
+        let shown = if self.show_tools { ShowToolsLayer::new(TOOL_NAMES) } else { ShowToolsLayer::off() };
         let inner = ServiceBuilder::new()
             .layer(&self.models)
+            .layer(shown)
             .layer(sections)
             // After the sections have gone, or the note that it appends might go with the last one.
             .layer(HabitsLayer { names: names.clone().into() })
@@ -216,23 +275,26 @@ impl<S> Layer<S> for OpenClawLayer {
 /// The service that [`OpenClawLayer`] makes.
 #[derive(Clone, Debug)]
 pub struct OpenClaw<S> {
-    inner: ModelAlias<SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>>,
+    inner: ModelAlias<ShowTools<Instructed<S>>>,
 }
+
+/// What is done to OpenClaw's own requests, or to the contents of all.
+type Instructed<S> = SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>;
 
 impl<S> OpenClaw<S> {
     /// The service within all the layers.
     pub fn get_ref(&self) -> &S {
-        self.inner.get_ref().get_ref().inner.get_ref().get_ref()
+        self.inner.get_ref().get_ref().get_ref().inner.get_ref().get_ref()
     }
 
     /// The service within all the layers, to change.
     pub fn get_mut(&mut self) -> &mut S {
-        self.inner.get_mut().get_mut().inner.get_mut().get_mut()
+        self.inner.get_mut().get_mut().get_mut().inner.get_mut().get_mut()
     }
 
     /// The service within all the layers, by itself.
     pub fn into_inner(self) -> S {
-        self.inner.into_inner().into_inner().inner.into_inner().into_inner()
+        self.inner.into_inner().into_inner().into_inner().inner.into_inner().into_inner()
     }
 }
 
@@ -242,8 +304,8 @@ where
 {
     type Response = ChatResponse;
     type Error = Error;
-    // That of the stack: only these three layers have a future of their own.
-    type Future = <ModelAlias<ToolNames<ContentBlocks<S>>> as Service<ChatRequest>>::Future;
+    // That of the stack: only these four layers have a future of their own.
+    type Future = <ModelAlias<ShowTools<ToolNames<ContentBlocks<S>>>> as Service<ChatRequest>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -292,70 +354,8 @@ where
             message.ephemeral = true;
         }
         if !self.names.is_empty() && is_openclaw(&request) {
-            serve_builtins(&mut request, &self.names);
+            agent::serve_builtins(&mut request, &self.names);
         }
         self.inner.call(request)
-    }
-}
-
-/// Takes out the functions that the CLI has tools for, and tells the model so.
-fn serve_builtins(request: &mut ChatRequest, names: &[(&'static str, &'static str)]) {
-    let served = |name: &str| names.iter().any(|(client, _)| *client == name);
-    let offered: Vec<&str> = request.functions().map(|function| function.name.as_str()).collect();
-    let in_use: Vec<_> = names.iter().copied().filter(|(client, _)| offered.contains(client)).collect();
-    if in_use.is_empty() {
-        return;
-    }
-    if let Some(tools) = &mut request.tools {
-        tools.retain(|tool| !served(&tool.function.name));
-    }
-    // The CLI cannot be made to call one of its own tools, so a choice of those only becomes no choice.
-    request.tool_choice = match request.tool_choice.take() {
-        Some(ToolChoice::Function(name)) if served(&name) => Some(ToolChoice::Auto),
-        Some(ToolChoice::Allowed { required, mut names }) => {
-            names.retain(|name| !served(name));
-            match (names.is_empty(), required) {
-                (true, true) => Some(ToolChoice::Auto),
-                (true, false) => Some(ToolChoice::None),
-                (false, _) => Some(ToolChoice::Allowed { required, names }),
-            }
-        }
-        choice => choice,
-    };
-    if request.functions().next().is_none() {
-        (request.tools, request.tool_choice, request.parallel_tool_calls) = (None, None, None);
-    }
-    append(request, &note(&in_use));
-}
-
-/// "In this session `exec` and `process` are the tool Bash; `read` is the tool Read."
-fn note(names: &[(&'static str, &'static str)]) -> String {
-    let by_tool = names.chunk_by(|(_, before), (_, tool)| before == tool).map(|group| {
-        let quoted: Vec<String> = group.iter().map(|(client, _)| format!("`{client}`")).collect();
-        match quoted.as_slice() {
-            [one] => format!("{one} is the tool {}", group[0].1),
-            [most @ .., last] => format!("{} and {last} are the tool {}", most.join(", "), group[0].1),
-            [] => String::new(),
-        }
-    });
-    let all = by_tool.collect::<Vec<_>>().join("; ");
-    format!("In this session {all}. Where these instructions name one of them, use that tool.")
-}
-
-/// Adds a paragraph to the end of the client's instructions, which begin the conversation.
-fn append(request: &mut ChatRequest, paragraph: &str) {
-    let at = request.messages.iter().position(is_prompt).or_else(|| request.messages.iter().position(is_instructions));
-    let Some(at) = at else {
-        request.messages.insert(0, Message::new(Role::System, paragraph));
-        return;
-    };
-    match &mut request.messages[at].content {
-        Some(Content::Text(text)) if !text.is_empty() => {
-            text.truncate(text.trim_end().len());
-            text.push_str("\n\n");
-            text.push_str(paragraph);
-        }
-        Some(Content::Parts(parts)) => parts.push(Part::from_text(paragraph)),
-        content => *content = Some(Content::Text(paragraph.to_owned())),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tower_claude::chat::ToolChoice;
 use tower_claude::layers::{self, ModelAliasLayer, OpenClawLayer, UnknownModel};
-use tower_claude::{ChatRequest, FinishReason};
+use tower_claude::{ChatEvent, ChatRequest, FinishReason};
 
 use crate::transcript::{assert_answer, assert_request, through};
 use crate::{any_answer, arguments, call, finished, function, request, text};
@@ -145,6 +145,33 @@ async fn in_agent_mode_the_cli_serves_what_it_has_tools_for() {
     let description = "Five functions are the CLI's now; message and web_fetch, whose tool is not enabled, stay.";
     assert_request("openclaw_agent_mode_request", description, &before, &after);
     assert_answer("openclaw_agent_mode_answer", "The client's own functions come out as they are.", &answer, &events);
+}
+
+/// An answer for which Claude Code has used tools of its own.
+fn answer_with_builtin_tools() -> [ChatEvent; 8] {
+    let used = |name: &str, input: Value| ChatEvent::BuiltinToolUse { name: name.to_owned(), input };
+    [
+        ChatEvent::Started,
+        ChatEvent::ReasoningDelta("I shall look".to_owned()),
+        used("Bash", json!({"command": "ls -la", "description": "List files"})),
+        used("Read", json!({"file_path": "/home/robin/claw/notes.md"})),
+        used("WebFetch", json!({"url": "https://example.com/", "prompt": "What is it?"})),
+        ChatEvent::TextBlockStart,
+        text("There are notes."),
+        finished(FinishReason::Stop),
+    ]
+}
+
+#[tokio::test]
+async fn in_agent_mode_built_in_tools_can_be_shown_as_lines_of_reasoning() {
+    let before = turn(PROMPT, &["process", "exec", "message", "view_image"], &[]);
+    let answer = answer_with_builtin_tools();
+    let (_, events) = through(agent().show_tools(true), before.clone(), &answer).await;
+    let description = "By the names that the client offered, and WebFetch, for which it offered nothing, by its own.";
+    assert_answer("openclaw_agent_mode_show_tools", description, &answer, &events);
+
+    let (_, events) = through(agent(), before, &answer).await;
+    assert_eq!(events, answer, "by default nothing is shown: the event is not one that clients get");
 }
 
 #[tokio::test]

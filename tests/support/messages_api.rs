@@ -4,12 +4,13 @@
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
 //! `think`, `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the connection after a delta.
+//! A model whose name contains "nonexistent" does not exist.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
@@ -22,6 +23,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::pretend_model::{Answer, Message};
+
 type Body = BoxBody<Bytes, std::io::Error>;
 
 /// A running server; it ends with the value.
@@ -33,11 +36,13 @@ pub(crate) struct MessagesApi {
 
 struct State {
     requests: watch::Sender<Vec<Value>>,
-    others: watch::Sender<Vec<Value>>,
+    probes: watch::Sender<Vec<Value>>,
     hung_up: watch::Sender<usize>,
     served: AtomicU64,
     first_byte: AtomicU64,
     gap: AtomicU64,
+    /// How many requests are still to fail, and with which status.
+    failing: Mutex<(usize, u16)>,
 }
 
 impl MessagesApi {
@@ -47,11 +52,12 @@ impl MessagesApi {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             requests: watch::Sender::default(),
-            others: watch::Sender::default(),
+            probes: watch::Sender::default(),
             hung_up: watch::Sender::default(),
             served: AtomicU64::new(0),
             first_byte: AtomicU64::new(0),
             gap: AtomicU64::new(0),
+            failing: Mutex::default(),
         });
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -81,17 +87,23 @@ impl MessagesApi {
         self.state.gap.store(micros(gap), Ordering::Relaxed);
     }
 
-    /// The bodies of the requests for a streamed message, oldest first.
+    /// The next so many requests for a message fail with this status, whatever they ask for.
+    pub(crate) fn fail_next(&self, times: usize, status: u16) {
+        *self.state.failing.lock().unwrap() = (times, status);
+    }
+
+    /// The bodies of the requests for a message, oldest first. (After a 404 the CLI asks again, not streamed.)
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.state.requests.borrow().clone()
     }
 
-    /// The bodies of all other requests: the CLI asks of its own accord whether an unknown model exists.
-    pub(crate) fn others(&self) -> Vec<Value> {
-        self.state.others.borrow().clone()
+    /// The bodies of the requests that only try a model: the CLI sends one when `set_model` names one that is not in its
+    /// list.
+    pub(crate) fn probes(&self) -> Vec<Value> {
+        self.state.probes.borrow().clone()
     }
 
-    /// The body of the nth request for a streamed message, counted from 0, once there is one.
+    /// The body of the nth request for a message, counted from 0, once there is one.
     pub(crate) async fn request(&self, nth: usize) -> Value {
         let mut requests = self.state.requests.subscribe();
         let all = requests.wait_for(|all| all.len() > nth).await.unwrap();
@@ -106,6 +118,14 @@ impl MessagesApi {
     /// Returns once so many clients have hung up.
     pub(crate) async fn until_hung_up(&self, count: usize) {
         self.state.hung_up.subscribe().wait_for(|hung_up| *hung_up >= count).await.unwrap();
+    }
+}
+
+impl State {
+    fn failure(&self) -> Option<Answer> {
+        let mut failing = self.failing.lock().unwrap();
+        failing.0 = failing.0.checked_sub(1)?;
+        Some(Answer::failure(&failing.1.to_string()))
     }
 }
 
@@ -131,21 +151,46 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         return Ok(reply(200, &json!({"input_tokens": raw.len() / 4}), &[]));
     }
     let number = state.served.fetch_add(1, Ordering::Relaxed) + 1;
-    if body["stream"] != true {
+    if body["model"].as_str().is_some_and(|model| model.contains("nonexistent")) {
+        let error = json!({"type": "error", "error": {"type": "not_found_error", "message": "model: no such model"}});
+        return Ok(reply(404, &error, &[]));
+    }
+    if body["max_tokens"] == 1 {
         let message = envelope(number, &body, raw.len(), json!([{"type": "text", "text": "hi"}]));
-        state.others.send_modify(|others| others.push(body));
+        state.probes.send_modify(|probes| probes.push(body));
         return Ok(reply(200, &message, &[]));
     }
-    let answer = Answer::to(&body);
+    let streamed = body["stream"] == true;
+    let answer = state.failure().unwrap_or_else(|| Answer::to(&body));
     let message = envelope(number, &body, raw.len(), json!([]));
     state.requests.send_modify(|requests| requests.push(body));
+    let waiting = Waiting(Some(Arc::clone(&state)));
     tokio::time::sleep(Duration::from_micros(state.first_byte.load(Ordering::Relaxed))).await;
+    waiting.over();
     Ok(match answer {
         Answer::Failure { status, kind, message, headers } => {
             reply(status, &json!({"type": "error", "error": {"type": kind, "message": message}}), &headers)
         }
-        Answer::Message(answer) => stream(state, number, message, answer),
+        Answer::Message(answer) if streamed => stream(state, number, message, answer),
+        Answer::Message(answer) => reply(200, &answer.whole(number, message), &[]),
     })
+}
+
+/// Hyper drops a request's future when its client hangs up before the answer's head is out.
+struct Waiting(Option<Arc<State>>);
+
+impl Waiting {
+    fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(state) = &self.0 {
+            state.hung_up.send_modify(|hung_up| *hung_up += 1);
+        }
+    }
 }
 
 fn reply(status: u16, value: &Value, headers: &[(String, String)]) -> Response<Body> {
@@ -203,6 +248,8 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
             send(frames, json!({"type": "content_block_delta", "index": index, "delta": delta})).await?;
             tokens += 1;
             if answer.dropped {
+                // A reset takes with it what the client has not read yet.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 let _ = frames.send(Err(std::io::ErrorKind::ConnectionReset.into())).await;
                 return Ok(());
             }
@@ -218,209 +265,4 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
     let delta = json!({"stop_reason": answer.stop, "stop_sequence": null});
     send(frames, json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens}})).await?;
     send(frames, json!({"type": "message_stop"})).await
-}
-
-enum Answer {
-    Message(Message),
-    Failure { status: u16, kind: &'static str, message: String, headers: Vec<(String, String)> },
-}
-
-struct Message {
-    blocks: Vec<Block>,
-    stop: &'static str,
-    gap: Option<Duration>,
-    headers: Vec<(String, String)>,
-    dropped: bool,
-    silent: bool,
-}
-
-enum Block {
-    Text(Vec<String>),
-    Thinking(Vec<String>),
-    Tool(String, String),
-}
-
-impl Block {
-    /// The block as it starts, and its deltas.
-    fn parts(self, number: u64, index: usize) -> (Value, Vec<Value>) {
-        match self {
-            Block::Text(texts) => (
-                json!({"type": "text", "text": ""}),
-                texts.into_iter().map(|text| json!({"type": "text_delta", "text": text})).collect(),
-            ),
-            Block::Thinking(texts) => (
-                json!({"type": "thinking", "thinking": "", "signature": ""}),
-                texts
-                    .into_iter()
-                    .map(|text| json!({"type": "thinking_delta", "thinking": text}))
-                    .chain([json!({"type": "signature_delta", "signature": "c2ln"})])
-                    .collect(),
-            ),
-            Block::Tool(name, input) => {
-                let half = (input.len() / 2..input.len()).find(|&at| input.is_char_boundary(at)).unwrap_or(0);
-                let parts = [&input[..half], &input[half..]];
-                (
-                    json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name, "input": {}}),
-                    parts.map(|part| json!({"type": "input_json_delta", "partial_json": part})).to_vec(),
-                )
-            }
-        }
-    }
-}
-
-impl Answer {
-    fn to(body: &Value) -> Answer {
-        let (text, results) = last_user_turn(body["messages"].as_array().map_or(&[], Vec::as_slice));
-        let tools: Vec<_> =
-            body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect();
-        if tools.contains(&"StructuredOutput") && results.is_empty() {
-            let input = text.strip_prefix("json ").unwrap_or(r#"{"name":"Ada"}"#);
-            return message([Block::Tool("StructuredOutput".to_owned(), input.to_owned())], "tool_use");
-        }
-        if !results.is_empty() {
-            return say(["result: ".to_owned(), Value::Array(results).to_string()]);
-        }
-        directive(&text, &tools)
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Message)) -> Answer {
-        if let Answer::Message(message) = &mut self {
-            change(message);
-        }
-        self
-    }
-}
-
-fn directive(text: &str, tools: &[&str]) -> Answer {
-    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    match word {
-        "fail" => failure(rest),
-        "overflow" => Answer::Failure {
-            status: 400,
-            kind: "invalid_request_error",
-            message: "prompt is too long: 210000 tokens > 200000 maximum".to_owned(),
-            headers: Vec::new(),
-        },
-        "usage-limit" => Answer::Failure {
-            status: 429,
-            kind: "rate_limit_error",
-            message: "This request would exceed your account's rate limit.".to_owned(),
-            headers: limits("rejected", "1.0"),
-        },
-        "limits" => echo(text).with(|message| message.headers = limits("allowed", "0.93")),
-        "tool" => {
-            let calls = rest.split(" ;; ").map(|call| {
-                let (name, input) = call.split_once(' ').unwrap_or((call, "{}"));
-                let suffix = format!("__{name}");
-                let full = tools.iter().find(|tool| **tool == name || tool.ends_with(&suffix)).unwrap_or(&name);
-                Block::Tool((*full).to_owned(), input.to_owned())
-            });
-            let text = Block::Text(vec!["calling ".to_owned()]);
-            message(std::iter::once(text).chain(calls), "tool_use")
-        }
-        "slow" => {
-            let (ms, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-            let gap = Duration::from_millis(ms.parse().unwrap_or(0));
-            directive(rest, tools).with(|message| message.gap = Some(gap))
-        }
-        "count" => say((0..rest.trim().parse().unwrap_or(0)).map(|number: u64| format!("w{number} "))),
-        "blocks" => message(rest.split('|').map(|part| Block::Text(vec![part.to_owned()])), "end_turn"),
-        "think" => {
-            let thinking = Block::Thinking(vec!["let me ".to_owned(), "think".to_owned()]);
-            message([thinking, Block::Text(vec!["echo: ".to_owned(), text.to_owned()])], "end_turn")
-        }
-        "long" => message([Block::Text(vec!["cut ".to_owned(), "here".to_owned()])], "max_tokens"),
-        "refusal" => message([Block::Text(vec!["I ".to_owned(), "cannot".to_owned()])], "refusal"),
-        "big" => say(["x".repeat(rest.trim().parse().unwrap_or(0))]),
-        "drop" => echo(text).with(|message| message.dropped = true),
-        "silence" => echo(text).with(|message| message.silent = true),
-        _ => echo(text),
-    }
-}
-
-fn echo(text: &str) -> Answer {
-    say(["echo: ".to_owned(), text.to_owned()])
-}
-
-fn say(deltas: impl IntoIterator<Item = String>) -> Answer {
-    message([Block::Text(deltas.into_iter().collect())], "end_turn")
-}
-
-fn message(blocks: impl IntoIterator<Item = Block>, stop: &'static str) -> Answer {
-    let blocks = blocks.into_iter().collect();
-    Answer::Message(Message { blocks, stop, gap: None, headers: Vec::new(), dropped: false, silent: false })
-}
-
-/// `CODE`, then `no-retry`, or headers as `name=value`.
-fn failure(text: &str) -> Answer {
-    let mut words = text.split_whitespace();
-    let status = words.next().and_then(|code| code.parse().ok()).unwrap_or(500);
-    let kind = match status {
-        400 => "invalid_request_error",
-        401 => "authentication_error",
-        402 => "billing_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        529 => "overloaded_error",
-        _ => "api_error",
-    };
-    let headers = words
-        .map(|word| match word.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => ("x-should-retry".to_owned(), "false".to_owned()),
-        })
-        .collect();
-    Answer::Failure { status, kind, message: format!("mock failure {status}"), headers }
-}
-
-/// The headers of a subscription whose five-hour window is used this far. The CLI reads them with a subscription login.
-fn limits(status: &str, used: &str) -> Vec<(String, String)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let (five_hours, seven_days) = ((now + 3_600).to_string(), (now + 86_400).to_string());
-    [
-        ("status", status),
-        ("reset", &five_hours),
-        ("representative-claim", "five_hour"),
-        ("5h-status", status),
-        ("5h-reset", &five_hours),
-        ("5h-utilization", used),
-        ("7d-status", "allowed"),
-        ("7d-reset", &seven_days),
-        ("7d-utilization", "0.4"),
-        ("overage-status", "rejected"),
-        ("overage-disabled-reason", "org_level_disabled"),
-    ]
-    .map(|(name, value)| (format!("anthropic-ratelimit-unified-{name}"), value.to_owned()))
-    .to_vec()
-}
-
-/// The text that decides, a directive's inside if there is one, and the contents of the turn's tool results.
-fn last_user_turn(messages: &[Value]) -> (String, Vec<Value>) {
-    let start = messages.iter().rposition(|message| message["role"] == "assistant").map_or(0, |last| last + 1);
-    let (mut texts, mut results) = (Vec::new(), Vec::new());
-    for message in messages[start..].iter().filter(|message| message["role"] == "user") {
-        match &message["content"] {
-            Value::String(text) => texts.push(text.as_str()),
-            content => {
-                for block in content.as_array().into_iter().flatten() {
-                    match block["type"].as_str() {
-                        Some("text") => texts.push(block["text"].as_str().unwrap_or_default()),
-                        Some("tool_result") => results.push(block["content"].clone()),
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-    texts.retain(|text| !text.starts_with("<system-reminder>"));
-    let all = texts.join("\n");
-    let directive = all.split_once("[[").and_then(|(_, after)| {
-        // A directive's own text may end in brackets, as a JSON array does: the last of several closing ones closes.
-        let end = after.find("]]")?;
-        let more = after[end + 2..].bytes().take_while(|&byte| byte == b']').count();
-        Some(&after[..end + more])
-    });
-    (directive.or(texts.last().copied()).unwrap_or_default().to_owned(), results)
 }

@@ -15,7 +15,7 @@ const MOST_ANSWERS: u32 = 8;
 const MOST_STOPS: usize = 4;
 const MOST_TOOLS: usize = 128;
 const LONGEST_NAME: usize = 64;
-const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), Error> {
     match request.n {

@@ -1,0 +1,104 @@
+//! The reference server: OpenAI's Chat Completions on loopback, answered by the Claude Code that is installed here.
+//!
+//! ```text
+//! cargo run --release --example claude-max-api             # with the `claude` on PATH
+//! cargo run --release --example claude-max-api -- --demo   # with a stand-in, without any account
+//! cargo run --release --example claude-max-api -- --help
+//! ```
+//!
+//! | file | its idea |
+//! |---|---|
+//! | `flags` | what can be typed |
+//! | `duration` | `10m` as a duration |
+//! | `check` | which flags do not go together, and which are unwise |
+//! | `stack` | the layers and services that the flags ask for |
+//! | `server` | connections, and how they end |
+
+mod check;
+mod duration;
+mod flags;
+mod server;
+mod stack;
+#[path = "../stand-in-cli/stand_in.rs"]
+mod stand_in;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use tower_claude::cli::ClaudeCli;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::flags::Flags;
+use crate::server::{Ended, Server, Signals};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(stack::STAND_IN) {
+        return stand_in::run(args);
+    }
+    let flags = Flags::from_command_line();
+    start_logging();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("Cannot start: {error}.")),
+    };
+    // Dropping the runtime ends what still runs, and every `claude` process with it.
+    runtime.block_on(run(&flags))
+}
+
+async fn run(flags: &Flags) -> ExitCode {
+    let checked = match check::check(flags).await {
+        Ok(checked) => checked,
+        Err(contradiction) => return flags::refuse(contradiction),
+    };
+    for warning in &checked.warnings {
+        tracing::warn!("{warning}");
+    }
+    let claude = stack::claude(flags, &checked);
+    let version = match claude.version().await {
+        Ok(version) => version,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let started = async {
+        let server = Server::bind(&checked.addresses).await?;
+        let signals = Signals::new().map_err(|error| format!("Cannot listen for signals: {error}."))?;
+        Ok::<_, String>((server, signals))
+    };
+    let (server, signals) = match started.await {
+        Ok(started) => started,
+        Err(message) => return failed(&message),
+    };
+    claude.warm_up();
+    let who =
+        if flags.demo { "demo: a stand-in answers, not Claude".to_owned() } else { format!("Claude Code {version}") };
+    announce(&format!("Listening on http://{}/v1 ({who})", server.address()));
+    match serve(flags, &checked, claude, server, signals).await {
+        Ended::Finished => ExitCode::SUCCESS,
+        Ended::Cut => ExitCode::FAILURE,
+    }
+}
+
+async fn serve(flags: &Flags, checked: &check::Checked, claude: ClaudeCli, server: Server, signals: Signals) -> Ended {
+    let service = stack::stack(flags, checked, claude);
+    server.run(service, signals, flags.limits.shutdown_timeout).await
+}
+
+/// The one line on standard output, for people and for programs that start this one.
+fn announce(line: &str) {
+    let mut stdout = std::io::stdout();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, "cannot write to standard output: {line}");
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::FAILURE
+}
+
+fn start_logging() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let stderr = std::io::stderr;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
+}

@@ -1,0 +1,69 @@
+//! The layers and services that the flags ask for.
+
+use std::path::PathBuf;
+
+use tower::Layer;
+use tower_claude::cli::ClaudeCli;
+use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
+use tower_claude::openai::{GuardLayer, OpenAiService};
+use tower_claude::{Proxy, proxy};
+
+use crate::check::{Agent, Checked};
+use crate::flags::{API_KEY, Flags, UnknownModel};
+
+/// The first argument by which this program is told to be the stand-in.
+pub(crate) const STAND_IN: &str = "stand-in";
+
+/// The inner service: Claude Code, or in a demonstration this program itself.
+pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
+    let Flags { processes, limits, tools, .. } = flags;
+    let claude = ClaudeCli::builder()
+        .warm(processes.warm)
+        .max_processes(processes.max_processes)
+        .idle_timeout(processes.idle_timeout)
+        .queue(processes.queue)
+        .queue_timeout(processes.queue_timeout)
+        .tool_timeout(tools.tool_timeout)
+        .first_token_timeout(limits.first_token_timeout)
+        .request_timeout(limits.request_timeout)
+        .upstream_retries(flags.claude.upstream_retries)
+        // Claude Code's own tools could read it there.
+        .env_remove(API_KEY);
+    let claude = if flags.demo {
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
+        claude.program(program).leading_args([STAND_IN])
+    } else {
+        claude.program(&flags.claude.claude_bin)
+    };
+    match &checked.agent {
+        Some(Agent { workspace, builtin_tools }) => claude.workspace(workspace).builtin_tools(builtin_tools).build(),
+        None => claude.build(),
+    }
+}
+
+/// Everything from an HTTP request to the inner service.
+pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Proxy<OpenClaw<ClaudeCli>> {
+    let models = ModelAliasLayer::new().unknown(match flags.claude.unknown_model {
+        UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
+        UnknownModel::Reject => layers::UnknownModel::Reject,
+    });
+    let ids: Vec<String> = models.ids().map(str::to_owned).collect();
+    let mut preset = layers::openclaw().models(models);
+    if let Some(agent) = &checked.agent {
+        preset = preset.agent(&agent.builtin_tools);
+        // MERGE: with the branch `agent`, `preset = preset.show_tools(flags.tools.show_tools);`
+        if flags.tools.show_tools {
+            tracing::warn!("--show-tools is not available yet");
+        }
+    }
+    let health = claude.clone();
+    let mut api = OpenAiService::new(preset.layer(claude))
+        .models(ids)
+        .health(move || health.health())
+        .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024);
+    if let Some(key) = &flags.access.api_key {
+        api = api.api_key(key);
+    }
+    let guard = GuardLayer::new().allow_hosts(&flags.access.allow_host).allow_origins(&flags.access.allow_origin);
+    proxy(api, guard)
+}

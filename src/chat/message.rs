@@ -1,0 +1,231 @@
+//! A message of the conversation, with its parts and its calls.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// One message of the conversation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said; `None` where the key is absent.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+    /// The speaker's name, where several share a role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// An assistant's refusal, which older answers carry instead of content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// The functions that an assistant message called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Vec<ToolCall>>,
+    /// Which call a tool message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+    /// Set by a layer on a message that the client will not repeat in its next request: the model sees it, and it does
+    /// not count when the conversation is recognised. Never part of the JSON.
+    #[serde(skip)]
+    pub ephemeral: bool,
+}
+
+impl Message {
+    /// A message of plain text.
+    pub fn new(role: Role, text: impl Into<String>) -> Self {
+        Message { role, content: Some(Content::Text(text.into())), ..Message::default() }
+    }
+
+    /// The message's text, its text parts joined by line feeds. Parts that are not text are left out.
+    pub fn text(&self) -> String {
+        match &self.content {
+            Some(Content::Text(text)) => text.clone(),
+            Some(Content::Parts(parts)) => parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n"),
+            Some(Content::Null) | None => String::new(),
+        }
+    }
+
+    /// The content's parts; none where it is plain text.
+    pub fn parts(&self) -> &[Part] {
+        match &self.content {
+            Some(Content::Parts(parts)) => parts,
+            _ => &[],
+        }
+    }
+
+    /// The calls of an assistant message.
+    pub fn calls(&self) -> &[ToolCall] {
+        self.tool_calls.as_deref().unwrap_or_default()
+    }
+}
+
+/// Who speaks in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions that stand above the user's.
+    System,
+    /// The newer name of the same.
+    Developer,
+    /// The person or program that asks.
+    #[default]
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a function call.
+    Tool,
+    /// The result of a function call, in the form that OpenAI has deprecated.
+    Function,
+}
+
+/// What a message holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Plain text.
+    Text(String),
+    /// Parts: texts, images, files.
+    Parts(Vec<Part>),
+    /// An explicit `null`, which an assistant message with calls may have.
+    Null,
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Content::Text(text) => serializer.serialize_str(text),
+            Content::Parts(parts) => parts.serialize(serializer),
+            Content::Null => serializer.serialize_unit(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string, an array of parts, or null")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Content, E> {
+                Ok(Content::Text(text))
+            }
+            fn visit_unit<E>(self) -> Result<Content, E> {
+                Ok(Content::Null)
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
+                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(parts)).map(Content::Parts)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Keeps an explicit `null` apart from an absent key, where the type can tell them apart.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// One part of a message's content, of any kind: those this crate has names for, and others in `extra`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// `text`, `image_url`, `file`, `input_audio`, `refusal`, ...
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The text of a `text`, `input_text` or `output_text` part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The text of a `refusal` part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// The image of an `image_url` part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<ImageUrl>,
+    /// The file of a `file` part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<File>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Part {
+    /// A `text` part.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Part { kind: "text".to_owned(), text: Some(text.into()), ..Part::default() }
+    }
+
+    /// The part's text, if its kind is one that holds text: `text`, `input_text`, `output_text`, `refusal`.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.kind.as_str() {
+            "text" | "input_text" | "output_text" => self.text.as_deref(),
+            "refusal" => self.refusal.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// An image, as OpenAI's `image_url` part names it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageUrl {
+    /// A `data:` URL, or an `https:` one.
+    pub url: String,
+    /// Every other field, as it was sent (`detail`, for one).
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A file, as OpenAI's `file` part names it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    /// The file's content, as a `data:` URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_data: Option<String>,
+    /// The id of an uploaded file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<String>,
+    /// The file's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A call of a function, in an assistant message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The call's id, by which a tool message answers it.
+    pub id: String,
+    /// `function`.
+    #[serde(rename = "type", default = "function_kind")]
+    pub kind: String,
+    /// What was called.
+    pub function: CalledFunction,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+fn function_kind() -> String {
+    "function".to_owned()
+}
+
+/// The function that was called and its arguments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CalledFunction {
+    /// The function's name.
+    pub name: String,
+    /// Its arguments, as JSON text.
+    pub arguments: String,
+}

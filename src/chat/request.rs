@@ -1,0 +1,252 @@
+//! A Chat Completions request: the conversation, and what is asked of the answer.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::message::Message;
+
+/// A Chat Completions request, as the layers see and rewrite it.
+///
+/// ```
+/// use tower_claude::ChatRequest;
+///
+/// let json = r#"{"model":"claude-opus-4","messages":[{"role":"user","content":"hi"}],"top_p":0.5}"#;
+/// let request: ChatRequest = serde_json::from_str(json)?;
+/// assert_eq!(request.messages[0].text(), "hi");
+/// assert_eq!(request.extra["top_p"], 0.5);
+/// assert_eq!(serde_json::to_string(&request)?, json);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChatRequest {
+    /// The model asked for: an alias until `ModelAlias` has seen it, then the name that the CLI gets.
+    pub model: String,
+    /// The conversation, oldest message first.
+    pub messages: Vec<Message>,
+    /// The client's own functions that the model may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Tool>>,
+    /// Which of them it may or must call; absent means [`ToolChoice::Auto`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether one turn may hold several calls; absent means yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// Whether the answer is sent as server-sent events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<bool>,
+    /// What a streamed answer has beside its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_options: Option<StreamOptions>,
+    /// The most tokens the answer may have, reasoning included. The older name of `max_completion_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// The most tokens the answer may have, reasoning included. Wins over `max_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_completion_tokens: Option<u32>,
+    /// Texts that end the answer before they are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+    /// How much the model may think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<String>,
+    /// Whether the answer is text, some JSON object, or JSON of a given schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<ResponseFormat>,
+    /// How many answers are wanted; absent means one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u32>,
+    /// The client's name for requests that share a prefix; it scopes the reuse of live processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_cache_key: Option<String>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+    /// Who asks. Set by the HTTP edge from the request's headers; never part of the JSON.
+    #[serde(skip)]
+    pub caller: Caller,
+}
+
+impl ChatRequest {
+    /// The functions that the client offers, in its order.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.tools.iter().flatten().map(|tool| &tool.function)
+    }
+
+    /// The same, to rewrite.
+    pub fn functions_mut(&mut self) -> impl Iterator<Item = &mut Function> {
+        self.tools.iter_mut().flatten().map(|tool| &mut tool.function)
+    }
+
+    /// The token limit in force, whichever of its two names was used.
+    pub fn token_limit(&self) -> Option<u32> {
+        self.max_completion_tokens.or(self.max_tokens)
+    }
+}
+
+/// Who sent a request: two requests of different callers never share a live process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Caller {
+    /// A hash of the API key that came with the request, so that the key itself goes no further than the edge.
+    pub key: Option<u64>,
+    /// The session that the client named (`x-session-affinity`, `session_id`), if it did.
+    pub session: Option<String>,
+}
+
+/// A tool that the client offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `function`, the one kind that is supported.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The function.
+    pub function: Function,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A function of the client's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    /// Its name: letters, digits, `_` and `-`, at most 64.
+    pub name: String,
+    /// What it does, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The JSON schema of its arguments; absent means none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Value>,
+    /// Every other field, as it was sent (`strict`, for one).
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Which functions the model may or must call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToolChoice {
+    /// None of them.
+    None,
+    /// As it sees fit.
+    Auto,
+    /// At least one.
+    Required,
+    /// The one of this name.
+    Function(String),
+    /// Some of those offered.
+    Allowed {
+        /// Whether one of them must be called.
+        required: bool,
+        /// Their names.
+        names: Vec<String>,
+    },
+}
+
+impl Serialize for ToolChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = |name: &String| serde_json::json!({"type": "function", "function": {"name": name}});
+        match self {
+            ToolChoice::None => serializer.serialize_str("none"),
+            ToolChoice::Auto => serializer.serialize_str("auto"),
+            ToolChoice::Required => serializer.serialize_str("required"),
+            ToolChoice::Function(name) => named(name).serialize(serializer),
+            ToolChoice::Allowed { required, names } => {
+                let mode = if *required { "required" } else { "auto" };
+                let tools: Vec<Value> = names.iter().map(named).collect();
+                serde_json::json!({"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}})
+                    .serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let name = |tool: &Value| tool["function"]["name"].as_str().map(str::to_owned);
+        let choice = match (value.as_str(), value["type"].as_str()) {
+            (Some("none"), _) => Some(ToolChoice::None),
+            (Some("auto"), _) => Some(ToolChoice::Auto),
+            (Some("required"), _) => Some(ToolChoice::Required),
+            (_, Some("function")) => name(&value).map(ToolChoice::Function),
+            (_, Some("allowed_tools")) => {
+                let allowed = &value["allowed_tools"];
+                let names = allowed["tools"].as_array().and_then(|tools| tools.iter().map(name).collect());
+                match (allowed["mode"].as_str(), names) {
+                    (Some(mode @ ("auto" | "required")), Some(names)) => {
+                        Some(ToolChoice::Allowed { required: mode == "required", names })
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        choice.ok_or_else(|| {
+            serde::de::Error::custom(
+                "expected \"none\", \"auto\", \"required\", {\"type\":\"function\",\"function\":{\"name\":...}} \
+                 or {\"type\":\"allowed_tools\",...}",
+            )
+        })
+    }
+}
+
+/// What a streamed answer has beside its text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamOptions {
+    /// Whether a last chunk carries the token counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_usage: Option<bool>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Texts that end the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a string or an array of strings")]
+pub enum Stop {
+    /// One.
+    One(String),
+    /// Up to four.
+    Many(Vec<String>),
+}
+
+impl Stop {
+    /// The texts, however they were written.
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Stop::One(text) => std::slice::from_ref(text),
+            Stop::Many(texts) => texts,
+        }
+    }
+}
+
+/// The form that the answer is to have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponseFormat {
+    /// `text`, `json_object` or `json_schema`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The schema, where the kind is `json_schema`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_schema: Option<JsonSchema>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A named JSON schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JsonSchema {
+    /// Its name.
+    pub name: String,
+    /// What it is for, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The schema itself; absent means any object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    /// Every other field, as it was sent (`strict`, for one).
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}

@@ -1,0 +1,220 @@
+//! The answer: its head, and its events as they come.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Error;
+
+/// The answer to a [`ChatRequest`](super::ChatRequest): its head, and its events as they come.
+///
+/// Dropping it ends the turn, and the process that worked on it.
+#[derive(Debug)]
+pub struct ChatResponse {
+    /// `chatcmpl-` and 32 hexadecimal digits.
+    pub id: String,
+    /// When the answer began, in seconds since 1970.
+    pub created: u64,
+    /// The model that really answers.
+    pub model: String,
+    /// What is to stand in the HTTP response's head, such as `x-claude-process`. A layer may add to it.
+    pub headers: HeaderMap,
+    /// The answer.
+    pub events: EventStream,
+}
+
+impl ChatResponse {
+    /// An answer of these events, with an id and time of its own.
+    pub fn new(model: impl Into<String>, events: EventStream) -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        ChatResponse {
+            id: format!("chatcmpl-{}", uuid::Uuid::new_v4().simple()),
+            created: now.map_or(0, |time| time.as_secs()),
+            model: model.into(),
+            headers: HeaderMap::new(),
+            events,
+        }
+    }
+
+    /// Rewrites the events on their way: each one goes to `translate`, which pushes those that take its place, be it
+    /// none, one or several.
+    ///
+    /// ```
+    /// use tower_claude::{ChatEvent, ChatResponse};
+    ///
+    /// fn shout(response: ChatResponse) -> ChatResponse {
+    ///     response.translate(|event, out| match event {
+    ///         ChatEvent::TextDelta(text) => out.push_back(ChatEvent::TextDelta(text.to_uppercase())),
+    ///         other => out.push_back(other),
+    ///     })
+    /// }
+    /// ```
+    pub fn translate<F>(self, translate: F) -> Self
+    where
+        F: FnMut(ChatEvent, &mut VecDeque<ChatEvent>) + Send + 'static,
+    {
+        let events = EventStream::new(Translate { inner: self.events, translate, ready: VecDeque::new() });
+        ChatResponse { events, ..self }
+    }
+}
+
+/// One step of an answer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ChatEvent {
+    /// The model has begun to answer.
+    Started,
+    /// A new block of text begins; deltas until the next one belong to it.
+    TextBlockStart,
+    /// More text.
+    TextDelta(String),
+    /// More of the model's reasoning.
+    ReasoningDelta(String),
+    /// The model begins to call a function of the client's.
+    ToolCallStart {
+        /// Counts the answer's calls from 0.
+        index: u32,
+        /// The call's id: letters and digits, at most 40.
+        id: String,
+        /// The function's name.
+        name: String,
+    },
+    /// More of a call's arguments.
+    ToolCallDelta {
+        /// Which call.
+        index: u32,
+        /// A piece of JSON text.
+        arguments: String,
+    },
+    /// One of Claude Code's own tools was used, on this machine. Never a call of the client's.
+    BuiltinToolUse {
+        /// The tool's name: `Bash`, `Read`, ...
+        name: String,
+        /// What it was given.
+        input: Value,
+    },
+    /// What the turn has cost so far; replaces what was said before. Not sent to clients.
+    Usage(Usage),
+    /// The answer is complete. Nothing follows.
+    Finished {
+        /// Why it ended.
+        reason: FinishReason,
+        /// What it cost.
+        usage: Usage,
+    },
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model was done, or a stop text was met.
+    Stop,
+    /// The token limit was reached.
+    Length,
+    /// The model waits for results of its calls.
+    ToolCalls,
+    /// The model refused.
+    ContentFilter,
+}
+
+impl FinishReason {
+    /// The name in OpenAI's API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
+            FinishReason::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// Token counts, in OpenAI's terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All tokens of the prompt, cached ones included.
+    pub prompt_tokens: u64,
+    /// Those of them that were read from the prompt cache.
+    pub cached_tokens: u64,
+    /// Those of them that were written to it.
+    pub cache_write_tokens: u64,
+    /// All tokens of the answer, reasoning included.
+    pub completion_tokens: u64,
+    /// Those of them that were reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.completion_tokens += other.completion_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
+    }
+}
+
+/// The events of an answer, ending with [`ChatEvent::Finished`] or an error.
+pub struct EventStream(Pin<Box<dyn Stream<Item = Result<ChatEvent, Error>> + Send>>);
+
+impl EventStream {
+    /// Boxes any stream of events.
+    pub fn new(stream: impl Stream<Item = Result<ChatEvent, Error>> + Send + 'static) -> Self {
+        EventStream(Box::pin(stream))
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Result<ChatEvent, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl FromIterator<ChatEvent> for EventStream {
+    fn from_iter<I: IntoIterator<Item = ChatEvent>>(events: I) -> Self {
+        let events: VecDeque<ChatEvent> = events.into_iter().collect();
+        EventStream::new(futures_util::stream::iter(events.into_iter().map(Ok)))
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("EventStream")
+    }
+}
+
+/// The stream behind [`ChatResponse::translate`].
+struct Translate<F> {
+    inner: EventStream,
+    translate: F,
+    ready: VecDeque<ChatEvent>,
+}
+
+// The closure is called, never polled, so nothing in here minds being moved.
+impl<F> Unpin for Translate<F> {}
+
+impl<F: FnMut(ChatEvent, &mut VecDeque<ChatEvent>)> Stream for Translate<F> {
+    type Item = Result<ChatEvent, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(event) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            match std::task::ready!(Pin::new(&mut this.inner).poll_next(cx)) {
+                Some(Ok(event)) => (this.translate)(event, &mut this.ready),
+                end => return Poll::Ready(end),
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What the Messages API on loopback answers: the directives, read from the last user turn.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+pub(crate) enum Answer {
+    Message(Message),
+    Failure { status: u16, kind: &'static str, message: String, headers: Vec<(String, String)> },
+}
+
+pub(crate) struct Message {
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) stop: &'static str,
+    /// Between two deltas, where it is not the server's.
+    pub(crate) gap: Option<Duration>,
+    pub(crate) headers: Vec<(String, String)>,
+    /// The connection is cut after a delta.
+    pub(crate) dropped: bool,
+    /// Not a byte is sent.
+    pub(crate) silent: bool,
+}
+
+impl Message {
+    /// The message in one piece.
+    pub(crate) fn whole(self, number: u64, mut message: Value) -> Value {
+        let blocks = self.blocks.into_iter().enumerate().map(|(index, block)| match block {
+            Block::Text(texts) => json!({"type": "text", "text": texts.concat()}),
+            Block::Thinking(texts) => json!({"type": "thinking", "thinking": texts.concat(), "signature": "c2ln"}),
+            Block::Tool(name, input) => {
+                json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name,
+                "input": serde_json::from_str::<Value>(&input).unwrap_or_default()})
+            }
+        });
+        message["content"] = blocks.collect();
+        message["stop_reason"] = json!(self.stop);
+        message
+    }
+}
+
+pub(crate) enum Block {
+    Text(Vec<String>),
+    Thinking(Vec<String>),
+    Tool(String, String),
+}
+
+impl Block {
+    /// The block as it starts, and its deltas.
+    pub(crate) fn parts(self, number: u64, index: usize) -> (Value, Vec<Value>) {
+        match self {
+            Block::Text(texts) => (
+                json!({"type": "text", "text": ""}),
+                texts.into_iter().map(|text| json!({"type": "text_delta", "text": text})).collect(),
+            ),
+            Block::Thinking(texts) => (
+                json!({"type": "thinking", "thinking": "", "signature": ""}),
+                texts
+                    .into_iter()
+                    .map(|text| json!({"type": "thinking_delta", "thinking": text}))
+                    .chain([json!({"type": "signature_delta", "signature": "c2ln"})])
+                    .collect(),
+            ),
+            Block::Tool(name, input) => {
+                let half = (input.len() / 2..input.len()).find(|&at| input.is_char_boundary(at)).unwrap_or(0);
+                let parts = [&input[..half], &input[half..]];
+                (
+                    json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name, "input": {}}),
+                    parts.map(|part| json!({"type": "input_json_delta", "partial_json": part})).to_vec(),
+                )
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// What the directive `fail` asks for, from what follows it.
+    pub(crate) fn failure(text: &str) -> Answer {
+        failure(text)
+    }
+
+    /// The answer to a request's body.
+    pub(crate) fn to(body: &Value) -> Answer {
+        let (text, results) = last_user_turn(body["messages"].as_array().map_or(&[], Vec::as_slice));
+        let tools: Vec<_> =
+            body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect();
+        if tools.contains(&"StructuredOutput") && results.is_empty() && !text.starts_with("tool ") {
+            let input = text.strip_prefix("json ").unwrap_or(r#"{"name":"Ada"}"#);
+            return message([Block::Tool("StructuredOutput".to_owned(), input.to_owned())], "tool_use");
+        }
+        if !results.is_empty() {
+            return say(["result: ".to_owned(), Value::Array(results).to_string()]);
+        }
+        let system: String =
+            body["system"].as_array().into_iter().flatten().filter_map(|b| b["text"].as_str()).collect();
+        let tools: Vec<_> = tools.into_iter().map(|tool| (tool, tool)).chain(renamed(&system)).collect();
+        directive(&text, &tools)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Message)) -> Answer {
+        if let Answer::Message(message) = &mut self {
+            change(message);
+        }
+        self
+    }
+}
+
+/// What the system prompt says of names: "In this session `exec` and `process` are the tool Bash; ..."
+fn renamed(system: &str) -> Vec<(&str, &str)> {
+    let note =
+        system.rsplit_once("In this session ").and_then(|(_, note)| note.split_once(". ")).map_or("", |(n, _)| n);
+    let clauses = note.split("; ").filter_map(|clause| clause.split_once(" the tool "));
+    clauses.flat_map(|(names, tool)| names.split('`').skip(1).step_by(2).map(move |name| (name, tool))).collect()
+}
+
+/// `tools` are the names that the model knows, and what it calls under them.
+fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    match word {
+        "fail" => failure(rest),
+        "overflow" => Answer::Failure {
+            status: 400,
+            kind: "invalid_request_error",
+            message: "prompt is too long: 210000 tokens > 200000 maximum".to_owned(),
+            headers: Vec::new(),
+        },
+        "usage-limit" => Answer::Failure {
+            status: 429,
+            kind: "rate_limit_error",
+            message: "This request would exceed your account's rate limit.".to_owned(),
+            headers: limits("rejected", "1.0"),
+        },
+        "limits" => echo(text).with(|message| message.headers = limits("allowed", "0.93")),
+        "tool" => {
+            let calls = rest.split(" ;; ").map(|call| {
+                let (name, input) = call.split_once(' ').unwrap_or((call, "{}"));
+                let suffix = format!("__{name}");
+                let known = tools.iter().find(|(known, _)| *known == name || known.ends_with(&suffix));
+                Block::Tool(known.map_or(name, |(_, tool)| tool).to_owned(), input.to_owned())
+            });
+            let text = Block::Text(vec!["calling ".to_owned()]);
+            message(std::iter::once(text).chain(calls), "tool_use")
+        }
+        "slow" => {
+            let (ms, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            let gap = Duration::from_millis(ms.parse().unwrap_or(0));
+            directive(rest, tools).with(|message| message.gap = Some(gap))
+        }
+        "count" => say((0..rest.trim().parse().unwrap_or(0)).map(|number: u64| format!("w{number} "))),
+        "blocks" => message(rest.split('|').map(|part| Block::Text(vec![part.to_owned()])), "end_turn"),
+        "think" => {
+            let thinking = Block::Thinking(vec!["let me ".to_owned(), "think".to_owned()]);
+            message([thinking, Block::Text(vec!["echo: ".to_owned(), text.to_owned()])], "end_turn")
+        }
+        "long" => message([Block::Text(vec!["cut ".to_owned(), "here".to_owned()])], "max_tokens"),
+        "refusal" => message([Block::Text(vec!["I ".to_owned(), "cannot".to_owned()])], "refusal"),
+        "big" => say(["x".repeat(rest.trim().parse().unwrap_or(0))]),
+        "drop" => echo(text).with(|message| message.dropped = true),
+        "silence" => echo(text).with(|message| message.silent = true),
+        _ => echo(text),
+    }
+}
+
+fn echo(text: &str) -> Answer {
+    say(["echo: ".to_owned(), text.to_owned()])
+}
+
+fn say(deltas: impl IntoIterator<Item = String>) -> Answer {
+    message([Block::Text(deltas.into_iter().collect())], "end_turn")
+}
+
+fn message(blocks: impl IntoIterator<Item = Block>, stop: &'static str) -> Answer {
+    let blocks = blocks.into_iter().collect();
+    Answer::Message(Message { blocks, stop, gap: None, headers: Vec::new(), dropped: false, silent: false })
+}
+
+/// `CODE`, then `no-retry`, or headers as `name=value`.
+fn failure(text: &str) -> Answer {
+    let mut words = text.split_whitespace();
+    let status = words.next().and_then(|code| code.parse().ok()).unwrap_or(500);
+    let kind = match status {
+        400 => "invalid_request_error",
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        529 => "overloaded_error",
+        _ => "api_error",
+    };
+    let headers = words
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => ("x-should-retry".to_owned(), "false".to_owned()),
+        })
+        .collect();
+    Answer::Failure { status, kind, message: format!("mock failure {status}"), headers }
+}
+
+/// The headers of a subscription whose five-hour window is used this far. The CLI reads them with a subscription login.
+fn limits(status: &str, used: &str) -> Vec<(String, String)> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let (five_hours, seven_days) = ((now + 3_600).to_string(), (now + 86_400).to_string());
+    [
+        ("status", status),
+        ("reset", &five_hours),
+        ("representative-claim", "five_hour"),
+        ("5h-status", status),
+        ("5h-reset", &five_hours),
+        ("5h-utilization", used),
+        ("7d-status", "allowed"),
+        ("7d-reset", &seven_days),
+        ("7d-utilization", "0.4"),
+        ("overage-status", "rejected"),
+        ("overage-disabled-reason", "org_level_disabled"),
+    ]
+    .map(|(name, value)| (format!("anthropic-ratelimit-unified-{name}"), value.to_owned()))
+    .to_vec()
+}
+
+/// The text that decides, a directive's inside if there is one, and the contents of the turn's tool results.
+fn last_user_turn(messages: &[Value]) -> (String, Vec<Value>) {
+    let start = messages.iter().rposition(|message| message["role"] == "assistant").map_or(0, |last| last + 1);
+    let (mut texts, mut results) = (Vec::new(), Vec::new());
+    for message in messages[start..].iter().filter(|message| message["role"] == "user") {
+        match &message["content"] {
+            Value::String(text) => texts.push(text.as_str()),
+            content => {
+                for block in content.as_array().into_iter().flatten() {
+                    match block["type"].as_str() {
+                        Some("text") => texts.push(block["text"].as_str().unwrap_or_default()),
+                        Some("tool_result") => results.push(block["content"].clone()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    texts.retain(|text| !text.starts_with("<system-reminder>"));
+    let all = texts.join("\n");
+    let directive = all.split_once("[[").and_then(|(_, after)| {
+        // A directive's own text may end in brackets, as a JSON array does: the last of several closing ones closes.
+        let end = after.find("]]")?;
+        let more = after[end + 2..].bytes().take_while(|&byte| byte == b']').count();
+        Some(&after[..end + more])
+    });
+    (directive.or(texts.last().copied()).unwrap_or_default().to_owned(), results)
+}

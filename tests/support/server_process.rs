@@ -1,0 +1,157 @@
+//! A server as a process of its own: started, spoken to over HTTP, signalled, waited for.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use rustix::process::{Pid, Signal};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+/// A hung server must fail its test, not hang it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An example that cargo has built, with none of the variables that change what it does.
+pub(crate) fn example(name: &str) -> Command {
+    let path = super::claude_bin::stand_in().with_file_name(name);
+    assert!(path.exists(), "no example at {}; build it: cargo build --example {name}", path.display());
+    command(path)
+}
+
+fn command(path: PathBuf) -> Command {
+    let mut command = Command::new(path);
+    for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// A server that listens.
+pub(crate) struct ServerProcess {
+    child: Child,
+    /// Its first line on standard output.
+    pub(crate) announced: String,
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) url: String,
+    stdout: tokio::process::ChildStdout,
+    log: Lines<BufReader<ChildStderr>>,
+    /// Its TMPDIR, and so gone with it, however it ends.
+    temporary: TempDir,
+}
+
+impl ServerProcess {
+    /// Starts it and waits for the line that says where it listens.
+    pub(crate) async fn start(mut command: Command) -> ServerProcess {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut child = command.env("TMPDIR", temporary.path()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut announced = String::new();
+        tokio::time::timeout(PATIENCE, stdout.read_line(&mut announced)).await.expect("a line in time").unwrap();
+        let announced = announced.trim_end().to_owned();
+        let Some(url) = announced.split_whitespace().find_map(|word| word.strip_suffix("/v1")) else {
+            let mut said = String::new();
+            while let Ok(Some(line)) = log.next_line().await {
+                said.push_str(&line);
+                said.push('\n');
+            }
+            panic!("the server said {announced:?} and on stderr:\n{said}");
+        };
+        ServerProcess { url: url.to_owned(), announced, child, stdout: stdout.into_inner(), log, temporary }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Sends a request, as it is, to a path.
+    pub(crate) async fn send(&self, path: &str, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
+        *request.uri_mut() = format!("{}{path}", self.url).parse().unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        tokio::time::timeout(PATIENCE, client.request(request)).await.expect("an answer in time").unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.send(path, Request::new(Full::default())).await).await
+    }
+
+    /// A chat request, its answer still to be read.
+    pub(crate) async fn start_chat(&self, body: &Value) -> Response<Incoming> {
+        let request = Request::post("/").header("content-type", "application/json");
+        self.send("/v1/chat/completions", request.body(Full::from(body.to_string())).unwrap()).await
+    }
+
+    pub(crate) async fn chat(&self, body: &Value) -> Answer {
+        Answer::of(self.start_chat(body).await).await
+    }
+
+    /// What is answered to this one user message.
+    pub(crate) async fn say(&self, text: &str) -> Answer {
+        self.chat(&json!({"model": "sonnet", "messages": [{"role": "user", "content": text}]})).await
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Reads its log up to a line that says this.
+    pub(crate) async fn until_logged(&mut self, text: &str) {
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.log.next_line()).await.expect("a line in time").unwrap();
+            if line.expect("the server still runs").contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it has ended by itself. Says how, and what else it wrote to standard output.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        use tokio::io::AsyncReadExt;
+        let mut rest = String::new();
+        tokio::time::timeout(PATIENCE, self.stdout.read_to_string(&mut rest)).await.expect("an end in time").unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("an end in time").unwrap();
+        let left: Vec<_> =
+            std::fs::read_dir(self.temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(left.is_empty(), "directories stay behind: {left:?}");
+        (status, rest)
+    }
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response<Incoming>) -> Answer {
+        let (parts, body) = response.into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("an end in time").unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The text of the one choice.
+    pub(crate) fn text(&self) -> String {
+        self.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The data of its server-sent events.
+    pub(crate) fn events(&self) -> Vec<String> {
+        self.body.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+    }
+}
