@@ -1,58 +1,85 @@
-//! Splits the CLI's stdout into lines, with a bound on a line's length.
+//! Reads the CLI's stdout line by line, with a bound on a line's length.
+
+use std::io;
 
 use bytes::{Bytes, BytesMut};
-use tokio_util::codec::Decoder;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// What is read at once while little comes. There may be a thousand processes that say nothing for minutes.
+const SMALL: usize = 4 * 1024;
+
+/// What is read at once while as much comes: a Linux pipe holds no more.
+const LARGE: usize = 64 * 1024;
 
 /// Yields each line without its line feed. What follows the last line feed is not a line: the process was cut off.
 #[derive(Debug)]
-pub(crate) struct LineDecoder {
+pub(crate) struct Lines<R> {
+    reader: R,
     max_length: usize,
+    buffer: BytesMut,
     /// How much of the buffer is known to hold no line feed.
     searched: usize,
+    /// How much the buffer is to hold with the next read.
+    room: usize,
 }
 
-impl LineDecoder {
-    pub(crate) fn new(max_length: usize) -> Self {
-        LineDecoder { max_length, searched: 0 }
+impl<R: AsyncRead + Unpin> Lines<R> {
+    pub(crate) fn new(reader: R, max_length: usize) -> Self {
+        Lines { reader, max_length, buffer: BytesMut::new(), searched: 0, room: SMALL }
     }
-}
 
-impl Decoder for LineDecoder {
-    type Item = Bytes;
-    type Error = std::io::Error;
+    /// The next line, or `None` at the end. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            if let Some(line) = self.buffered()? {
+                return Ok(Some(line));
+            }
+            let pending = self.buffer.len();
+            if pending == 0 {
+                // What a burst or a long line needed is not kept for the silence after it.
+                self.buffer = BytesMut::with_capacity(self.room);
+            } else {
+                self.buffer.reserve(self.room.saturating_sub(pending).max(SMALL));
+            }
+            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+            self.room = if self.buffer.len() == self.buffer.capacity() { LARGE } else { SMALL };
+        }
+    }
 
-    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Self::Error> {
-        match memchr::memchr(b'\n', &buffer[self.searched..]) {
+    /// The next line, if it has been read already.
+    fn buffered(&mut self) -> io::Result<Option<Bytes>> {
+        match memchr::memchr(b'\n', &self.buffer[self.searched..]) {
             Some(found) => {
                 let end = self.searched + found;
                 self.searched = 0;
                 if end > self.max_length {
                     return Err(too_long(self.max_length));
                 }
-                let mut line = buffer.split_to(end + 1);
+                let mut line = self.buffer.split_to(end + 1);
                 line.truncate(end);
                 Ok(Some(line.freeze()))
             }
-            None if buffer.len() > self.max_length => Err(too_long(self.max_length)),
+            None if self.buffer.len() > self.max_length => Err(too_long(self.max_length)),
             None => {
-                self.searched = buffer.len();
+                self.searched = self.buffer.len();
                 Ok(None)
             }
         }
     }
 
-    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Self::Error> {
-        let line = self.decode(buffer)?;
-        if line.is_none() {
-            buffer.clear();
+    /// Gives the buffer back, if there is nothing in it.
+    pub(crate) fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
         }
-        Ok(line)
     }
 }
 
-fn too_long(max_length: usize) -> std::io::Error {
-    std::io::Error::new(
-        std::io::ErrorKind::InvalidData,
+fn too_long(max_length: usize) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
         format!("the CLI wrote a line of over {max_length} bytes; raise max_line_length if it was meant to"),
     )
 }
@@ -60,21 +87,43 @@ fn too_long(max_length: usize) -> std::io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::StreamExt;
     use proptest::prelude::*;
-    use tokio_util::codec::FramedRead;
-
-    fn lines(chunks: Vec<Vec<u8>>, max_length: usize) -> Vec<Result<Bytes, String>> {
-        let reader = tokio_test_reader(chunks);
-        let stream = FramedRead::new(reader, LineDecoder::new(max_length));
-        futures_util::FutureExt::now_or_never(stream.map(|line| line.map_err(|e| e.to_string())).collect()).unwrap()
-    }
 
     /// Each chunk comes out of a read of its own.
-    fn tokio_test_reader(chunks: Vec<Vec<u8>>) -> impl tokio::io::AsyncRead + Unpin {
-        tokio_util::io::StreamReader::new(futures_util::stream::iter(
-            chunks.into_iter().filter(|c| !c.is_empty()).map(|c| Ok::<_, std::io::Error>(Bytes::from(c))),
-        ))
+    fn lines(chunks: Vec<Vec<u8>>, max_length: usize) -> Vec<Result<Bytes, String>> {
+        let chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty());
+        let mut lines = Lines::new(ChunkReader(chunks.collect()), max_length);
+        futures_util::FutureExt::now_or_never(async {
+            let mut found = Vec::new();
+            while let Some(line) = lines.next().await.map_err(|error| error.to_string()).transpose() {
+                let failed = line.is_err();
+                found.push(line);
+                if failed {
+                    break;
+                }
+            }
+            found
+        })
+        .unwrap()
+    }
+
+    struct ChunkReader(std::collections::VecDeque<Vec<u8>>);
+
+    impl AsyncRead for ChunkReader {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            if let Some(mut chunk) = self.0.pop_front() {
+                let length = chunk.len().min(buffer.remaining());
+                buffer.put_slice(&chunk[..length]);
+                if length < chunk.len() {
+                    self.0.push_front(chunk.split_off(length));
+                }
+            }
+            std::task::Poll::Ready(Ok(()))
+        }
     }
 
     #[test]
@@ -89,6 +138,17 @@ mod tests {
         let found = lines(vec![b"ok\n".to_vec(), vec![b'x'; 11], b"\n".to_vec()], 10);
         assert_eq!(found[0], Ok(Bytes::from("ok")));
         assert!(found[1].as_ref().is_err_and(|e| e.contains("over 10 bytes")), "{found:?}");
+    }
+
+    #[test]
+    fn after_a_long_line_the_buffer_is_small_again() {
+        let (long, short) = (vec![b'x'; 1_000_000], b"\nshort\n".to_vec());
+        let mut lines = Lines::new(ChunkReader([long, short].into()), 10_000_000);
+        let mut next = || futures_util::FutureExt::now_or_never(lines.next()).unwrap().unwrap();
+        assert_eq!(next().map(|line| line.len()), Some(1_000_000));
+        assert_eq!(next(), Some(Bytes::from("short")));
+        assert_eq!(next(), None);
+        assert!(lines.buffer.capacity() <= LARGE, "{}", lines.buffer.capacity());
     }
 
     proptest! {

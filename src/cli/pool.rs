@@ -61,7 +61,8 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Ends the turn and keeps the process.
-    pub(crate) fn into_member(self) -> Member {
+    pub(crate) fn into_member(mut self) -> Member {
+        self.member.process.rest();
         self.member
     }
 }

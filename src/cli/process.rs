@@ -10,17 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio_util::codec::FramedRead;
 
 use super::config::Config;
-use super::line::LineDecoder;
+use super::line::Lines;
 use crate::{Error, ErrorKind};
 
 /// How many lines are taken in while writing before the CLI has to wait.
@@ -52,7 +50,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(crate) struct Process {
     pub(crate) pid: u32,
     stdin: ChildStdin,
-    stdout: FramedRead<ChildStdout, LineDecoder>,
+    stdout: Lines<ChildStdout>,
     /// Lines that came while something was being written.
     inbox: VecDeque<Bytes>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
@@ -142,7 +140,7 @@ impl Process {
         Ok(Process {
             pid,
             stdin,
-            stdout: FramedRead::with_capacity(stdout, LineDecoder::new(config.max_line_length), 64 * 1024),
+            stdout: Lines::new(stdout, config.max_line_length),
             inbox: VecDeque::new(),
             stderr: tail,
             stderr_reader,
@@ -170,8 +168,9 @@ impl Process {
                     written => rest = &rest[written..],
                 },
                 line = self.stdout.next(), if open && self.inbox.len() < INBOX_LINES => match line {
-                    Some(line) => self.inbox.push_back(line?),
-                    None => open = false,
+                    Ok(Some(line)) => self.inbox.push_back(line),
+                    Ok(None) => open = false,
+                    Err(error) => return Err(error),
                 },
             }
         }
@@ -182,8 +181,14 @@ impl Process {
     pub(crate) async fn line(&mut self) -> io::Result<Option<Bytes>> {
         match self.inbox.pop_front() {
             Some(line) => Ok(Some(line)),
-            None => self.stdout.next().await.transpose(),
+            None => self.stdout.next().await,
         }
+    }
+
+    /// Between turns it needs no memory for lines.
+    pub(crate) fn rest(&mut self) {
+        self.stdout.rest();
+        self.inbox = VecDeque::new();
     }
 
     /// What it wrote to stderr last, when it has closed its stdout. It may write that a moment later, and a process of its

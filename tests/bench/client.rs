@@ -57,6 +57,8 @@ impl Conversation {
     async fn send(&mut self, message: Value) -> Answer {
         self.request["messages"].as_array_mut().unwrap().push(message);
         let body = self.request.to_string();
+        // The last answer's end may have come a moment before the connection knows that it is free again.
+        self.connection.ready().await.unwrap();
         let began = Instant::now();
         let response = post(&mut self.connection, body).await;
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());

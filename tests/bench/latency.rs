@@ -23,7 +23,7 @@ const PROMPT: &str = "[[slow 20 count 10]]";
 const TURNS: usize = 10;
 
 /// Conversations at once, and how often all of it is begun anew.
-const LOADS: [(usize, usize); 3] = [(1, 30), (16, 5), (64, 3)];
+const LOADS: [(usize, usize); 3] = [(1, 12), (16, 4), (64, 2)];
 
 #[derive(Default)]
 struct Times {
@@ -70,7 +70,7 @@ fn row(conversations: usize, Times { direct, proxied, cpu }: &Times) -> Vec<Stri
 }
 
 async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Times) {
-    let server = Separate::start(stand_in, 2 * conversations + 1, false);
+    let server = Separate::start(stand_in, 2 * conversations + 1, std::env::var_os("ONE").is_some());
     let (mut direct, mut proxied) = (Vec::new(), Vec::new());
     for number in 0..conversations {
         let hello = format!("hello from {number}");

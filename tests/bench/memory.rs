@@ -15,7 +15,7 @@ use super::verdict;
 const STREAMS: [usize; 2] = [100, 1000];
 
 /// What each conversation says before its stream is opened: the buffers have seen traffic then.
-const TRAFFIC: &str = "[[count 2000]]";
+const TRAFFIC: &str = "[[count 1000]]";
 
 /// A stream that stays open.
 const OPEN: &str = "[[slow 3600000 count 2]]";

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,11 +28,12 @@ impl Server {
         let service = OpenAiService::new(layers::openclaw().layer(claude)).health(move || health.health());
         let service = TowerToHyperService::new(proxy(service, GuardLayer::new()));
         let task = tokio::spawn(async move {
-            let connections = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
             let mut running = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
-                let connection = connections.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service.clone());
                 running.spawn(async move { drop(connection.await) });
                 while running.try_join_next().is_some() {}
             }
