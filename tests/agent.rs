@@ -6,6 +6,7 @@
 mod server;
 mod support;
 
+use std::io::{BufRead, Read};
 use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
@@ -221,4 +222,28 @@ async fn calls_of_the_clients_functions_in_the_history_become_calls_of_the_tools
     let blocks = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
     let names: Vec<_> = blocks.filter(|block| block["type"] == "tool_use").map(|block| block["name"].clone()).collect();
     assert_eq!(names, ["Bash", "mcp__c__message"]);
+}
+
+#[tokio::test]
+async fn a_command_ends_when_its_client_hangs_up() {
+    let Some(server) = Server::start().await else { return };
+    let pipe = server.workspace().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // The command holds the pipe open for as long as it lives: its end is the pipe's end.
+    let asked = server.ask(r#"[[tool Bash {"command":"exec 3>pipe; echo started >&3; sleep 100"}]]"#);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut reader = std::io::BufReader::new(std::fs::File::open(pipe).unwrap());
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        (line, reader)
+    });
+    let (line, mut reader) = tokio::select! {
+        read = reading => read.unwrap(),
+        _ = asked => panic!("the command was to go on"),
+    };
+    assert_eq!(line, "started\n");
+    // The request is dropped by now.
+    let ended = tokio::task::spawn_blocking(move || reader.read_to_string(&mut String::new()));
+    tokio::time::timeout(server::PATIENCE, ended).await.expect("the command has ended").unwrap().unwrap();
 }

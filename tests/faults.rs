@@ -12,5 +12,7 @@ mod process;
 mod api;
 #[path = "faults/lines.rs"]
 mod lines;
+#[path = "faults/lost.rs"]
+mod lost;
 #[path = "faults/start.rs"]
 mod start;

@@ -96,6 +96,12 @@ impl Session {
                  turn."
             );
             self.told.push("system", json!(note));
+            // What is not text stands beside the note.
+            let others = user.content.as_array().into_iter().flatten().filter(|block| block["type"] != "text");
+            let others: Vec<Value> = others.cloned().collect();
+            if !others.is_empty() {
+                self.told.push("user", Value::Array(others));
+            }
         }
     }
 

@@ -195,7 +195,8 @@ impl ClaudeCliBuilder {
     /// Every use of one is decided here before it happens: it must be one of these tools, and each path in its input must
     /// be in the workspace once `..` and symbolic links have been followed. What is refused the model is told, and why.
     /// What Claude Code itself holds to be dangerous, such as writing to `.git/hooks`, is refused too. Settings, hooks
-    /// and instructions that lie in the workspace are not read.
+    /// and instructions that lie in the workspace are not read. Without a workspace, whatever touches files is refused.
+    /// `WebFetch` reaches whatever this machine reaches, services on its own network included.
     ///
     /// For `Bash` this is a best effort: a command whose words lead out of the workspace is refused, but a command can
     /// build a path as it runs, and a program that it starts can open any file. **Who enables `Bash` gives the model, and

@@ -44,13 +44,13 @@ impl Asked {
     }
 
     /// The conversation as it stands after this reply. What is asked is used up.
-    pub(crate) fn held_after(&mut self, reply: Reply, parked: Option<Parked>) -> Held {
+    pub(crate) fn held_after(&mut self, reply: Reply, model: String, parked: Option<Parked>) -> Held {
         let messages = std::mem::take(&mut self.messages);
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
         let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
-        let (caller, model) = (self.caller.clone(), self.settings.model.clone());
-        Held { key, caller, setup, model, history, reply, parked, since: Instant::now() }
+        let (caller, asked_model) = (self.caller.clone(), self.settings.model.clone());
+        Held { key, caller, setup, asked_model, history, reply, model, parked, since: Instant::now() }
     }
 }
 
@@ -94,9 +94,11 @@ pub(crate) struct Held {
     setup: Setup,
     /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
-    model: Option<String>,
+    asked_model: Option<String>,
     history: Vec<Message>,
     reply: Reply,
+    /// The model that answered, as the API names it.
+    pub(crate) model: String,
     pub(crate) parked: Option<Parked>,
     /// When its last turn ended.
     pub(crate) since: Instant,
@@ -109,23 +111,20 @@ impl Held {
         self.key == asked.key
             && self.caller == asked.caller
             && self.setup == asked.setup
-            && self.model == asked.settings.model
+            && self.asked_model == asked.settings.model
             && self.reply.is(&asked.messages[last_reply])
             && fingerprint::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
             && self.takes(&asked.messages[last_reply + 1..])
     }
 
     /// Whether the new messages can be given to it: a parked process takes results of exactly the calls that it waits
-    /// for, in a form that its control channel can carry, and beside them texts alone, since the CLI hands what is said
-    /// meanwhile to the model as a note of text; another takes no results.
+    /// for, in a form that its control channel can carry; another takes no results.
     fn takes(&self, new: &[Message]) -> bool {
         let results = functions::results(new);
         match &self.parked {
             None => results.is_empty(),
             Some(parked) => {
-                let others = new.iter().filter(|message| message.tool_call_id.is_none());
-                others.flat_map(Message::parts).all(|part| part.as_text().is_some())
-                    && results.len() == parked.pending.len()
+                results.len() == parked.pending.len()
                     && parked.pending.iter().all(|call| {
                         let result = results.get(&call_id::canonical(&call.tool_use_id));
                         result.is_some_and(|message| functions::mcp_content(message).is_some())

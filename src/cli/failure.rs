@@ -64,6 +64,7 @@ impl Failure {
         };
         let error = Error::new(kind, message);
         match (kind, retry_after) {
+            (ErrorKind::ModelNotFound, _) => error.with_param("model"),
             (ErrorKind::RateLimited, Some(wait)) => error.with_retry_after(wait),
             (ErrorKind::Overloaded, wait) => error.with_retry_after(wait.unwrap_or(Duration::from_secs(5))),
             _ => error,

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
@@ -42,7 +43,11 @@ const SESSION_VARIABLES: [&str; 6] = [
     "CLAUDE_CODE_EXECPATH",
 ];
 
-/// A running CLI. Dropping it kills its whole process group.
+/// How long a CLI that has tools of its own may take to end their work before it is killed. It takes 0.4 s (2.1.328).
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A running CLI. Dropping it ends its whole process group: with SIGKILL, or where it has tools of its own with SIGTERM
+/// first, since the commands that it runs are in sessions of their own and nobody else knows of them.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -53,6 +58,10 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     exited: Arc<AtomicBool>,
+    /// What it is sent when it is no longer wanted.
+    farewell: Signal,
+    /// Gone when the process is no longer wanted.
+    _wanted: oneshot::Sender<()>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
     _directory: Option<TempDir>,
 }
@@ -99,7 +108,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
+            .kill_on_drop(!config.agent())
             .spawn();
         let mut child = spawned.map_err(|error| cannot_start(config, &error))?;
         let (Some(pid), Some(stdin), Some(stdout), Some(stderr)) =
@@ -111,11 +120,21 @@ impl Process {
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let exited = Arc::new(AtomicBool::new(false));
         let flag = exited.clone();
+        let (wanted, unwanted) = oneshot::channel();
         tokio::spawn(async move {
-            let status = child.wait().await;
+            let status = tokio::select! {
+                status = child.wait() => status,
+                _ = unwanted => match tokio::time::timeout(GRACE, child.wait()).await {
+                    Ok(status) => status,
+                    Err(_) => {
+                        signal_group(pid, Signal::KILL);
+                        child.wait().await
+                    }
+                },
+            };
             flag.store(true, Ordering::Release);
             // Whatever it started in its group goes with it.
-            kill_group(pid);
+            signal_group(pid, Signal::KILL);
             tracing::debug!(pid, ?status, "claude ended");
             on_exit();
         });
@@ -128,6 +147,8 @@ impl Process {
             stderr: tail,
             stderr_reader,
             exited,
+            farewell: if config.agent() { Signal::TERM } else { Signal::KILL },
+            _wanted: wanted,
             _directory: directory,
         })
     }
@@ -185,7 +206,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.has_exited() {
-            kill_group(self.pid);
+            signal_group(self.pid, self.farewell);
         }
     }
 }
@@ -195,10 +216,10 @@ fn private_directory() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("tower-claude-").permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
-fn kill_group(pid: u32) {
+fn signal_group(pid: u32, signal: Signal) {
     if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // ESRCH: nothing is left of it.
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = rustix::process::kill_process_group(group, signal);
     }
 }
 

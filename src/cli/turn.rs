@@ -60,9 +60,13 @@ impl Turn {
         let config = pool.config();
         let clock =
             Clock { began: Instant::now(), first_token: config.first_token_timeout, whole: config.request_timeout };
-        let answer = Answer::new(held.is_some());
+        let mut answer = Answer::new(held.is_some());
+        let parked = held.and_then(|held| {
+            // Calls that were put off come without a word of who made them.
+            held.parked.inspect(|_| answer.model = held.model)
+        });
         let mut turn = Box::new(Turn { pool, asked, lease: Some(lease), answer, clock, heard: false });
-        let begun = match turn.tell(held.and_then(|held| held.parked)).await {
+        let begun = match turn.tell(parked).await {
             Ok(()) => turn.wait_for_first_sign().await,
             Err(error) => Err(error),
         };
@@ -193,7 +197,8 @@ impl Turn {
             // The process is back before the client hears of the end: it may ask again at once.
             (Some(End::Keep(parked)), lease) => {
                 if let Some(lease) = lease.take() {
-                    let held = self.asked.held_after(std::mem::take(&mut self.answer.reply), parked);
+                    let (reply, model) = (std::mem::take(&mut self.answer.reply), self.answer.model.clone());
+                    let held = self.asked.held_after(reply, model, parked);
                     self.pool.keep(lease.into_member(), held);
                 }
             }

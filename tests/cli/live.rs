@@ -208,9 +208,10 @@ async fn settings_are_a_requests_own() {
     assert_eq!(settings(undone.json()), json!(["sonnet", null, null, null]));
     assert_eq!((undone.json()["env"].clone(), undone.json()["settings"].clone()), (json!({}), json!({})));
 
+    // The CLI would put a /model command into the user's words.
     chat.request["model"] = json!("haiku");
     let other = chat.say("hello").await;
-    assert_eq!((other.process.as_str(), other.model.as_str()), ("live", "claude-haiku-5-5"));
+    assert_eq!((other.process.as_str(), other.model.as_str()), ("cold", "claude-haiku-5-5"));
 }
 
 #[tokio::test]
