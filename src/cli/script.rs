@@ -89,7 +89,7 @@ pub(crate) struct Settings {
     pub(crate) model: Option<String>,
     pub(crate) effort: Option<&'static str>,
     pub(crate) max_tokens: Option<u32>,
-    /// No thinking at all, on models that can go without.
+    /// No thinking at all.
     pub(crate) no_thinking: bool,
 }
 
@@ -117,21 +117,26 @@ impl Settings {
             let model = wanted.model.as_deref().unwrap_or("default");
             out.control("model", &json!({"subtype": "set_model", "model": model}));
         }
-        let mut settings = serde_json::Map::new();
+        // "" undoes a variable; leaving it out, or null, does not (2.1.328).
+        let mut variables = serde_json::Map::new();
         if self.max_tokens != wanted.max_tokens {
-            // "" undoes the variable; leaving it out, or null, does not (2.1.328).
             let limit = wanted.max_tokens.map(|limit| limit.to_string()).unwrap_or_default();
-            settings.insert("env".to_owned(), json!({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": limit}));
+            variables.insert("CLAUDE_CODE_MAX_OUTPUT_TOKENS".to_owned(), json!(limit));
+        }
+        if self.no_thinking != wanted.no_thinking {
+            // `set_max_thinking_tokens` changes nothing on models with adaptive thinking (2.1.328).
+            let disabled = if wanted.no_thinking { "1" } else { "" };
+            variables.insert("CLAUDE_CODE_DISABLE_THINKING".to_owned(), json!(disabled));
+        }
+        let mut settings = serde_json::Map::new();
+        if !variables.is_empty() {
+            settings.insert("env".to_owned(), Value::Object(variables));
         }
         if self.effort != wanted.effort {
             settings.insert("effortLevel".to_owned(), json!(wanted.effort));
         }
         if !settings.is_empty() {
             out.control("settings", &json!({"subtype": "apply_flag_settings", "settings": settings}));
-        }
-        if self.no_thinking != wanted.no_thinking {
-            let tokens = wanted.no_thinking.then_some(0);
-            out.control("thinking", &json!({"subtype": "set_max_thinking_tokens", "max_thinking_tokens": tokens}));
         }
     }
 }

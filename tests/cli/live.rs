@@ -182,7 +182,10 @@ async fn of_two_requests_for_one_conversation_one_is_live_and_one_a_replay() {
 async fn settings_are_a_requests_own() {
     let claude = claude().build();
     let mut chat = Chat::new(&claude);
-    let settings = |told: Value| json!([told["model"], told["effort"], told["max_tokens"], told["thinking"]]);
+    let settings = |told: Value| {
+        let no_thinking = &told["env"]["CLAUDE_CODE_DISABLE_THINKING"];
+        json!([told["model"], told["effort"], told["max_tokens"], no_thinking])
+    };
 
     let plain = chat.say("[[history]] 1").await;
     assert_eq!(settings(plain.json()), json!(["sonnet", null, null, null]));
@@ -195,7 +198,7 @@ async fn settings_are_a_requests_own() {
     chat.request["reasoning_effort"] = json!("none");
     chat.request["max_completion_tokens"] = json!(5);
     let none = chat.say("[[history]] 3").await;
-    assert_eq!((none.process.as_str(), settings(none.json())), ("live", json!(["sonnet", "low", "5", 0])));
+    assert_eq!((none.process.as_str(), settings(none.json())), ("live", json!(["sonnet", "low", "5", "1"])));
 
     for field in ["max_tokens", "max_completion_tokens", "reasoning_effort"] {
         chat.request.as_object_mut().unwrap().remove(field);

@@ -26,7 +26,8 @@ const TABLE: [(&str, u16, &str, Option<&str>); 12] = [
 
 #[tokio::test]
 async fn the_apis_failures_have_a_status_of_their_own_streamed_and_not() {
-    let Some(stack) = Stack::real_with(|builder| builder.max_processes(4)).await else { return };
+    let few = |builder: ClaudeCliBuilder| builder.max_processes(4).queue_timeout(Duration::from_secs(180));
+    let Some(stack) = Stack::real_with(few).await else { return };
 
     let checks = TABLE.into_iter().flat_map(|row| [(row, false), (row, true)]).map(|(row, stream)| {
         let stack = &stack;

@@ -107,6 +107,22 @@ async fn each_effort_is_the_one_that_the_api_is_asked_for() {
 }
 
 #[tokio::test]
+async fn effort_none_is_no_thinking_and_the_next_request_of_the_conversation_thinks_again() {
+    let Some(stack) = Stack::real().await else { return };
+
+    let mut messages = Vec::new();
+    for effort in ["none", "low", "none"] {
+        messages.push(json!({"role": "user", "content": "hi"}));
+        let mut body = request(json!(messages));
+        body["reasoning_effort"] = json!(effort);
+        messages.push(stack.completion(body).await["choices"][0]["message"].take());
+    }
+    let thinks: Vec<_> = stack.api.requests().iter().map(|upstream| upstream["thinking"].is_object()).collect();
+    assert_eq!(thinks, [false, true, false]);
+    assert_eq!(stack.started().len(), 1);
+}
+
+#[tokio::test]
 async fn thinking_comes_first_and_usage_counts_cached_tokens() {
     let Some(stack) = Stack::real().await else { return };
 

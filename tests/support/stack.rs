@@ -23,7 +23,7 @@ use crate::support::claude_bin;
 use crate::support::messages_api::MessagesApi;
 
 /// What hangs must fail its test, not hang it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 type Service = Proxy<layers::openclaw::OpenClaw<ClaudeCli>>;
