@@ -50,8 +50,7 @@ pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Prox
     let ids: Vec<String> = models.ids().map(str::to_owned).collect();
     let mut preset = layers::openclaw().models(models);
     if let Some(agent) = &checked.agent {
-        preset = preset.agent(&agent.builtin_tools);
-        preset = preset.show_tools(flags.tools.show_tools);
+        preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
     }
     let health = claude.clone();
     let mut api = OpenAiService::new(preset.layer(claude))
