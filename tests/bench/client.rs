@@ -112,14 +112,15 @@ impl Answer {
 
     /// Reads to the end without keeping anything; how many bytes and events there were is returned.
     pub(crate) async fn drain(mut self) -> (u64, u64) {
-        let count = |bytes: &[u8]| (bytes.len() as u64, memmem::find_iter(bytes, b"\n\n").count() as u64);
-        let (mut length, mut events) = count(&self.received);
+        // An event ends in two line feeds, which may come in two frames.
+        let count = |bytes: &[u8]| (bytes.len() as u64, memchr::memchr_iter(b'\n', bytes).count() as u64);
+        let (mut length, mut line_feeds) = count(&self.received);
         while let Some(frame) = self.body.frame().await {
             let frame = frame.unwrap();
             let more = count(frame.data_ref().unwrap());
-            (length, events) = (length + more.0, events + more.1);
+            (length, line_feeds) = (length + more.0, line_feeds + more.1);
         }
-        (length, events)
+        (length, line_feeds / 2)
     }
 }
 

@@ -70,7 +70,7 @@ fn row(conversations: usize, Times { direct, proxied, cpu }: &Times) -> Vec<Stri
 }
 
 async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Times) {
-    let server = Separate::start(stand_in, 2 * conversations + 1, std::env::var_os("ONE").is_some());
+    let server = Separate::start(stand_in, 2 * conversations + 1, false);
     let (mut direct, mut proxied) = (Vec::new(), Vec::new());
     for number in 0..conversations {
         let hello = format!("hello from {number}");
