@@ -11,8 +11,9 @@ use super::config::Config;
 use super::conversation::{Asked, Parked, Reply};
 use super::failure::Failure;
 use super::functions::PendingCall;
+use super::outgoing::Outgoing;
 use super::permission;
-use super::protocol::{self, ApiUsage, ControlReply, ControlRequest, FullMessage, Line, Outgoing, StreamEvent, read};
+use super::protocol::{self, ApiUsage, ControlReply, ControlRequest, FullMessage, Line, StreamEvent, read};
 use super::subscription::{RateLimitInfo, Subscription};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
-use super::protocol::Outgoing;
+use super::outgoing::Outgoing;
 use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice};
 use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};

@@ -12,6 +12,7 @@
 //! | `version` | the oldest CLI that is safe |
 //! | `line` | its stdout as lines |
 //! | `protocol` | its lines as types |
+//! | `outgoing` | the lines that it is sent |
 //! | `script` | what it is told of a request |
 //! | `functions` | the client's functions as an MCP server |
 //! | `turn` | one turn on one process: saying, waiting, deadlines |
@@ -33,6 +34,7 @@ mod failure;
 mod fingerprint;
 mod functions;
 mod line;
+mod outgoing;
 mod permission;
 mod pool;
 mod process;

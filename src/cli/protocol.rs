@@ -1,12 +1,12 @@
-//! The CLI's line protocol: what is read of the lines that it writes, and the lines that it is sent.
+//! The CLI's line protocol, as it writes it: what is read of each line. What it is sent is in `outgoing`.
 //!
 //! Shapes measured on 2.1.328. Lines of unknown type, and lines that are not JSON, are ordinary and are skipped.
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::Usage;
 
@@ -258,84 +258,4 @@ pub(crate) struct ControlRequest {
     pub(crate) decision_reason: Option<String>,
     #[serde(default)]
     pub(crate) decision_reason_type: Option<String>,
-}
-
-/// Lines to be written to the CLI in one go.
-#[derive(Debug, Default)]
-pub(crate) struct Outgoing(Vec<u8>);
-
-impl Outgoing {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn line(&mut self, value: &impl Serialize) {
-        // Serialising plain data into memory cannot fail.
-        if serde_json::to_writer(&mut self.0, value).is_ok() {
-            self.0.push(b'\n');
-        }
-    }
-
-    /// A control request.
-    pub(crate) fn control(&mut self, request_id: &str, request: &impl Serialize) {
-        #[derive(Serialize)]
-        struct Control<'a, R> {
-            r#type: &'a str,
-            request_id: &'a str,
-            request: &'a R,
-        }
-        self.line(&Control { r#type: "control_request", request_id, request });
-    }
-
-    /// A user message: with `query`, the CLI answers it; without, it is only appended to the conversation.
-    ///
-    /// Always `client_composed`: without that the CLI would read the files that a text names with `@`.
-    pub(crate) fn user(&mut self, content: &[Value], query: bool) {
-        let mut line = json!({
-            "type": "user",
-            "message": {"role": "user", "content": content},
-            "parent_tool_use_id": null,
-            "session_id": "",
-            "client_composed": true,
-        });
-        if !query {
-            line["shouldQuery"] = Value::Bool(false);
-        }
-        self.line(&line);
-    }
-
-    /// An assistant message, appended to the conversation.
-    pub(crate) fn assistant(&mut self, content: &[Value]) {
-        self.line(&json!({
-            "type": "assistant",
-            "message": {"role": "assistant", "content": content},
-            "parent_tool_use_id": null,
-            "session_id": "",
-        }));
-    }
-
-    /// The answer to a control request of the CLI's.
-    pub(crate) fn reply(&mut self, request_id: &str, response: &Value) {
-        self.line(&json!({
-            "type": "control_response",
-            "response": {"subtype": "success", "request_id": request_id, "response": response},
-        }));
-    }
-
-    /// The answer to a message for the MCP server.
-    pub(crate) fn mcp_result(&mut self, request_id: &str, id: &Value, result: &Value) {
-        self.reply(request_id, &json!({"mcp_response": {"jsonrpc": "2.0", "id": id, "result": result}}));
-    }
-
-    /// Refuses a control request of the CLI's.
-    pub(crate) fn refuse(&mut self, request_id: &str, error: &str) {
-        self.line(&json!({
-            "type": "control_response",
-            "response": {"subtype": "error", "request_id": request_id, "error": error},
-        }));
-    }
 }

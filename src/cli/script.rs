@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::config::Config;
 use super::functions::{self, Functions};
+use super::outgoing::Outgoing;
 use super::permission;
-use super::protocol::Outgoing;
 use crate::call_id;
 use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role, ToolCall};
 use crate::data_url::DataUrl;

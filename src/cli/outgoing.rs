@@ -1,0 +1,122 @@
+//! The CLI's line protocol, as it is sent: each message as a line.
+//!
+//! Lines are written from what they are made of, never through a `Value`: a history may hold megabytes of images.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Lines to be written to the CLI in one go.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing(Vec<u8>);
+
+#[derive(Serialize)]
+struct Control<'a, R> {
+    r#type: &'a str,
+    request_id: &'a str,
+    request: &'a R,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    r#type: &'a str,
+    message: Message<'a>,
+    parent_tool_use_id: Option<&'a str>,
+    session_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_composed: Option<bool>,
+    #[serde(rename = "shouldQuery", skip_serializing_if = "Option::is_none")]
+    should_query: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'a str,
+    content: &'a [Value],
+}
+
+impl<'a> Said<'a> {
+    fn new(role: &'a str, content: &'a [Value]) -> Self {
+        let message = Message { role, content };
+        let (client_composed, should_query) = (None, None);
+        Said { r#type: role, message, parent_tool_use_id: None, session_id: "", client_composed, should_query }
+    }
+}
+
+#[derive(Serialize)]
+struct Reply<'a, R> {
+    r#type: &'a str,
+    response: ReplyBody<'a, R>,
+}
+
+#[derive(Serialize)]
+struct ReplyBody<'a, R> {
+    subtype: &'a str,
+    request_id: &'a str,
+    response: &'a R,
+}
+
+#[derive(Serialize)]
+struct McpResponse<'a> {
+    mcp_response: Rpc<'a>,
+}
+
+#[derive(Serialize)]
+struct Rpc<'a> {
+    jsonrpc: &'a str,
+    id: &'a Value,
+    result: &'a Value,
+}
+
+impl Outgoing {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn line(&mut self, value: &impl Serialize) {
+        // Serialising plain data into memory cannot fail.
+        if serde_json::to_writer(&mut self.0, value).is_ok() {
+            self.0.push(b'\n');
+        }
+    }
+
+    /// A control request.
+    pub(crate) fn control(&mut self, request_id: &str, request: &impl Serialize) {
+        self.line(&Control { r#type: "control_request", request_id, request });
+    }
+
+    /// A user message: with `query`, the CLI answers it; without, it is only appended to the conversation.
+    ///
+    /// Always `client_composed`: without that the CLI would read the files that a text names with `@`.
+    pub(crate) fn user(&mut self, content: &[Value], query: bool) {
+        let should_query = (!query).then_some(false);
+        self.line(&Said { client_composed: Some(true), should_query, ..Said::new("user", content) });
+    }
+
+    /// An assistant message, appended to the conversation.
+    pub(crate) fn assistant(&mut self, content: &[Value]) {
+        self.line(&Said::new("assistant", content));
+    }
+
+    /// The answer to a control request of the CLI's.
+    pub(crate) fn reply(&mut self, request_id: &str, response: &impl Serialize) {
+        let response = ReplyBody { subtype: "success", request_id, response };
+        self.line(&Reply { r#type: "control_response", response });
+    }
+
+    /// The answer to a message for the MCP server.
+    pub(crate) fn mcp_result(&mut self, request_id: &str, id: &Value, result: &Value) {
+        self.reply(request_id, &McpResponse { mcp_response: Rpc { jsonrpc: "2.0", id, result } });
+    }
+
+    /// Refuses a control request of the CLI's.
+    pub(crate) fn refuse(&mut self, request_id: &str, error: &str) {
+        self.line(&json!({
+            "type": "control_response",
+            "response": {"subtype": "error", "request_id": request_id, "error": error},
+        }));
+    }
+}
