@@ -5,7 +5,6 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,13 +31,9 @@ impl Told {
     fn new(preset: OpenClawLayer, configure: impl FnOnce(ClaudeCliBuilder, &Path) -> ClaudeCliBuilder) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let lines = directory.path().join("lines");
-        let program = directory.path().join("claude");
-        let stand_in = claude_bin::stand_in();
-        let script = format!("#!/bin/sh\ntee -a '{}' | '{}' \"$@\"\n", lines.display(), stand_in.display());
-        std::fs::write(&program, script).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
         // No process but the one that takes the turns, so that the lines are of one process.
-        let claude = configure(ClaudeCli::builder().program(program).warm(0), directory.path()).build();
+        let stand_in = ClaudeCli::builder().program(claude_bin::stand_in()).env("STAND_IN_LOG", &lines).warm(0);
+        let claude = configure(stand_in, directory.path()).build();
         Told { service: preset.layer(claude), lines, _directory: directory }
     }
 

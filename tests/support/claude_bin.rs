@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The real CLI: `CLAUDE_BIN`, else the one installed by npm under the target directory.
 ///
@@ -36,32 +39,42 @@ pub(crate) fn say_skipped(missing: &str) {
     }
 }
 
-/// The stand-in CLI. `cargo test` builds it; `cargo test --test NAME` does not, so one that is missing or older than its
-/// sources is built here.
+/// The stand-in CLI.
 pub(crate) fn stand_in() -> PathBuf {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(find_stand_in).clone()
+    example("stand-in-cli")
 }
 
-fn find_stand_in() -> PathBuf {
+/// An example of this package. `cargo test` builds them all; `cargo test --test NAME` does not, so one that is missing or
+/// older than its sources is built here.
+pub(crate) fn example(name: &str) -> PathBuf {
+    static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let test = std::env::current_exe().expect("the test has a path");
     // The test is target/PROFILE/deps/NAME.
     let profile = test.parent().and_then(Path::parent).expect("the test is in the target directory");
-    let path = profile.join("examples/stand-in-cli");
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/stand-in-cli");
-    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    let newest =
-        sources.read_dir().expect("the stand-in's sources").flatten().filter_map(|file| changed(&file.path())).max();
-    if changed(&path) < newest {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
-        let built = Command::new(cargo).args(["build", "--quiet", "--example", "stand-in-cli"]).args(release).status();
-        assert!(built.is_ok_and(|status| status.success()), "could not build the stand-in, for {}", path.display());
+    let path = profile.join("examples").join(name);
+    if !built.contains(&path) {
+        let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+        if changed(&path) < ["src", "examples"].iter().filter_map(|of| newest(&Path::new(PACKAGE).join(of))).max() {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
+            let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(release).status();
+            assert!(status.is_ok_and(|status| status.success()), "could not build the example {name}");
+        }
+        built.push(path.clone());
     }
     path
 }
 
+/// When the last of the files below a directory was changed.
+fn newest(directory: &Path) -> Option<SystemTime> {
+    let times = directory.read_dir().ok()?.flatten().map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => newest(&entry.path()),
+        _ => entry.metadata().and_then(|metadata| metadata.modified()).ok(),
+    });
+    times.flatten().max()
+}
+
 pub(crate) fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from)
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(PACKAGE).join("target"), PathBuf::from)
 }

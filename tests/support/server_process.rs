@@ -19,11 +19,9 @@ use tokio::process::{Child, ChildStderr, Command};
 /// A hung server must fail its test, not hang it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An example that cargo has built, with none of the variables that change what it does.
+/// An example, with none of the variables that change what it does.
 pub(crate) fn example(name: &str) -> Command {
-    let path = super::claude_bin::stand_in().with_file_name(name);
-    assert!(path.exists(), "no example at {}; build it: cargo build --example {name}", path.display());
-    command(path)
+    command(super::claude_bin::example(name))
 }
 
 fn command(path: PathBuf) -> Command {
