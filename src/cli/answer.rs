@@ -151,6 +151,12 @@ impl Answer {
             }
             "content_block_start" => {
                 if let (Some(index), Some(block)) = (event.index, event.content_block) {
+                    if self.gives_json_again(&block, asked) {
+                        return Err(Error::new(
+                            ErrorKind::Upstream,
+                            "The JSON that the model gave does not fit the schema of response_format. Try again.",
+                        ));
+                    }
                     self.start_block(index, block, asked);
                 }
             }
@@ -197,6 +203,12 @@ impl Answer {
             ErrorKind::Upstream,
             "The connection to the API broke off in the middle of the answer. Try again.",
         ))
+    }
+
+    /// Whether the CLI has refused the JSON that the client has been told, and had the model give it once more.
+    fn gives_json_again(&self, block: &protocol::Block<'_>, asked: &Asked) -> bool {
+        let name = block.name.as_ref().map_or("", |name| name.as_str());
+        asked.setup.schema.is_some() && name == STRUCTURED_OUTPUT && !self.reply.texts.is_empty()
     }
 
     fn start_block(&mut self, index: u32, block: protocol::Block<'_>, asked: &Asked) {

@@ -94,6 +94,17 @@ async fn a_schema_of_the_answer_that_the_cli_refuses_is_a_400() {
 }
 
 #[tokio::test]
+async fn json_that_does_not_fit_its_schema_is_a_failure_and_never_followed_by_other_json() {
+    let Some(stack) = Stack::real().await else { return };
+    let schema = json!({"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]});
+    let format =
+        json!({"response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}});
+    let answer = stack.ask(says_with("How old?", format)).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(answer.text().contains("does not fit the schema"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn each_effort_is_the_one_that_the_api_is_asked_for() {
     let Some(stack) = Stack::real().await else { return };
 
