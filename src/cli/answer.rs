@@ -1,5 +1,7 @@
 //! The lines of a turn as events: a state machine from one line to none, one or several events, without any I/O.
 
+#[cfg(test)]
+mod tests;
 mod unstreamed;
 
 use std::collections::VecDeque;

@@ -1,0 +1,75 @@
+//! Whatever the CLI writes, an answer is an answer or an error, and never a panic.
+
+use proptest::prelude::*;
+
+use super::{Answer, Context};
+use crate::ChatRequest;
+use crate::cli::config::Config;
+use crate::cli::conversation::Asked;
+use crate::cli::protocol::Line;
+use crate::cli::subscription::Subscription;
+
+/// Lines that the real CLI wrote, of every type.
+const RECORDED: [&str; 8] = [
+    include_str!("../../../tests/fixtures/cli-2.1.328/tools.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/structured_output.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/dropped_connection.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/think.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/max_tokens.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/usage_limit.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/rate_limit_event.ndjson"),
+    include_str!("../../../tests/fixtures/cli-2.1.328/refusal.ndjson"),
+];
+
+fn asked(schema: bool) -> Asked {
+    let format = if schema { r#","response_format":{"type":"json_object"}"# } else { "" };
+    let tools = ["exec", "look"].map(|name| format!(r#"{{"type":"function","function":{{"name":"{name}"}}}}"#));
+    let json = format!(
+        r#"{{"model":"opus","messages":[{{"role":"user","content":"hi"}}],"tools":[{}]{format}}}"#,
+        tools.join(",")
+    );
+    let request: ChatRequest = serde_json::from_str(&json).unwrap();
+    Asked::of(request)
+}
+
+/// Takes the lines until one is an error, as a turn does.
+fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Answer {
+    let (asked, config, subscription) = (asked(schema), Config::default(), Subscription::default());
+    let mut answer = Answer::new(false);
+    for line in lines {
+        let Some(line) = Line::parse(line) else { continue };
+        let context = Context { asked: &asked, config: &config, subscription: &subscription };
+        if answer.take(line, context).is_err() || answer.end.is_some() {
+            break;
+        }
+    }
+    answer
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_no_more_than_a_line_to_skip(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        take([line.as_slice()], false);
+    }
+
+    #[test]
+    fn recorded_lines_damaged_and_in_any_order_never_break_it(
+        picks in proptest::collection::vec((0usize..8, 0usize..40, 0usize..4000, any::<u8>()), 1..8),
+        schema in any::<bool>(),
+    ) {
+        let lines: Vec<Vec<u8>> = picks
+            .into_iter()
+            .map(|(file, line, at, byte)| {
+                let lines: Vec<&str> = RECORDED[file].lines().collect();
+                let mut line = lines[line % lines.len()].as_bytes().to_vec();
+                // One line in two as it was.
+                if byte % 2 == 0 && !line.is_empty() {
+                    let at = at % line.len();
+                    line[at] = byte;
+                }
+                line
+            })
+            .collect();
+        take(lines.iter().map(Vec::as_slice), schema);
+    }
+}
