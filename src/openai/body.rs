@@ -44,10 +44,10 @@ impl Body {
 
     /// Server-sent events. Silence is filled with comments that often, unless that is zero.
     pub(crate) fn events(choices: Choices, encoder: ChunkEncoder, keep_alive: Duration) -> Self {
-        // The size that the buffer comes back to once a frame has taken what it held.
-        let mut buffer = BytesMut::with_capacity(4 * 1024);
+        let mut buffer = BytesMut::with_capacity(SPARE);
         encoder.start(&mut buffer);
-        Body(Kind::Events(Box::new(Events { choices: Some(choices), encoder, buffer, keep_alive, silence: None })))
+        let choices = Some(choices);
+        Body(Kind::Events(Box::new(Events { choices, encoder, buffer, room: SPARE, keep_alive, silence: None })))
     }
 }
 
@@ -102,12 +102,18 @@ impl http_body::Body for Body {
 /// small enough that a stream's memory stays small.
 const FRAME: usize = 32 * 1024;
 
+/// The room that a buffer has beside what the frame before it needed: one chunk and some.
+const SPARE: usize = 512;
+
 /// The stream of events behind a body.
 struct Events {
     /// `None` when all has been written.
     choices: Option<Choices>,
     encoder: ChunkEncoder,
+    /// Holds no memory while there is nothing to send.
     buffer: BytesMut,
+    /// What the buffer is made for: the next frame is probably as large as the last one.
+    room: usize,
     keep_alive: Duration,
     /// Runs while there is nothing to send. Its allocation is kept for the next time.
     silence: Option<Silence>,
@@ -124,7 +130,12 @@ impl Events {
         while self.buffer.len() < FRAME {
             let Some(choices) = &mut self.choices else { break };
             let failed = match Pin::new(choices).poll_next(cx) {
-                Poll::Ready(Some(Ok((index, event)))) => self.encoder.event(index, event, &mut self.buffer).err(),
+                Poll::Ready(Some(Ok((index, event)))) => {
+                    if self.buffer.capacity() == 0 {
+                        self.buffer.reserve(self.room);
+                    }
+                    self.encoder.event(index, event, &mut self.buffer).err()
+                }
                 Poll::Ready(Some(Err(error))) => Some(error),
                 Poll::Ready(None) => {
                     self.encoder.end(&mut self.buffer);
@@ -150,7 +161,8 @@ impl Events {
         if self.buffer.is_empty() {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(self.buffer.split().freeze()))
+        self.room = self.buffer.len().min(FRAME) + SPARE;
+        Poll::Ready(Some(std::mem::take(&mut self.buffer).freeze()))
     }
 
     /// Ready when nothing has been sent for as long as the keep-alive allows.
