@@ -44,11 +44,13 @@ impl Asked {
     }
 
     /// The conversation as it stands after this reply. What is asked is used up.
-    pub(crate) fn held_after(&mut self, reply: Reply, model: String, parked: Option<Parked>) -> Held {
+    pub(crate) fn held_after(&mut self, mut reply: Reply, model: String, parked: Option<Parked>) -> Held {
         let messages = std::mem::take(&mut self.messages);
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
         let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
+        // They have grown delta by delta, and now wait for minutes.
+        reply.texts.iter_mut().for_each(String::shrink_to_fit);
         let (caller, asked_model) = (self.caller.clone(), self.settings.model.clone());
         Held { key, caller, setup, asked_model, history, reply, model, parked, since: Instant::now() }
     }
