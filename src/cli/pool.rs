@@ -245,8 +245,8 @@ impl Pool {
         self.shared.keeper.notify_one();
     }
 
-    /// Replaces the warm process that a turn took. Not done when it is taken: the 0.6 s of CPU that a start costs would
-    /// be taken from the turn that has just begun (measured: with two cores, tens of milliseconds to its first token).
+    /// Replaces the warm process that a turn took. Not done before the turn's first delta: the 0.6 s of CPU that a start
+    /// costs would be taken from it (measured: with two cores, tens of milliseconds to the first token).
     pub(crate) fn refill(&self) {
         self.shared.keeper.notify_one();
     }
