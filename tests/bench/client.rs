@@ -54,6 +54,16 @@ impl Conversation {
         self.send(json!({"role": "tool", "tool_call_id": id, "content": text})).await
     }
 
+    /// How long the server takes for an answer that no process has a part in, on this connection.
+    pub(crate) async fn health(&mut self) -> Duration {
+        self.connection.ready().await.unwrap();
+        let request = Request::get("/health").header(header::HOST, "localhost").body(Full::default()).unwrap();
+        let began = Instant::now();
+        let response = self.connection.send_request(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        began.elapsed()
+    }
+
     async fn send(&mut self, message: Value) -> Answer {
         self.request["messages"].as_array_mut().unwrap().push(message);
         let body = self.request.to_string();

@@ -29,6 +29,8 @@ const LOADS: [(usize, usize); 3] = [(1, 12), (16, 4), (64, 2)];
 struct Times {
     direct: Samples,
     proxied: Samples,
+    /// `GET /health`: what HTTP itself takes, from one process to another and back.
+    http: Samples,
     cpu: Duration,
 }
 
@@ -51,26 +53,28 @@ pub(crate) async fn measure(stand_in: &Path) {
         "proxy p99",
         "**added p50**",
         "**added p99**",
+        "an HTTP round trip alone, p50",
         "CPU per request",
         "target at 16: ≤ 0.3 and ≤ 1 ms",
     ];
     table("Latency to the first text, in milliseconds", &head, &rows);
 }
 
-fn row(conversations: usize, Times { direct, proxied, cpu }: &Times) -> Vec<String> {
+fn row(conversations: usize, Times { direct, proxied, http, cpu }: &Times) -> Vec<String> {
     let added = |share: f64| proxied.quantile(share) - direct.quantile(share);
     let mut row = vec![conversations.to_string(), proxied.len().to_string()];
     for samples in [direct, proxied] {
         row.extend([0.5, 0.99].map(|share| format!("{:.3}", samples.quantile(share))));
     }
     row.extend([0.5, 0.99].map(|share| format!("{:.3}", added(share))));
+    row.push(format!("{:.3}", http.median()));
     row.push(format!("{:.3} ms", cpu.as_secs_f64() * 1e3 / proxied.len() as f64));
     row.push(format!("{}, {}", verdict(added(0.5), 0.3, true), verdict(added(0.99), 1.0, true)));
     row
 }
 
 async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Times) {
-    let server = Separate::start(stand_in, 2 * conversations + 1, false);
+    let server = Separate::start(stand_in, 2 * conversations + 1, setting("THREADS", 0) == 1);
     let (mut direct, mut proxied) = (Vec::new(), Vec::new());
     for number in 0..conversations {
         let hello = format!("hello from {number}");
@@ -108,6 +112,12 @@ async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Ti
                 });
                 join_all(turns).await.into_iter().for_each(|took| times.proxied.push(took));
                 times.cpu += cpu_time(server.pid) - before;
+                let begin = Instant::now();
+                let rounds = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
+                    sleep_until(begin + WAVE * (number as u32) / (conversations as u32)).await;
+                    conversation.health().await
+                });
+                join_all(rounds).await.into_iter().for_each(|took| times.http.push(took));
             }
         }
     }

@@ -7,7 +7,8 @@
 //! cargo build --release --example stand-in-cli && cargo bench --bench overhead
 //! ```
 //!
-//! `PARTS=latency,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured.
+//! `PARTS=latency,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured, and `THREADS=1` measures
+//! latency on a server of one thread.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
