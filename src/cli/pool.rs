@@ -22,6 +22,13 @@ use crate::{Error, ErrorKind};
 /// The longest pause between attempts to start a process that keeps failing.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
+/// How long a turn that took a warm process has the CPU to itself, at most, before another is started: a start costs
+/// 0.6 s of it, which with two cores delays the first token by tens of milliseconds (measured).
+const FIRST_TOKEN_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long after its first delta: the client is just being told of that.
+const REFILL_PAUSE: Duration = Duration::from_millis(100);
+
 /// How a request came by its process; the value of `x-claude-process`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -113,8 +120,10 @@ struct State {
     live: Vec<(Member, Held)>,
     /// Starts that failed in a row.
     failures: u32,
-    /// No warm process is started before this.
+    /// No warm process is started before this, since starting them fails.
     not_before: Option<Instant>,
+    /// Nor before this, since a turn has just begun.
+    not_now: Option<Instant>,
 }
 
 impl Drop for Shared {
@@ -207,6 +216,10 @@ impl Pool {
         }
         state.warm.retain(|member| !member.process.has_exited());
         if !state.warm.is_empty() {
+            let now = Instant::now();
+            if state.not_now.is_none_or(|at| at <= now) {
+                state.not_now = Some(now + FIRST_TOKEN_PAUSE);
+            }
             // The oldest is the one most surely up.
             return Found::Warm(state.warm.remove(0));
         }
@@ -245,9 +258,9 @@ impl Pool {
         self.shared.keeper.notify_one();
     }
 
-    /// Replaces the warm process that a turn took. Not done before the turn's first delta: the 0.6 s of CPU that a start
-    /// costs would be taken from it (measured: with two cores, tens of milliseconds to the first token).
+    /// A turn's first delta is on its way, so that the warm process that it took may be replaced, a moment later.
     pub(crate) fn refill(&self) {
+        self.shared.lock().not_now = Some(Instant::now() + REFILL_PAUSE);
         self.shared.keeper.notify_one();
     }
 
@@ -369,7 +382,7 @@ impl Shared {
                 if state.warm.len() >= self.config.warm {
                     return due;
                 }
-                state.not_before.filter(|at| *at > now)
+                state.not_before.max(state.not_now).filter(|at| *at > now)
             };
             if let Some(at) = not_before {
                 return Some(due.map_or(at, |due| due.min(at)));
