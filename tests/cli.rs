@@ -14,6 +14,8 @@ mod birth;
 mod functions;
 #[path = "cli/live.rs"]
 mod live;
+#[path = "cli/log.rs"]
+mod log;
 #[path = "cli/pool.rs"]
 mod pool;
 #[path = "cli/replay.rs"]

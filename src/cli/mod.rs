@@ -24,6 +24,7 @@
 //! | `workspace` | which paths are in the workspace |
 //! | `shell` | which paths a shell command names |
 //! | `failure` | the CLI's failures as errors |
+//! | `watch` | how long a request waited and took, for the log |
 //! | `subscription` | the subscription's usage windows |
 
 mod answer;
@@ -45,6 +46,7 @@ mod shell;
 mod subscription;
 mod turn;
 mod version;
+mod watch;
 mod workspace;
 
 pub use config::ClaudeCliBuilder;

@@ -13,7 +13,8 @@ use super::pool::{Origin, Pool};
 use super::script;
 use super::turn::Turn;
 use super::version::Version;
-use crate::{ChatRequest, ChatResponse, Error, EventStream};
+use super::watch::Watch;
+use crate::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream};
 
 /// How often a turn is tried again because its process had died before it heard of the turn.
 const OTHER_PROCESSES: usize = 3;
@@ -94,22 +95,17 @@ impl Service<ChatRequest> for ClaudeCli {
 
 async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error> {
     script::check(&request.messages)?;
+    let watch = Watch::start();
     let mut asked = Box::new(Asked::of(request));
     let mut tries = 0;
     loop {
-        let queued = tokio::time::Instant::now();
         let (lease, held) = pool.lease(|held| held.fits(&asked)).await?;
+        watch.leased(&lease);
         let (origin, pid) = (lease.origin, lease.member.process.pid);
-        tracing::debug!(
-            pid,
-            process = origin.as_str(),
-            queue_ms = queued.elapsed().as_secs_f64() * 1e3,
-            "a process takes the turn"
-        );
         match Turn::begin(pool.clone(), lease, held, asked).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let mut response = ChatResponse::new(model, EventStream::new(events(turn)));
+                let mut response = ChatResponse::new(model, EventStream::new(events(turn, watch)));
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
                 return Ok(response);
@@ -125,6 +121,12 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     }
 }
 
-fn events(turn: Box<Turn>) -> impl futures_core::Stream<Item = Result<crate::ChatEvent, Error>> {
-    futures_util::stream::unfold(turn, |mut turn| async move { turn.next().await.map(|event| (event, turn)) })
+fn events(turn: Box<Turn>, watch: Watch) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
+    futures_util::stream::unfold((turn, watch), |(mut turn, mut watch)| async move {
+        let event = turn.next().await?;
+        if let Ok(event) = &event {
+            watch.heard(event);
+        }
+        Some((event, (turn, watch)))
+    })
 }
