@@ -14,8 +14,6 @@ mod birth;
 mod functions;
 #[path = "cli/live.rs"]
 mod live;
-#[path = "cli/log.rs"]
-mod log;
 #[path = "cli/pool.rs"]
 mod pool;
 #[path = "cli/replay.rs"]

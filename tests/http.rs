@@ -8,8 +8,6 @@ mod schema;
 mod choices;
 #[path = "http/guard.rs"]
 mod guard;
-#[path = "http/logs.rs"]
-mod logs;
 #[path = "http/plain.rs"]
 mod plain;
 #[path = "http/requests.rs"]
