@@ -190,7 +190,11 @@ impl Pool {
             // What has to give way is dropped, and so killed, only now that the lock is free.
             match found {
                 Found::Live(member, held) => return Ok((self.served(member, Origin::Live, permit), Some(*held))),
-                Found::Warm(member) => return Ok((self.served(member, Origin::Warm, permit), None)),
+                Found::Warm(member) => {
+                    // It looks again when the pause is over, whether the turn has said anything by then or not.
+                    self.shared.keeper.notify_one();
+                    return Ok((self.served(member, Origin::Warm, permit), None));
+                }
                 Found::Room(slot) => {
                     let member = self.shared.spawn(slot).inspect_err(|_| self.shared.start_failed())?;
                     return Ok((self.served(member, Origin::Cold, permit), None));

@@ -105,7 +105,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         match Turn::begin(pool.clone(), lease, held, asked).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let mut response = ChatResponse::new(model, EventStream::new(events(turn, watch)));
+                let mut response = ChatResponse::new(model, EventStream::new(events(pool.clone(), turn, watch)));
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
                 return Ok(response);
@@ -121,12 +121,14 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     }
 }
 
-fn events(turn: Box<Turn>, watch: Watch) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
-    futures_util::stream::unfold((turn, watch), |(mut turn, mut watch)| async move {
+fn events(pool: Pool, turn: Box<Turn>, watch: Watch) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
+    futures_util::stream::unfold((pool, turn, watch), |(pool, mut turn, mut watch)| async move {
         let event = turn.next().await?;
-        if let Ok(event) = &event {
-            watch.heard(event);
+        if let Ok(event) = &event
+            && watch.heard(event)
+        {
+            pool.refill();
         }
-        Some((event, (turn, watch)))
+        Some((event, (pool, turn, watch)))
     })
 }

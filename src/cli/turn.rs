@@ -31,8 +31,6 @@ pub(crate) struct Turn {
     clock: Clock,
     /// Whether the CLI has written anything that it writes to what it is told. Other lines may be left of its last turn.
     heard: bool,
-    /// Whether the client has been given something of the answer.
-    said: bool,
 }
 
 /// When the turn began, and by when it must have got on.
@@ -68,7 +66,7 @@ impl Turn {
             // Calls that were put off come without a word of who made them.
             held.parked.inspect(|_| answer.model = held.answered_by)
         });
-        let mut turn = Box::new(Turn { pool, asked, lease: Some(lease), answer, clock, heard: false, said: false });
+        let mut turn = Box::new(Turn { pool, asked, lease: Some(lease), answer, clock, heard: false });
         let begun = match turn.tell(parked).await {
             Ok(()) => turn.wait_for_first_sign().await,
             Err(error) => Err(error),
@@ -97,11 +95,6 @@ impl Turn {
     pub(crate) async fn next(&mut self) -> Option<Result<ChatEvent, Error>> {
         loop {
             if let Some(event) = self.answer.events.pop_front() {
-                if !self.said && !matches!(event, ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_))
-                {
-                    self.said = true;
-                    self.pool.refill();
-                }
                 return Some(Ok(event));
             }
             self.lease.as_ref()?;

@@ -36,12 +36,15 @@ impl Watch {
         self.span.record("queue_ms", self.milliseconds());
     }
 
-    /// The answer goes on.
-    pub(crate) fn heard(&mut self, event: &ChatEvent) {
-        if !self.spoken && !matches!(event, ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_)) {
+    /// The answer goes on. Says whether this is its first token.
+    pub(crate) fn heard(&mut self, event: &ChatEvent) -> bool {
+        let first =
+            !self.spoken && !matches!(event, ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_));
+        if first {
             self.spoken = true;
             self.span.record("first_token_ms", self.milliseconds());
         }
+        first
     }
 
     fn milliseconds(&self) -> f64 {

@@ -35,6 +35,18 @@ async fn a_warm_process_takes_the_first_request_and_is_replaced_while_it_answers
 }
 
 #[tokio::test]
+async fn a_warm_process_is_replaced_also_where_its_turn_says_nothing() {
+    let claude = claude().warm(1).build();
+    claude.warm_up();
+    until("a warm process", || processes(&claude, "warm") == 1).await;
+    let caller = claude.clone();
+    let silent = tokio::spawn(async move { call(&caller, request(messages([user("[[silence]]")]))).await });
+    until("a busy process", || processes(&claude, "busy") == 1).await;
+    until("another warm process", || processes(&claude, "warm") == 1 && processes(&claude, "total") == 2).await;
+    silent.abort();
+}
+
+#[tokio::test]
 async fn health_counts_processes_requests_and_the_queue() {
     let claude = claude().warm(1).max_processes(4).queue(7).build();
     claude.warm_up();
