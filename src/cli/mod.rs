@@ -3,52 +3,32 @@
 //! A request becomes a turn on a process that holds its conversation already, or else on a warm one to which the
 //! history is replayed as real turns.
 //!
-//! | file | its idea |
+//! The rooms, in the order in which a request passes through them. Each uses only those below it:
+//!
+//! | room | its idea |
 //! |---|---|
 //! | `service` | [`ClaudeCli`], the tower service |
 //! | `config` | what the operator decides |
+//! | `turn` | one turn on one process: what it is told, its lines as events, its deadlines and failures |
 //! | `pool` | warm and live processes, and the queue for them |
-//! | `process` | one process: pipes, group, death |
-//! | `version` | the oldest CLI that is safe |
-//! | `line` | its stdout as lines |
-//! | `protocol` | its lines as types |
-//! | `outgoing` | the lines that it is sent |
-//! | `script` | what it is told of a request |
-//! | `functions` | the client's functions as an MCP server |
-//! | `turn` | one turn on one process: saying, waiting, deadlines |
-//! | `answer` | its lines as events |
-//! | `calls` | which of the client's calls it is told of, and when |
-//! | `conversation` | what a process holds between turns |
-//! | `fingerprint` | when a request goes on with that |
+//! | `conversation` | what a process holds between turns, and when a request goes on with that |
+//! | `prompt` | what a request is to the CLI: setup, settings, turns, and the client's functions as an MCP server |
 //! | `permission` | what Claude Code's own tools may do |
-//! | `workspace` | which paths are in the workspace |
-//! | `shell` | which paths a shell command names |
-//! | `failure` | the CLI's failures as errors |
-//! | `watch` | how long a request waited and took, for the log |
-//! | `subscription` | the subscription's usage windows |
+//! | `process` | one child: pipes, group, death, version |
+//! | `protocol` | the line protocol as types, without policy |
+//! | `rate_limits` | the subscription's usage windows |
 
-mod answer;
-mod calls;
 mod config;
 mod conversation;
-mod failure;
-mod fingerprint;
-mod functions;
-mod line;
-mod outgoing;
 mod permission;
 mod pool;
 mod process;
+mod prompt;
 mod protocol;
-mod script;
+mod rate_limits;
 mod service;
-mod shell;
-mod subscription;
 mod turn;
-mod version;
-mod watch;
-mod workspace;
 
 pub use config::ClaudeCliBuilder;
+pub use process::Version;
 pub use service::ClaudeCli;
-pub use version::Version;

@@ -13,10 +13,9 @@ use tokio::time::Instant;
 
 use super::config::Config;
 use super::conversation::Held;
-use super::process::Process;
-use super::script::Settings;
-use super::subscription::Subscription;
-use super::version;
+use super::process::{self, Process, Version};
+use super::prompt::Settings;
+use super::rate_limits::Subscription;
 use crate::{Error, ErrorKind};
 
 /// The longest pause between attempts to start a process that keeps failing.
@@ -109,7 +108,7 @@ struct Shared {
     /// Wakes the task that keeps warm processes and ends those that waited too long.
     keeper: Arc<Notify>,
     keeper_runs: AtomicBool,
-    version: OnceCell<version::Version>,
+    version: OnceCell<Version>,
     served: [AtomicU64; 3],
     subscription: Subscription,
 }
@@ -161,8 +160,8 @@ impl Pool {
     }
 
     /// The CLI's version, asked once; an error where it is missing or too old.
-    pub(crate) async fn version(&self) -> Result<&version::Version, Error> {
-        self.shared.version.get_or_try_init(|| version::ask(&self.shared.config)).await
+    pub(crate) async fn version(&self) -> Result<&Version, Error> {
+        self.shared.version.get_or_try_init(|| process::ask(&self.shared.config)).await
     }
 
     /// Starts the task that keeps warm processes. Must be called in a tokio runtime; calls after the first do nothing.

@@ -10,10 +10,9 @@ use tower::Service;
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::Asked;
 use super::pool::{Origin, Pool};
-use super::script;
-use super::turn::Turn;
-use super::version::Version;
-use super::watch::Watch;
+use super::process::Version;
+use super::prompt;
+use super::turn::{Turn, Watch};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream};
 
 /// How often a turn is tried again because its process had died before it heard of the turn.
@@ -94,7 +93,7 @@ impl Service<ChatRequest> for ClaudeCli {
 }
 
 async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error> {
-    script::check(&request.messages)?;
+    prompt::check(&request.messages)?;
     let watch = Watch::start();
     let mut asked = Box::new(Asked::of(request));
     let mut tries = 0;

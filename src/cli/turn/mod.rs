@@ -9,14 +9,18 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{Answer, Context, End};
-use super::calls::Calls;
+mod failure;
+mod reader;
+mod span;
+mod tool_calls;
+
+use self::reader::{Answer, Context, End};
+pub(crate) use self::span::Watch;
+use self::tool_calls::Calls;
 use super::conversation::{Asked, Held, Parked};
-use super::functions;
-use super::outgoing::Outgoing;
 use super::pool::{Lease, Pool};
-use super::protocol::Line;
-use super::script::{self, Settings};
+use super::prompt::{self, Settings, mcp};
+use super::protocol::{Line, Outgoing};
 use crate::call_id;
 use crate::{ChatEvent, Error, ErrorKind};
 
@@ -134,13 +138,13 @@ impl Turn {
     async fn resume(&mut self, parked: Parked, mut out: Outgoing) -> Result<(), Error> {
         let (messages, first) = self.asked.new_messages();
         let others: Vec<_> = messages.iter().filter(|message| message.tool_call_id.is_none()).cloned().collect();
-        for turn in script::turns(&others, first, self.pool.config())? {
+        for turn in prompt::turns(&others, first, self.pool.config())? {
             out.user(&turn.blocks, true);
         }
-        let results = functions::results(messages);
+        let results = mcp::results(messages);
         for call in parked.pending {
             let result = results.get(&call_id::canonical(&call.tool_use_id));
-            let content = result.and_then(|message| functions::mcp_content(message)).unwrap_or_else(|| json!([]));
+            let content = result.and_then(|message| mcp::mcp_content(message)).unwrap_or_else(|| json!([]));
             out.mcp_result(&call.request_id, &call.rpc_id, &json!({"content": content, "isError": false}));
         }
         self.answer.calls = Calls::resumed(parked.deferred);
@@ -151,8 +155,8 @@ impl Turn {
     /// assistant's that follows is sent, or the CLI would reorder them.
     async fn say(&mut self, fresh: bool, mut out: Outgoing) -> Result<(), Error> {
         let (messages, first) = if fresh { (&self.asked.messages[..], 0) } else { self.asked.new_messages() };
-        let mut told = script::turns(messages, first, self.pool.config())?;
-        let last = told.pop().filter(|turn| !turn.assistant).ok_or_else(script::nothing_to_answer)?;
+        let mut told = prompt::turns(messages, first, self.pool.config())?;
+        let last = told.pop().filter(|turn| !turn.assistant).ok_or_else(prompt::nothing_to_answer)?;
         for turn in told {
             if turn.assistant {
                 out.assistant(&turn.blocks);

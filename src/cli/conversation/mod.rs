@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::fingerprint;
-use super::functions::{self, PendingCall};
-use super::script::{Settings, Setup};
+mod matching;
+
+use super::prompt::mcp::{self, PendingCall};
+use super::prompt::{Settings, Setup};
 use crate::call_id;
 use crate::chat::{Caller, ChatRequest, Content, Message, Part, Role, ToolCall};
 
@@ -33,7 +34,7 @@ impl Asked {
         }
         let last_reply = request.messages.iter().rposition(|message| message.role == Role::Assistant);
         let history = lasting(&request.messages[..last_reply.unwrap_or(0)]);
-        let key = fingerprint::key(&caller, &setup, &history);
+        let key = matching::key(&caller, &setup, &history);
         Asked { caller, setup, settings, messages: request.messages, last_reply, key }
     }
 
@@ -48,7 +49,7 @@ impl Asked {
         let messages = std::mem::take(&mut self.messages);
         let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
         let setup = std::mem::take(&mut self.setup);
-        let key = fingerprint::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
+        let key = matching::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
         // They have grown delta by delta, and now wait for minutes.
         reply.texts.iter_mut().for_each(String::shrink_to_fit);
         let (caller, model) = (self.caller.clone(), self.settings.model.clone());
@@ -76,7 +77,7 @@ impl Reply {
             tool_calls: Some(self.calls.clone()),
             ..Message::default()
         };
-        fingerprint::same_message(&ours, message)
+        matching::same_message(&ours, message)
     }
 }
 
@@ -115,21 +116,21 @@ impl Held {
             && self.setup == asked.setup
             && self.model == asked.settings.model
             && self.reply.is(&asked.messages[last_reply])
-            && fingerprint::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
+            && matching::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
             && self.takes(&asked.messages[last_reply + 1..])
     }
 
     /// Whether the new messages can be given to it: a parked process takes results of exactly the calls that it waits
     /// for, in a form that its control channel can carry; another takes no results.
     fn takes(&self, new: &[Message]) -> bool {
-        let results = functions::results(new);
+        let results = mcp::results(new);
         match &self.parked {
             None => results.is_empty(),
             Some(parked) => {
                 results.len() == parked.pending.len()
                     && parked.pending.iter().all(|call| {
                         let result = results.get(&call_id::canonical(&call.tool_use_id));
-                        result.is_some_and(|message| functions::mcp_content(message).is_some())
+                        result.is_some_and(|message| mcp::mcp_content(message).is_some())
                     })
             }
         }

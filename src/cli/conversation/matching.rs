@@ -8,9 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::script::Setup;
 use crate::call_id;
 use crate::chat::{Caller, Content, Message, Part, Role, ToolCall};
+use crate::cli::prompt::Setup;
 
 /// A hash over what no client changes between turns: who asks, the setup's size, and the shape of the history.
 pub(crate) fn key(caller: &Caller, setup: &Setup, history: &[&Message]) -> u64 {

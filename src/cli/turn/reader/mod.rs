@@ -8,15 +8,15 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use super::calls::Calls;
-use super::config::Config;
-use super::conversation::{Asked, Parked, Reply};
 use super::failure::Failure;
-use super::functions::PendingCall;
-use super::outgoing::Outgoing;
-use super::permission;
-use super::protocol::{self, ApiUsage, ControlReply, ControlRequest, FullMessage, Line, StreamEvent, read};
-use super::subscription::{RateLimitInfo, Subscription};
+use super::tool_calls::Calls;
+use crate::cli::config::Config;
+use crate::cli::conversation::{Asked, Parked, Reply};
+use crate::cli::permission;
+use crate::cli::prompt::mcp::PendingCall;
+use crate::cli::protocol::incoming::{self, ApiUsage, ControlReply, FullMessage, StreamEvent, read};
+use crate::cli::protocol::{ControlRequest, Line, Outgoing};
+use crate::cli::rate_limits::{RateLimitInfo, Subscription};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
 /// The tool by which the CLI has the model give JSON of a schema.
@@ -208,12 +208,12 @@ impl Answer {
     }
 
     /// Whether the CLI has refused the JSON that the client has been told, and had the model give it once more.
-    fn gives_json_again(&self, block: &protocol::Block<'_>, asked: &Asked) -> bool {
+    fn gives_json_again(&self, block: &incoming::Block<'_>, asked: &Asked) -> bool {
         let name = block.name.as_ref().map_or("", |name| name.as_str());
         asked.setup.schema.is_some() && name == STRUCTURED_OUTPUT && !self.reply.texts.is_empty()
     }
 
-    fn start_block(&mut self, index: u32, block: protocol::Block<'_>, asked: &Asked) {
+    fn start_block(&mut self, index: u32, block: incoming::Block<'_>, asked: &Asked) {
         let name = block.name.as_ref().map_or("", |name| name.as_str());
         let structured = asked.setup.schema.is_some();
         let found = match block.kind.as_str() {

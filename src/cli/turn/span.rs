@@ -4,8 +4,8 @@ use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::pool::Lease;
 use crate::ChatEvent;
+use crate::cli::pool::Lease;
 
 /// Runs from the request's arrival until its answer has ended or been dropped, and then says so in the log.
 #[derive(Debug)]

@@ -17,8 +17,13 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+mod lines;
+mod version;
+
+use self::lines::Lines;
+pub use self::version::Version;
+pub(crate) use self::version::ask;
 use super::config::Config;
-use super::line::Lines;
 use crate::{Error, ErrorKind};
 
 /// How many lines are taken in while writing before the CLI has to wait.

@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
-use super::outgoing::Outgoing;
 use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice};
+use crate::cli::protocol::Outgoing;
 use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};
 

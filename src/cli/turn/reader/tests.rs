@@ -7,18 +7,18 @@ use crate::ChatRequest;
 use crate::cli::config::Config;
 use crate::cli::conversation::Asked;
 use crate::cli::protocol::Line;
-use crate::cli::subscription::Subscription;
+use crate::cli::rate_limits::Subscription;
 
 /// Lines that the real CLI wrote, of every type.
 const RECORDED: [&str; 8] = [
-    include_str!("../../../tests/fixtures/cli-2.1.328/tools.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/structured_output.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/dropped_connection.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/think.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/max_tokens.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/usage_limit.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/rate_limit_event.ndjson"),
-    include_str!("../../../tests/fixtures/cli-2.1.328/refusal.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/tools.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/structured_output.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/dropped_connection.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/think.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/max_tokens.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/usage_limit.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/rate_limit_event.ndjson"),
+    include_str!("../../../../tests/fixtures/cli-2.1.328/refusal.ndjson"),
 ];
 
 fn asked(schema: bool) -> Asked {

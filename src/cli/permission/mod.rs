@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+mod shell;
+mod workspace;
+
+use self::workspace::Workspace;
 use super::config::Config;
 use super::protocol::ControlRequest;
-use super::shell;
-use super::workspace::Workspace;
 
 /// The id by which the CLI names the hook.
 const CALLBACK: &str = "before_use";

@@ -2,7 +2,7 @@
 
 use super::{Answer, Message, STRUCTURED_OUTPUT};
 use crate::cli::conversation::Asked;
-use crate::cli::protocol::{self, FullMessage};
+use crate::cli::protocol::incoming::{self, FullMessage};
 use crate::{ChatEvent, Error, ErrorKind};
 
 impl Answer {
@@ -11,7 +11,7 @@ impl Answer {
     pub(super) fn take_unstreamed(&mut self, message: &FullMessage<'_>, asked: &Asked) -> Result<(), Error> {
         let blocks = message.blocks();
         let structured = asked.setup.schema.is_some();
-        let text = |block: &protocol::Block<'_>| match &block.text {
+        let text = |block: &incoming::Block<'_>| match &block.text {
             Some(text) if !structured => Some(text.as_str().to_owned()),
             None if structured && block.name.as_ref().is_some_and(|name| name.as_str() == STRUCTURED_OUTPUT) => {
                 block.input.map(|input| input.get().to_owned())

@@ -6,10 +6,12 @@ use std::collections::{HashMap, HashSet};
 use base64::Engine;
 use serde_json::{Value, json};
 
+pub(crate) mod mcp;
+
+use self::mcp::Functions;
 use super::config::Config;
-use super::functions::{self, Functions};
-use super::outgoing::Outgoing;
 use super::permission;
+use super::protocol::Outgoing;
 use crate::call_id;
 use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role, ToolCall};
 use crate::data_url::DataUrl;
@@ -296,7 +298,7 @@ fn blocks(message: &Message, ids: &mut CallIds, config: &Config) -> Result<Vec<V
             for (index, call) in message.calls().iter().enumerate() {
                 let arguments = arguments(call, index)?;
                 let name = &call.function.name;
-                let name = if config.builtin_tools.contains(name) { name.clone() } else { functions::wire_name(name) };
+                let name = if config.builtin_tools.contains(name) { name.clone() } else { mcp::wire_name(name) };
                 blocks.push(json!({"type": "tool_use", "id": ids.call(&call.id), "name": name, "input": arguments}));
             }
         }

@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 
-use super::conversation::{Parked, Reply};
-use super::functions::PendingCall;
 use crate::ChatEvent;
 use crate::call_id;
 use crate::chat::{CalledFunction, ToolCall};
+use crate::cli::conversation::{Parked, Reply};
+use crate::cli::prompt::mcp::PendingCall;
 
 /// The calls of the client's functions in a turn.
 #[derive(Debug, Default)]

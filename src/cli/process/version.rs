@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::config::Config;
+use crate::cli::config::Config;
 use crate::{Error, ErrorKind};
 
 /// The oldest version that keeps a message's text as it is: 2.1.246 and before ignore `client_composed`, and so would
@@ -56,7 +56,7 @@ pub(crate) async fn ask(config: &Config) -> Result<Version, Error> {
     let output = tokio::time::timeout(TIMEOUT, output)
         .await
         .map_err(|_| broken(format!("`{program} --version` said nothing within {TIMEOUT:?}. Run it by hand.")))?
-        .map_err(|error| super::process::cannot_start(config, &error))?;
+        .map_err(|error| super::cannot_start(config, &error))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let version = Version::parse(&said).ok_or_else(|| {
         let stderr = String::from_utf8_lossy(&output.stderr);
