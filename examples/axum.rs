@@ -16,8 +16,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::ModelAliasLayer;
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::proxy;
 
 #[tokio::main]
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     claude.warm_up();
 
     let models = ModelAliasLayer::new();
-    let api = OpenAiService::new(models.layer(claude)).models(models.ids());
+    let api = ApiService::new(models.layer(claude)).models(models.ids());
     let app = Router::new()
         .route("/", get(|| async { "The application's own page; the API is below /v1.\n" }))
         .nest_service("/v1", proxy(api, GuardLayer::new()));

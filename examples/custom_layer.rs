@@ -24,8 +24,8 @@ use futures_util::future::Map;
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::{ContentBlocksLayer, ModelAliasLayer, Sections, SystemPromptLayer, ToolNamesLayer};
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, FinishReason, proxy};
 
 /// Continue's functions, and the names of Claude Code's tools of the same sort, which the model knows best.
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(VetoLayer::new(["run_terminal_command"]))
         .layer(ToolNamesLayer::new(TOOL_NAMES))
         .service(claude);
-    let api = OpenAiService::new(preset).models(models.ids());
+    let api = ApiService::new(preset).models(models.ids());
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;

@@ -17,8 +17,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::ModelAliasLayer;
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::proxy;
 
 #[tokio::main]
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     claude.warm_up();
 
     let models = ModelAliasLayer::new();
-    let api = OpenAiService::new(models.layer(claude)).models(models.ids());
+    let api = ApiService::new(models.layer(claude)).models(models.ids());
     let service = TowerToHyperService::new(proxy(api, GuardLayer::new()));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());

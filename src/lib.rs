@@ -7,7 +7,7 @@
 //! ```text
 //!  http::Request                                                             claude (child process, NDJSON on stdio)
 //!       │                                                                        ▲             │
-//!    OpenAiService ── ChatRequest ─► ModelAlias ► SystemPrompt ► ToolNames ► ContentBlocks ► ClaudeCli
+//!    ApiService ── ChatRequest ─► ModelAlias ► SystemPrompt ► ToolNames ► ContentBlocks ► ClaudeCli
 //!       │                                                                                      │
 //!  JSON or SSE ◄──── ChatResponse { events } ◄── ToolNames ◄── ContentBlocks ◄─────────────────┘
 //! ```
@@ -27,7 +27,7 @@
 //! ```
 //! use http_body_util::{BodyExt, Full};
 //! use tower::{Layer, ServiceExt};
-//! use tower_claude::openai::{GuardLayer, OpenAiService};
+//! use tower_claude::http::{GuardLayer, ApiService};
 //! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage, layers, proxy};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -39,7 +39,7 @@
 //!     Ok::<_, Error>(ChatResponse::new(request.model, events))
 //! });
 //! // With Claude: let claude = tower_claude::cli::ClaudeCli::builder().warm(2).build();
-//! let service = proxy(OpenAiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
+//! let service = proxy(ApiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
 //!
 //! let json = r#"{"model": "openai/claude-sonnet-4", "messages": [{"role": "user", "content": "hello"}]}"#;
 //! let request = http::Request::post("/v1/chat/completions").header("content-type", "application/json");
@@ -62,18 +62,16 @@
 //! ends or is dropped. `tower::limit::ConcurrencyLimit` and `tower::timeout::Timeout` let go when the response's head
 //! is there, and so cannot limit streams: the limits of [`cli::ClaudeCliBuilder`] can.
 
-mod call_id;
 pub mod chat;
 pub mod cli;
-mod data_url;
 pub mod error;
+pub mod http;
 pub mod layers;
 pub mod openai;
-mod proxy;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};
-pub use proxy::{PanicResponse, Proxy, RequestSpan, proxy};
+pub use http::{PanicResponse, Proxy, RequestSpan, proxy};
 
 /// The README's Rust blocks, compiled and run with the documentation's.
 #[cfg(doctest)]

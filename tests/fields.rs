@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
-use tower_claude::openai::fields::{FIELDS, Shape, Treatment, check};
+use tower_claude::openai::chat_completions::fields::{FIELDS, Shape, Treatment, check};
 use tower_claude::{ChatRequest, Error};
 
 /// A request that says "hi", and these fields.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 use tower_claude::ChatRequest;
-use tower_claude::openai::fields::{FIELDS, check};
+use tower_claude::openai::chat_completions::fields::{FIELDS, check};
 
 /// Names that mean something somewhere in a request, so that random JSON gets past the first line of defence.
 const NAMES: [&str; 26] = [

@@ -24,13 +24,13 @@ use http_body_util::Full;
 use serde_json::Value;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::{OpenClaw, openclaw};
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{Proxy, proxy};
 
 /// What the reference binary serves.
 fn stack(claude: &ClaudeCli) -> Proxy<OpenClaw<ClaudeCli>> {
-    proxy(OpenAiService::new(openclaw().layer(claude.clone())), GuardLayer::new())
+    proxy(ApiService::new(openclaw().layer(claude.clone())), GuardLayer::new())
 }
 
 /// A request as a client on this machine sends it.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{Proxy, proxy};
 
 use crate::check::{Agent, Checked};
@@ -53,7 +53,7 @@ pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Prox
         preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
     }
     let health = claude.clone();
-    let mut api = OpenAiService::new(preset.layer(claude))
+    let mut api = ApiService::new(preset.layer(claude))
         .models(ids)
         .health(move || health.health())
         .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024);

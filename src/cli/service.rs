@@ -27,7 +27,7 @@ const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
 /// answer, so whatever fails before is an error of the call, not of its events. Clones share their processes, which end
 /// when the last clone and the last response are gone.
 ///
-/// `stop`, `n` and `stream` are not its business: [`OpenAiService`](crate::openai::OpenAiService) sees to them.
+/// `stop`, `n` and `stream` are not its business: [`ApiService`](crate::http::ApiService) sees to them.
 ///
 /// ```no_run
 /// use tower::ServiceExt;

@@ -74,19 +74,20 @@
 //! # }
 //! ```
 
-mod condition;
+pub(crate) mod choices;
 mod content_blocks;
 mod model_alias;
 pub mod openclaw;
-mod sections;
+mod predicate;
 mod show_tools;
-mod system_prompt;
+mod stop;
+mod strip_sections;
 mod tool_names;
 
 pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer};
 pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
 pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
-pub use sections::Sections;
+
 pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
-pub use system_prompt::{SystemPrompt, SystemPromptLayer};
+pub use strip_sections::{Sections, SystemPrompt, SystemPromptLayer};
 pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

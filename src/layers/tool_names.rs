@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::condition::Condition;
+use super::predicate::Predicate;
 use crate::chat::{Role, ToolChoice};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
@@ -51,7 +51,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 #[derive(Clone, Debug)]
 pub struct ToolNamesLayer {
     table: Arc<HashMap<String, String>>,
-    condition: Condition,
+    condition: Predicate,
 }
 
 impl ToolNamesLayer {
@@ -59,13 +59,13 @@ impl ToolNamesLayer {
     pub fn new<C: Into<String>, M: Into<String>>(names: impl IntoIterator<Item = (C, M)>) -> Self {
         let table = names.into_iter().map(|(client, model)| (client.into(), model.into()));
         let table = table.filter(|(client, model)| client != model).collect();
-        ToolNamesLayer { table: Arc::new(table), condition: Condition::default() }
+        ToolNamesLayer { table: Arc::new(table), condition: Predicate::default() }
     }
 
     /// Leaves alone all requests but those for which this is true.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
-        self.condition = Condition::new(holds);
+        self.condition = Predicate::new(holds);
         self
     }
 }
@@ -83,7 +83,7 @@ impl<S> Layer<S> for ToolNamesLayer {
 pub struct ToolNames<S> {
     inner: S,
     table: Arc<HashMap<String, String>>,
-    condition: Condition,
+    condition: Predicate,
 }
 
 impl<S> ToolNames<S> {

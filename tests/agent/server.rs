@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::{self, OpenClaw};
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{Proxy, proxy};
 
 use crate::support::claude_bin;
@@ -53,7 +53,7 @@ impl Server {
             .builtin_tools(TOOLS)
             .build();
         let stack = layers::openclaw().agent(TOOLS).show_tools(true).layer(claude.clone());
-        let proxy = proxy(OpenAiService::new(stack), GuardLayer::new());
+        let proxy = proxy(ApiService::new(stack), GuardLayer::new());
         Some(Server { api, claude, proxy, directory })
     }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::openai::{GuardLayer, OpenAiService};
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::{layers, proxy};
 
 /// A running server; it ends with the value, and its processes with it.
@@ -25,7 +25,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = claude.clone();
-        let service = OpenAiService::new(layers::openclaw().layer(claude)).health(move || health.health());
+        let service = ApiService::new(layers::openclaw().layer(claude)).health(move || health.health());
         let service = TowerToHyperService::new(proxy(service, GuardLayer::new()));
         let task = tokio::spawn(async move {
             let mut running = tokio::task::JoinSet::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use tower_claude::openai::OpenAiService;
+use tower_claude::http::ApiService;
 use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason};
 
 use crate::script::{Inner, arguments, ask, body, call, finished, inner, post, response, snapshot, text};
@@ -25,19 +25,19 @@ fn two_turns() -> Inner {
 
 #[tokio::test]
 async fn two_answers_are_two_choices_and_their_usage_is_added_up() {
-    snapshot("choices_plain", &ask(OpenAiService::new(two_turns()), post(&body(json!({"n": 2})))).await);
+    snapshot("choices_plain", &ask(ApiService::new(two_turns()), post(&body(json!({"n": 2})))).await);
 }
 
 #[tokio::test]
 async fn two_streamed_answers_take_turns_under_their_own_index() {
     let request = body(json!({"n": 2, "stream": true, "stream_options": {"include_usage": true}}));
-    snapshot("choices_stream", &ask(OpenAiService::new(two_turns()), post(&request)).await);
+    snapshot("choices_stream", &ask(ApiService::new(two_turns()), post(&request)).await);
 }
 
 #[tokio::test]
 async fn the_turns_run_at_the_same_time() {
     let all_here = Arc::new(tokio::sync::Barrier::new(8));
-    let service = OpenAiService::new(inner(move |_| {
+    let service = ApiService::new(inner(move |_| {
         let all_here = Arc::clone(&all_here);
         async move {
             all_here.wait().await;
@@ -52,7 +52,7 @@ async fn the_turns_run_at_the_same_time() {
 #[tokio::test]
 async fn a_turn_that_is_refused_refuses_the_whole_request() {
     let turns = Arc::new(AtomicU32::new(0));
-    let service = OpenAiService::new(inner(move |_| {
+    let service = ApiService::new(inner(move |_| {
         let first = turns.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             if first {
@@ -69,7 +69,7 @@ async fn a_turn_that_is_refused_refuses_the_whole_request() {
 async fn a_turn_that_fails_in_the_middle_ends_the_others() {
     let (silent, turn_dropped) = tokio::sync::mpsc::unbounded_channel::<()>();
     let turn_dropped = Arc::new(std::sync::Mutex::new(Some(turn_dropped)));
-    let service = OpenAiService::new(inner(move |_| {
+    let service = ApiService::new(inner(move |_| {
         let events = match turn_dropped.lock().unwrap().take() {
             Some(mut held) => EventStream::new(futures_util::stream::poll_fn(move |cx| {
                 held.poll_recv(cx).map(|_| None::<Result<ChatEvent, Error>>)

@@ -5,12 +5,12 @@ use http_body_util::Full;
 use serde_json::json;
 use tower::Layer;
 use tower_claude::FinishReason;
-use tower_claude::openai::{GuardLayer, OpenAiService};
+use tower_claude::http::{ApiService, GuardLayer};
 
 use crate::script::{Answer, ask, body, finished, post, says, snapshot};
 
 async fn send(guard: &GuardLayer, host: &str, origin: Option<&str>) -> Answer {
-    let service = guard.layer(OpenAiService::new(says([finished(FinishReason::Stop)])));
+    let service = guard.layer(ApiService::new(says([finished(FinishReason::Stop)])));
     let mut request = post(&body(json!({})));
     request.headers_mut().insert("host", host.parse().unwrap());
     if let Some(origin) = origin {
@@ -59,7 +59,7 @@ async fn an_allowed_host_name_passes_with_any_port() {
 
 #[tokio::test]
 async fn the_host_of_http_2_is_in_the_uri() {
-    let service = GuardLayer::new().layer(OpenAiService::new(says([])));
+    let service = GuardLayer::new().layer(ApiService::new(says([])));
     let request = Request::get("http://evil.example/health").body(Full::default()).unwrap();
     assert_eq!(ask(service, request).await.status, 403);
 }
@@ -91,7 +91,7 @@ async fn an_allowed_page_may_read_the_answer_failures_included() {
     assert_eq!(send(&guard, "localhost", Some("https://chat.example")).await.status, 200);
     assert_eq!(send(&guard, "localhost", Some("https://chat.example:8443")).await.status, 403);
 
-    let service = guard.layer(OpenAiService::new(says([])));
+    let service = guard.layer(ApiService::new(says([])));
     let mut request = crate::script::get("/nowhere");
     request.headers_mut().insert("origin", "https://chat.example".parse().unwrap());
     let answer = ask(service, request).await;
@@ -120,7 +120,7 @@ async fn the_preflight_of_an_allowed_page_is_answered_and_of_another_refused() {
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization,content-type,x-stainless-lang")
             .header("access-control-request-private-network", "true");
-        ask(guard.layer(OpenAiService::new(says([]))), request.body(Full::default()).unwrap())
+        ask(guard.layer(ApiService::new(says([]))), request.body(Full::default()).unwrap())
     };
     snapshot("guard_preflight", &preflight("https://chat.example").await);
     assert_eq!(preflight("https://evil.example").await.status, 403);

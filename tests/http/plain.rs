@@ -1,7 +1,7 @@
 //! Answers that are not streamed.
 
 use serde_json::{Value, json};
-use tower_claude::openai::OpenAiService;
+use tower_claude::http::ApiService;
 use tower_claude::{ChatEvent, Error, ErrorKind, FinishReason};
 
 use crate::script::{
@@ -10,7 +10,7 @@ use crate::script::{
 };
 
 async fn plain(events: impl IntoIterator<Item = ChatEvent>) -> Answer {
-    ask(OpenAiService::new(says(events)), post(&body(json!({})))).await
+    ask(ApiService::new(says(events)), post(&body(json!({})))).await
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn calls_that_were_cut_short_say_length() {
 #[tokio::test]
 async fn a_failure_in_the_middle_has_its_status_since_nothing_was_sent() {
     let error = Error::new(ErrorKind::Overloaded, "Too much.").with_retry_after(std::time::Duration::from_millis(1200));
-    let service = OpenAiService::new(says_or_fails([Ok(text("Hel")), Err(error)]));
+    let service = ApiService::new(says_or_fails([Ok(text("Hel")), Err(error)]));
     snapshot("plain_failure_in_the_middle", &ask(service, post(&body(json!({})))).await);
 }
 
@@ -84,7 +84,7 @@ async fn each_kind_of_failure_has_the_status_and_body_of_its_class() {
     for kind in ErrorKind::ALL {
         let class = kind.class();
         for streamed in [false, true] {
-            let service = OpenAiService::new(refuses(Error::new(kind, "What happened.").with_param("p")));
+            let service = ApiService::new(refuses(Error::new(kind, "What happened.").with_param("p")));
             let answer = ask(service, post(&body(json!({"stream": streamed})))).await;
             assert_eq!(answer.status, class.status, "{kind:?}");
             let expected =
@@ -96,7 +96,7 @@ async fn each_kind_of_failure_has_the_status_and_body_of_its_class() {
 
 #[tokio::test]
 async fn the_answers_own_headers_are_sent_and_the_ignored_parameters_named() {
-    let service = OpenAiService::new(inner(|_| async {
+    let service = ApiService::new(inner(|_| async {
         let mut response = response([finished(FinishReason::Stop)].into_iter().collect());
         response.headers.append("x-claude-process", "warm".parse().unwrap());
         response.headers.append("x-twice", "1".parse().unwrap());
@@ -115,7 +115,7 @@ async fn the_answers_own_headers_are_sent_and_the_ignored_parameters_named() {
 
 #[tokio::test]
 async fn ignored_names_that_no_header_can_hold_are_made_to_fit() {
-    let service = OpenAiService::new(says([finished(FinishReason::Stop)]));
+    let service = ApiService::new(says([finished(FinishReason::Stop)]));
     let answer = ask(service.clone(), post(&body(json!({"a\r\nset-cookie: x": 1, "b,c": 1, "é": 1})))).await;
     assert_eq!(answer.header("x-ignored-parameters"), Some("a??set-cookie:?x, b?c, ?"));
 

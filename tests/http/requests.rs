@@ -5,12 +5,12 @@ use http_body_util::Full;
 use serde_json::json;
 use tower_claude::FinishReason;
 use tower_claude::chat::Caller;
-use tower_claude::openai::OpenAiService;
+use tower_claude::http::ApiService;
 
 use crate::script::{Answer, Inner, ask, body, finished, inner, post, response, says, snapshot};
 
-fn service() -> OpenAiService<Inner> {
-    OpenAiService::new(says([finished(FinishReason::Stop)]))
+fn service() -> ApiService<Inner> {
+    ApiService::new(says([finished(FinishReason::Stop)]))
 }
 
 async fn send(bytes: &str) -> Answer {
@@ -85,7 +85,7 @@ async fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_not() {
 /// Who asks, as the inner service sees it, for each of these requests' headers.
 async fn callers(requests: &[&[(&'static str, &str)]]) -> Vec<Caller> {
     let (seen, mut callers) = tokio::sync::mpsc::unbounded_channel();
-    let service = OpenAiService::new(inner(move |request| {
+    let service = ApiService::new(inner(move |request| {
         seen.send(request.caller).unwrap();
         std::future::ready(Ok(response([finished(FinishReason::Stop)].into_iter().collect())))
     }));

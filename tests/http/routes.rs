@@ -4,12 +4,12 @@ use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::json;
 use tower_claude::FinishReason;
-use tower_claude::openai::OpenAiService;
+use tower_claude::http::ApiService;
 
 use crate::script::{Inner, ask, body, finished, get, post, says, snapshot, text};
 
-fn service() -> OpenAiService<Inner> {
-    OpenAiService::new(says([text("Hello"), finished(FinishReason::Stop)])).models(["claude-opus-4", "anthropic/opus"])
+fn service() -> ApiService<Inner> {
+    ApiService::new(says([text("Hello"), finished(FinishReason::Stop)])).models(["claude-opus-4", "anthropic/opus"])
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower::Service;
-use tower_claude::openai::{GuardLayer, OpenAiService};
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::{ChatEvent, ErrorKind, EventStream, FinishReason, Proxy, proxy};
 
 use crate::script::{Answer, Inner, body, finished, inner, post, refuses, response, says, text};
@@ -26,7 +26,7 @@ fn hello() -> Inner {
 }
 
 fn assembled(inner: Inner) -> Proxy<Inner> {
-    proxy(OpenAiService::new(inner).models(["claude-opus-4"]), GuardLayer::new())
+    proxy(ApiService::new(inner).models(["claude-opus-4"]), GuardLayer::new())
 }
 
 async fn bind() -> (TcpListener, SocketAddr) {
@@ -102,7 +102,7 @@ async fn check(address: SocketAddr, prefix: &str) {
 
 #[tokio::test]
 async fn it_mounts_in_axum_as_routes() {
-    let service = OpenAiService::new(hello()).models(["claude-opus-4"]);
+    let service = ApiService::new(hello()).models(["claude-opus-4"]);
     let router = axum::Router::new()
         .route_service("/v1/chat/completions", service.clone())
         .route_service("/v1/models", service.clone())
@@ -135,7 +135,7 @@ async fn it_mounts_in_axum_as_the_fallback() {
 
 #[tokio::test]
 async fn hyper_serves_it_bare_and_assembled() {
-    check(hyper(OpenAiService::new(hello()).models(["claude-opus-4"])).await, "/v1").await;
+    check(hyper(ApiService::new(hello()).models(["claude-opus-4"])).await, "/v1").await;
     check(hyper(assembled(hello())).await, "/v1").await;
 }
 
@@ -215,7 +215,7 @@ async fn a_client_that_hangs_up_before_a_plain_answer_ends_the_turn() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_read() {
-    let address = hyper(proxy(OpenAiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
+    let address = hyper(proxy(ApiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -227,7 +227,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_refused_when_it_passes_the_limit() {
-    let address = hyper(proxy(OpenAiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
+    let address = hyper(proxy(ApiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(format!("{head}3e9\r\n{}\r\n", " ".repeat(0x3e9)).as_bytes()).await.unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tower_claude::openai::{Body, OpenAiService};
+use tower_claude::http::{ApiService, Body};
 use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason};
 
 use crate::script::{
@@ -20,7 +20,7 @@ use crate::script::{
 };
 
 async fn streamed(events: impl IntoIterator<Item = ChatEvent>) -> Answer {
-    ask(OpenAiService::new(says(events)), post(&body(json!({"stream": true})))).await
+    ask(ApiService::new(says(events)), post(&body(json!({"stream": true})))).await
 }
 
 /// A turn whose events the test sends when it likes.
@@ -35,7 +35,7 @@ fn live() -> (mpsc::UnboundedSender<ChatEvent>, Inner) {
     (events, inner)
 }
 
-async fn open(service: OpenAiService<Inner>) -> Body {
+async fn open(service: ApiService<Inner>) -> Body {
     service.oneshot(post(&body(json!({"stream": true})))).await.unwrap().into_body()
 }
 
@@ -80,7 +80,7 @@ async fn reasoning_comes_first_and_calls_have_arguments_even_when_they_have_none
 #[tokio::test]
 async fn the_usage_has_a_chunk_of_its_own_where_it_is_asked_for() {
     let request = body(json!({"stream": true, "stream_options": {"include_usage": true}}));
-    let service = OpenAiService::new(says([text("Hello"), finished(FinishReason::Length)]));
+    let service = ApiService::new(says([text("Hello"), finished(FinishReason::Length)]));
     snapshot("stream_usage", &ask(service, post(&request)).await);
 }
 
@@ -88,7 +88,7 @@ async fn the_usage_has_a_chunk_of_its_own_where_it_is_asked_for() {
 async fn a_failure_in_the_middle_is_an_error_event_and_the_end() {
     let error = Error::new(ErrorKind::RateLimited, "The limit was reached.");
     let events = [Ok(text("Hel")), Err(error), Ok(text("lo"))];
-    let answer = ask(OpenAiService::new(says_or_fails(events)), post(&body(json!({"stream": true})))).await;
+    let answer = ask(ApiService::new(says_or_fails(events)), post(&body(json!({"stream": true})))).await;
     snapshot("stream_failure_in_the_middle", &answer);
 }
 
@@ -111,7 +111,7 @@ async fn arguments_of_no_call_are_an_error_event() {
 async fn the_head_waits_for_the_inner_service() {
     let (answer_now, wait) = tokio::sync::oneshot::channel::<()>();
     let wait = std::sync::Arc::new(std::sync::Mutex::new(Some(wait)));
-    let service = OpenAiService::new(inner(move |_| {
+    let service = ApiService::new(inner(move |_| {
         let wait = wait.lock().unwrap().take();
         async move {
             wait.unwrap().await.unwrap();
@@ -128,7 +128,7 @@ async fn the_head_waits_for_the_inner_service() {
 #[tokio::test]
 async fn a_delta_is_sent_when_it_comes_and_those_that_came_together_go_together() {
     let (events, inner) = live();
-    let mut body = open(OpenAiService::new(inner)).await;
+    let mut body = open(ApiService::new(inner)).await;
     let role = frame(&mut body).await.unwrap();
     assert!(std::str::from_utf8(&role).unwrap().contains(r#""role":"assistant""#));
     assert!(is_pending(pin!(body.frame())).await);
@@ -146,7 +146,7 @@ async fn a_delta_is_sent_when_it_comes_and_those_that_came_together_go_together(
 #[tokio::test]
 async fn a_long_answer_goes_in_frames_of_bounded_size() {
     let deltas = (0..10_000).map(|_| text("0123456789")).chain([finished(FinishReason::Stop)]);
-    let mut body = open(OpenAiService::new(says(deltas))).await;
+    let mut body = open(ApiService::new(says(deltas))).await;
     let mut whole = 0;
     while let Some(bytes) = frame(&mut body).await {
         assert!(bytes.len() <= 33 * 1024, "{}", bytes.len());
@@ -158,7 +158,7 @@ async fn a_long_answer_goes_in_frames_of_bounded_size() {
 #[tokio::test(start_paused = true)]
 async fn silence_is_filled_with_a_comment_every_fifteen_seconds() {
     let (events, inner) = live();
-    let mut body = open(OpenAiService::new(inner)).await;
+    let mut body = open(ApiService::new(inner)).await;
     frame(&mut body).await.unwrap();
 
     let start = Instant::now();
@@ -181,7 +181,7 @@ async fn silence_is_filled_with_a_comment_every_fifteen_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_keep_alive_of_zero_sends_no_comments() {
     let (_events, inner) = live();
-    let mut body = open(OpenAiService::new(inner).keep_alive(Duration::ZERO)).await;
+    let mut body = open(ApiService::new(inner).keep_alive(Duration::ZERO)).await;
     frame(&mut body).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_secs(3600), body.frame()).await.is_err());
 }
@@ -189,7 +189,7 @@ async fn a_keep_alive_of_zero_sends_no_comments() {
 #[tokio::test]
 async fn a_body_that_is_dropped_drops_the_turn() {
     let (events, inner) = live();
-    let mut body = open(OpenAiService::new(inner)).await;
+    let mut body = open(ApiService::new(inner)).await;
     frame(&mut body).await.unwrap();
     drop(body);
     events.closed().await;
@@ -198,7 +198,7 @@ async fn a_body_that_is_dropped_drops_the_turn() {
 #[tokio::test]
 async fn the_turn_is_given_back_when_it_has_finished_even_if_the_client_reads_no_further() {
     let (events, inner) = live();
-    let mut body = open(OpenAiService::new(inner)).await;
+    let mut body = open(ApiService::new(inner)).await;
     events.send(finished(FinishReason::Stop)).unwrap();
     frame(&mut body).await.unwrap();
     events.closed().await;

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tower_claude::openai::OpenAiService;
+use tower_claude::http::ApiService;
 use tower_claude::{ChatEvent, EventStream, FinishReason};
 
 use crate::script::{ask, body, finished, inner, post, response};
@@ -104,7 +104,7 @@ fn put_together(chunks: &[Value]) -> Value {
 
 async fn check(steps: Vec<Step>) {
     let events = events(&steps);
-    let service = OpenAiService::new(inner(move |_| {
+    let service = ApiService::new(inner(move |_| {
         let events = futures_util::stream::iter(events.clone()).filter_map(|event| async {
             if event.is_none() {
                 tokio::task::yield_now().await;

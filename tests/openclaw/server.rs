@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder};
 use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::layers::OpenClawLayer;
-use tower_claude::openai::{GuardLayer, OpenAiService};
 use tower_claude::{ChatRequest, proxy};
 
 use crate::support::claude_bin;
@@ -52,7 +52,7 @@ impl Server {
             request
         };
         let stack = ServiceBuilder::new().map_request(write_down).service(preset.layer(claude.clone()));
-        let service = proxy(OpenAiService::new(stack), GuardLayer::new());
+        let service = proxy(ApiService::new(stack), GuardLayer::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
-use tower_claude::openai::{GuardLayer, OpenAiService};
+use tower_claude::http::{ApiService, GuardLayer};
 use tower_claude::{Proxy, layers, proxy};
 
 use crate::schema;
@@ -67,7 +67,7 @@ impl Stack {
             .warm(0);
         let claude = configure(builder).build();
         let health = claude.clone();
-        let edge = OpenAiService::new(layers::openclaw().layer(claude.clone()))
+        let edge = ApiService::new(layers::openclaw().layer(claude.clone()))
             .models(["claude-opus-4", "claude-sonnet-4", "claude-haiku-4"])
             .health(move || health.health());
         Stack { api, claude, service: proxy(edge, GuardLayer::new()), home }

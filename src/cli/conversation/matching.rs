@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::call_id;
+use crate::chat::call_id;
 use crate::chat::{Caller, Content, Message, Part, Role, ToolCall};
 use crate::cli::prompt::Setup;
 

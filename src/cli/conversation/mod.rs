@@ -8,7 +8,7 @@ mod matching;
 
 use super::prompt::mcp::{self, PendingCall};
 use super::prompt::{Settings, Setup};
-use crate::call_id;
+use crate::chat::call_id;
 use crate::chat::{Caller, ChatRequest, Content, Message, Part, Role, ToolCall};
 
 /// What a request asks of a process.

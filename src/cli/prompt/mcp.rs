@@ -7,9 +7,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
+use crate::chat::data_url::DataUrl;
 use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice};
 use crate::cli::protocol::Outgoing;
-use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};
 
 /// The prefix that the CLI gives to the names of this server's tools.
@@ -227,7 +227,7 @@ impl PendingCall {
 /// The results that a request brings, by the canonical id of the call.
 pub(crate) fn results(messages: &[Message]) -> HashMap<String, &Message> {
     let answers = messages.iter().filter_map(|message| Some((message.tool_call_id.as_deref()?, message)));
-    answers.map(|(id, message)| (crate::call_id::canonical(id), message)).collect()
+    answers.map(|(id, message)| (crate::chat::call_id::canonical(id), message)).collect()
 }
 
 /// A tool message as the content of an MCP result; `None` where only a replay can carry it: it is too long, or holds

@@ -12,9 +12,9 @@ use self::mcp::Functions;
 use super::config::Config;
 use super::permission;
 use super::protocol::Outgoing;
-use crate::call_id;
+use crate::chat::call_id;
+use crate::chat::data_url::DataUrl;
 use crate::chat::{ChatRequest, Content, Message, Part, ResponseFormat, Role, ToolCall};
-use crate::data_url::DataUrl;
 use crate::{Error, ErrorKind};
 
 /// What `initialize` fixes for the life of a process.

@@ -21,7 +21,7 @@ use super::conversation::{Asked, Held, Parked};
 use super::pool::{Lease, Pool};
 use super::prompt::{self, Settings, mcp};
 use super::protocol::{Line, Outgoing};
-use crate::call_id;
+use crate::chat::call_id;
 use crate::{ChatEvent, Error, ErrorKind};
 
 /// A turn that is under way.

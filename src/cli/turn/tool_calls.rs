@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::ChatEvent;
-use crate::call_id;
+use crate::chat::call_id;
 use crate::chat::{CalledFunction, ToolCall};
 use crate::cli::conversation::{Parked, Reply};
 use crate::cli::prompt::mcp::PendingCall;

@@ -2,8 +2,8 @@
 
 use futures_util::StreamExt;
 
-use super::choices::{Choices, Head};
 use super::wire::{AnswerMessage, Call, CallBody, Choice, Completion, UsageBody};
+use crate::layers::choices::{Choices, Head};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
 /// Waits for the whole answer. The first failure is the answer's.

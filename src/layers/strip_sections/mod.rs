@@ -1,13 +1,17 @@
 //! [`SystemPrompt`]: named sections are taken out of the client's instructions.
 
+mod sections;
+
+pub use sections::Sections;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use super::condition::Condition;
-use super::sections::Sections;
+use super::predicate::Predicate;
+
 use crate::chat::{Content, Message, Role};
 use crate::{ChatRequest, ChatResponse, Error};
 
@@ -42,19 +46,19 @@ use crate::{ChatRequest, ChatResponse, Error};
 #[derive(Clone, Debug)]
 pub struct SystemPromptLayer {
     sections: Arc<Sections>,
-    condition: Condition,
+    condition: Predicate,
 }
 
 impl SystemPromptLayer {
     /// Takes these sections out.
     pub fn new(sections: Sections) -> Self {
-        SystemPromptLayer { sections: Arc::new(sections), condition: Condition::default() }
+        SystemPromptLayer { sections: Arc::new(sections), condition: Predicate::default() }
     }
 
     /// Leaves alone all requests but those for which this is true.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
-        self.condition = Condition::new(holds);
+        self.condition = Predicate::new(holds);
         self
     }
 }
@@ -72,7 +76,7 @@ impl<S> Layer<S> for SystemPromptLayer {
 pub struct SystemPrompt<S> {
     inner: S,
     sections: Arc<Sections>,
-    condition: Condition,
+    condition: Predicate,
 }
 
 impl<S> SystemPrompt<S> {

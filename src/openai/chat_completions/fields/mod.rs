@@ -3,7 +3,7 @@
 //! [`FIELDS`] is the one table of it, and [`check`] goes by that table before a request reaches any layer.
 //!
 //! ```
-//! use tower_claude::openai::fields::check;
+//! use tower_claude::openai::chat_completions::fields::check;
 //!
 //! let request = r#"{"model": "opus", "messages": [{"role": "user", "content": "hi"}], "seed": 7, "user": "u1"}"#;
 //! assert_eq!(check(&serde_json::from_str(request)?)?, ["seed"]);

@@ -7,13 +7,13 @@ use crate::ChatRequest;
 
 /// A question asked of each request. The default says yes to all.
 #[derive(Clone, Default)]
-pub(super) struct Condition(Option<Arc<Holds>>);
+pub(super) struct Predicate(Option<Arc<Holds>>);
 
 type Holds = dyn Fn(&ChatRequest) -> bool + Send + Sync;
 
-impl Condition {
+impl Predicate {
     pub(super) fn new(holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
-        Condition(Some(Arc::new(holds)))
+        Predicate(Some(Arc::new(holds)))
     }
 
     pub(super) fn holds(&self, request: &ChatRequest) -> bool {
@@ -21,8 +21,8 @@ impl Condition {
     }
 }
 
-impl fmt::Debug for Condition {
+impl fmt::Debug for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Condition" } else { "Always" })
+        f.write_str(if self.0.is_some() { "Predicate" } else { "Always" })
     }
 }

@@ -6,9 +6,9 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-use super::choices::Head;
-use super::collect::{call_never_began, finish_reason};
+use super::completion::{call_never_began, finish_reason};
 use super::wire::UsageBody;
+use crate::layers::choices::Head;
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
 /// Writes the chunks of one stream.

@@ -13,11 +13,11 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::time::{Instant, Sleep};
 
-use super::choices::Choices;
-use super::chunk::ChunkEncoder;
 use crate::Error;
+use crate::layers::choices::Choices;
+use crate::openai::chat_completions::chunk::ChunkEncoder;
 
-/// The body of every answer of [`OpenAiService`](super::OpenAiService).
+/// The body of every answer of [`ApiService`](super::ApiService).
 ///
 /// Dropping it before its end drops the events that it would have sent, and with them the turn. It never fails: a
 /// failure of the answer is an `error` event.

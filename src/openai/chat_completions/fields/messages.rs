@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Ignored, invalid, parts, unsupported};
 use crate::Error;
-use crate::call_id::canonical;
+use crate::chat::call_id::canonical;
 use crate::chat::{Message, Role, ToolCall};
 
 /// Fields of a message that need nothing done: what our own answers carry and clients send back, and marks for a

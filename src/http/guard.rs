@@ -28,7 +28,7 @@ use crate::{Error, ErrorKind};
 ///
 /// ```
 /// use tower::{Layer, ServiceExt};
-/// use tower_claude::openai::{Body, GuardLayer};
+/// use tower_claude::http::{Body, GuardLayer};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

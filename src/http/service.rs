@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use tower::Service;
 
 use super::body::Body;
-use super::chunk::ChunkEncoder;
 use super::models::Models;
 use super::route::Route;
-use super::{choices, collect, decode, fields};
+use crate::layers::choices;
+use crate::openai::chat_completions::chunk::ChunkEncoder;
+use crate::openai::chat_completions::{completion, decode, fields};
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
 /// OpenAI's Chat Completions API over HTTP, in front of a service of chat requests.
@@ -31,7 +32,7 @@ use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 /// The head of a streamed answer is sent when the inner service's future has resolved: an error of that future has its
 /// HTTP status, one of the events after it is an `error` event.
 #[derive(Clone, Debug)]
-pub struct OpenAiService<S> {
+pub struct ApiService<S> {
     inner: S,
     edge: Arc<Edge>,
 }
@@ -61,7 +62,7 @@ impl fmt::Debug for Edge {
     }
 }
 
-impl<S> OpenAiService<S> {
+impl<S> ApiService<S> {
     /// The API in front of `inner`: no models listed, no API key, bodies of up to 32 MiB, a comment every 15 s of
     /// silence.
     pub fn new(inner: S) -> Self {
@@ -73,7 +74,7 @@ impl<S> OpenAiService<S> {
             api_key: None,
             hasher: RandomState::new(),
         };
-        OpenAiService { inner, edge: Arc::new(edge) }
+        ApiService { inner, edge: Arc::new(edge) }
     }
 
     /// The ids that `/v1/models` lists, in this order. Others may be asked for all the same: which ones is for the inner
@@ -123,7 +124,7 @@ impl<S> OpenAiService<S> {
     }
 }
 
-impl<S, B> Service<Request<B>> for OpenAiService<S>
+impl<S, B> Service<Request<B>> for ApiService<S>
 where
     S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
@@ -246,7 +247,7 @@ where
         Response::new(Body::events(choices, encoder, edge.keep_alive))
     } else {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Response::new(Body::json(&collect::collect(head, choices).await?)?)
+        Response::new(Body::json(&completion::collect(head, choices).await?)?)
     };
     *response.headers_mut() = headers;
     Ok(response)
@@ -309,7 +310,7 @@ fn without_body(response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// The future of [`OpenAiService`]: a response, in any case.
+/// The future of [`ApiService`]: a response, in any case.
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>);
 
 impl ResponseFuture {

@@ -4,6 +4,8 @@
 //! kept in `extra` and encoded back unchanged. A field whose value is `null` counts as absent, as OpenAI's schema has it;
 //! only a message's `content` keeps the difference.
 
+pub(crate) mod call_id;
+pub(crate) mod data_url;
 mod message;
 mod request;
 mod response;

@@ -1,4 +1,4 @@
-//! The assembled edge: [`OpenAiService`] with what an HTTP server needs around it, all of it tower-http's.
+//! The assembled edge: [`ApiService`] with what an HTTP server needs around it, all of it tower-http's.
 
 use std::any::Any;
 
@@ -12,13 +12,13 @@ use tower_http::request_id::{
 use tower_http::trace::{MakeSpan, Trace, TraceLayer};
 use tracing::Span;
 
-use crate::openai::{Body, Guard, GuardLayer, OpenAiService};
+use super::{ApiService, Body, Guard, GuardLayer};
 use crate::{Error, ErrorKind};
 
 /// What [`proxy()`] makes: a service of HTTP requests, for axum and hyper.
 pub type Proxy<S> = SetRequestId<
     Trace<
-        PropagateRequestId<CatchPanic<Guard<OpenAiService<S>>, PanicResponse>>,
+        PropagateRequestId<CatchPanic<Guard<ApiService<S>>, PanicResponse>>,
         SharedClassifier<ServerErrorsAsFailures>,
         RequestSpan,
     >,
@@ -28,11 +28,11 @@ pub type Proxy<S> = SetRequestId<
 /// Puts around the API, from the outside in: a request id (`x-request-id`, the client's own if it sends one, and the
 /// same on the answer), a tracing span, an answer where the service panics, and the guard against web pages.
 ///
-/// The limit of the body's length is [`OpenAiService::body_limit`]; it sits inside, so that a refusal has OpenAI's form.
+/// The limit of the body's length is [`ApiService::body_limit`]; it sits inside, so that a refusal has OpenAI's form.
 ///
 /// ```
 /// use tower::ServiceExt;
-/// use tower_claude::openai::{GuardLayer, OpenAiService};
+/// use tower_claude::http::{GuardLayer, ApiService};
 /// use tower_claude::{ChatRequest, ChatResponse, Error, ErrorKind, proxy};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -40,7 +40,7 @@ pub type Proxy<S> = SetRequestId<
 /// let nobody = tower::service_fn(|_: ChatRequest| async {
 ///     Err::<ChatResponse, _>(Error::new(ErrorKind::Overloaded, "Nobody is here."))
 /// });
-/// let service = proxy(OpenAiService::new(nobody), GuardLayer::new());
+/// let service = proxy(ApiService::new(nobody), GuardLayer::new());
 ///
 /// let request = http::Request::get("/health").body(http_body_util::Empty::<bytes::Bytes>::new())?;
 /// let response = service.oneshot(request).await?;
@@ -49,7 +49,7 @@ pub type Proxy<S> = SetRequestId<
 /// # Ok(())
 /// # }
 /// ```
-pub fn proxy<S>(service: OpenAiService<S>, guard: GuardLayer) -> Proxy<S> {
+pub fn proxy<S>(service: ApiService<S>, guard: GuardLayer) -> Proxy<S> {
     ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(TraceLayer::new_for_http().make_span_with(RequestSpan))
@@ -81,6 +81,6 @@ impl ResponseForPanic for PanicResponse {
         tracing::error!(message = message.unwrap_or("no message"), "a request met a panic");
         let error =
             Error::new(ErrorKind::Internal, "A fault of this server kept it from answering. Its log says more.");
-        crate::openai::error_response(&error)
+        super::error_response(&error)
     }
 }

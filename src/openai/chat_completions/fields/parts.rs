@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Ignored, invalid, unsupported};
 use crate::Error;
+use crate::chat::data_url::DataUrl;
 use crate::chat::{Content, File, ImageUrl, Message, Part, Role};
-use crate::data_url::DataUrl;
 
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 

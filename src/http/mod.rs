@@ -1,0 +1,55 @@
+//! The HTTP edge: what every door of the API shares, in front of any service of chat requests.
+//!
+//! [`ApiService`] is the one place where bytes become a [`ChatRequest`](crate::ChatRequest) and events become JSON or
+//! server-sent events. It is an ordinary `tower::Service` of HTTP requests that never fails, so it mounts in axum and in
+//! hyper; whatever is only about HTTP goes around it, as [`proxy`](crate::proxy()) does with tower-http.
+//!
+//! | route | answer |
+//! |---|---|
+//! | `POST /v1/chat/completions` | a chat completion, or its chunks as server-sent events |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | the models that [`ApiService::models`] was given |
+//! | `GET /health` | `{"status": "ok"}` and what [`ApiService::health`] adds |
+//!
+//! The `/v1` may be missing, as it is where a router has stripped it, and a slash may follow. `HEAD` goes where `GET`
+//! goes. Everything else is 404, or 405 with an `Allow` header; every failure has OpenAI's error body.
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use tower::ServiceExt;
+//! use tower_claude::http::ApiService;
+//! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let parrot = tower::service_fn(|request: ChatRequest| async move {
+//!     let said = request.messages.last().map(|message| message.text()).unwrap_or_default();
+//!     let events = [
+//!         ChatEvent::TextDelta(said),
+//!         ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() },
+//!     ];
+//!     Ok::<_, Error>(ChatResponse::new("parrot", EventStream::from_iter(events)))
+//! });
+//! let service = ApiService::new(parrot).models(["parrot"]);
+//!
+//! let request = http::Request::post("/v1/chat/completions").header("content-type", "application/json").body(
+//!     http_body_util::Full::<bytes::Bytes>::from(r#"{"model":"parrot","messages":[{"role":"user","content":"hi"}]}"#),
+//! )?;
+//! let response: http::Response<_> = service.oneshot(request).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+
+mod body;
+mod guard;
+mod models;
+mod route;
+mod service;
+mod stack;
+
+pub use body::Body;
+pub use guard::{Guard, GuardFuture, GuardLayer};
+pub(crate) use service::error_response;
+pub use service::{ApiService, ResponseFuture};
+pub use stack::{PanicResponse, Proxy, RequestSpan, proxy};
