@@ -10,6 +10,8 @@ mod support;
 
 #[path = "binary/flags.rs"]
 mod flags;
+#[path = "binary/log.rs"]
+mod log;
 #[path = "binary/readme.rs"]
 mod readme;
 #[path = "binary/serving.rs"]

@@ -12,24 +12,25 @@
 //! | `duration` | `10m` as a duration |
 //! | `check` | which flags do not go together, and which are unwise |
 //! | `stack` | the layers and services that the flags ask for |
+//! | `log` | what is logged, and that nobody waits for it |
 //! | `server` | connections, and how they end |
 
 mod check;
 mod duration;
 mod flags;
+mod log;
 mod server;
 mod stack;
 #[path = "../stand-in-cli/stand_in.rs"]
 mod stand_in;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use tower_claude::cli::ClaudeCli;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::flags::Flags;
+use crate::log::Log;
 use crate::server::{Ended, Server, Signals};
 
 fn main() -> ExitCode {
@@ -38,13 +39,19 @@ fn main() -> ExitCode {
         return stand_in::run(args);
     }
     let flags = Flags::from_command_line();
-    start_logging();
+    let log = Log::start();
+    let ended = serve_until_the_end(&flags);
+    log.flush();
+    ended
+}
+
+fn serve_until_the_end(flags: &Flags) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("Cannot start: {error}.")),
     };
     // Dropping the runtime ends what still runs, and every `claude` process with it.
-    runtime.block_on(run(&flags))
+    runtime.block_on(run(flags))
 }
 
 async fn run(flags: &Flags) -> ExitCode {
@@ -93,12 +100,7 @@ fn announce(line: &str) {
 }
 
 fn failed(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "error: {message}");
     ExitCode::FAILURE
-}
-
-fn start_logging() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    let stderr = std::io::stderr;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
 }

@@ -70,6 +70,9 @@ impl<B> MakeSpan<B> for RequestSpan {
 }
 
 /// The answer to a request that met a fault of this program: 500, in OpenAI's form.
+///
+/// The fault is logged as well, so the subscriber must not panic: tracing-subscriber's `fmt` does where standard error
+/// is closed or its disk is full, unless it is told `.log_internal_errors(false)`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PanicResponse;
 

@@ -41,7 +41,8 @@ pub(crate) struct ServerProcess {
     /// `http://127.0.0.1:PORT`.
     pub(crate) url: String,
     stdout: tokio::process::ChildStdout,
-    log: Lines<BufReader<ChildStderr>>,
+    /// Its log, unless that goes elsewhere.
+    log: Option<Lines<BufReader<ChildStderr>>>,
     /// Its TMPDIR, and so gone with it, however it ends.
     temporary: TempDir,
 }
@@ -52,13 +53,13 @@ impl ServerProcess {
         let temporary = tempfile::tempdir().unwrap();
         let mut child = command.env("TMPDIR", temporary.path()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
         let mut announced = String::new();
         tokio::time::timeout(PATIENCE, stdout.read_line(&mut announced)).await.expect("a line in time").unwrap();
         let announced = announced.trim_end().to_owned();
         let Some(url) = announced.split_whitespace().find_map(|word| word.strip_suffix("/v1")) else {
             let mut said = String::new();
-            while let Ok(Some(line)) = log.next_line().await {
+            while let Some(Ok(Some(line))) = async { Some(log.as_mut()?.next_line().await) }.await {
                 said.push_str(&line);
                 said.push('\n');
             }
@@ -104,8 +105,9 @@ impl ServerProcess {
 
     /// Reads its log up to a line that says this.
     pub(crate) async fn until_logged(&mut self, text: &str) {
+        let log = self.log.as_mut().expect("the log is read here");
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.log.next_line()).await.expect("a line in time").unwrap();
+            let line = tokio::time::timeout(PATIENCE, log.next_line()).await.expect("a line in time").unwrap();
             if line.expect("the server still runs").contains(text) {
                 return;
             }
