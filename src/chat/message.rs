@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::recognition::Sent;
+
 /// One message of the conversation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -32,6 +34,9 @@ pub struct Message {
     /// not count when the conversation is recognised. Never part of the JSON.
     #[serde(skip)]
     pub ephemeral: bool,
+    /// Which of the client's messages this is; `None` for one that a layer has made. Never part of the JSON.
+    #[serde(skip)]
+    pub sent: Option<Sent>,
 }
 
 impl Message {

@@ -6,11 +6,16 @@
 
 pub(crate) mod call_id;
 pub(crate) mod data_url;
+#[allow(dead_code)] // until the conversations use it
+mod digest;
 mod message;
+#[allow(dead_code)] // until the conversations use it
+pub(crate) mod recognition;
 mod request;
 mod response;
 
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Role, ToolCall};
+pub use recognition::{Sent, Told};
 pub use request::{Caller, ChatRequest, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Tool, ToolChoice};
 pub use response::{ChatEvent, ChatResponse, EventStream, FinishReason, Usage};
 

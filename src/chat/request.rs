@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::message::Message;
+use super::recognition::Told;
 
 /// A Chat Completions request, as the layers see and rewrite it.
 ///
@@ -65,6 +66,10 @@ pub struct ChatRequest {
     /// Who asks. Set by the HTTP edge from the request's headers; never part of the JSON.
     #[serde(skip)]
     pub caller: Caller,
+    /// What the client sent, and what it is told in answer: by this the inner service recognises the conversation, so
+    /// layers may change either. Set by [`RecognizeLayer`](crate::layers::RecognizeLayer); never part of the JSON.
+    #[serde(skip)]
+    pub told: Option<Told>,
 }
 
 impl ChatRequest {

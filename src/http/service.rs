@@ -13,12 +13,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tower::Service;
+use tower::{Layer, Service};
 
 use super::body::Body;
 use super::models::Models;
 use super::route::Route;
-use crate::layers::choices;
+use crate::layers::{RecognizeLayer, choices};
 use crate::openai::chat_completions::chunk::ChunkEncoder;
 use crate::openai::chat_completions::{completion, decode, fields};
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
@@ -232,7 +232,7 @@ where
 
     let streamed = request.stream == Some(true);
     let include_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
-    let (mut head, choices) = choices::call(inner, request).await?;
+    let (mut head, choices) = choices::call(RecognizeLayer::new().layer(inner), request).await?;
     let mut headers = std::mem::take(&mut head.headers);
     if let Some(names) = header_list(&ignored) {
         headers.insert("x-ignored-parameters", names);

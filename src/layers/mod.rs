@@ -79,6 +79,7 @@ mod content_blocks;
 mod model_alias;
 pub mod openclaw;
 mod predicate;
+mod recognize;
 mod show_tools;
 mod stop;
 mod strip_sections;
@@ -87,7 +88,7 @@ mod tool_names;
 pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer};
 pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
 pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
-
+pub use recognize::{Recognize, RecognizeFuture, RecognizeLayer};
 pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
 pub use strip_sections::{Sections, SystemPrompt, SystemPromptLayer};
 pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

@@ -1,0 +1,276 @@
+//! The digest of a message: equal for two messages that say the same, whatever clients change when they repeat one.
+//!
+//! Between turns, clients trim texts, split them into parts or join them, strip ids of calls, write arguments anew,
+//! and move their cache marks. None of that counts. Every role, text, image, file, call and result does.
+
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use super::call_id;
+use super::message::{Content, Message, Part, Role};
+
+/// Seeded anew in each process, so nobody can write two messages of one digest.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// What is left of a message when it is only to be recognised.
+///
+/// White space may differ where a text begins or ends. Where the texts are divided differently as well, white space
+/// does not count at all: where a part ended cannot be told from a digest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Digest {
+    /// Everything, with no white space in its texts.
+    bare: u64,
+    /// How the texts are divided.
+    division: u64,
+    /// The texts, each without white space at its ends.
+    texts: u64,
+}
+
+impl Digest {
+    pub(crate) fn of(message: &Message) -> Self {
+        let mut digester = Digester::new();
+        let bare = &mut digester.bare;
+        let role = match message.role {
+            // The newer name of the same.
+            Role::Developer => Role::System,
+            role => role,
+        };
+        role.hash(bare);
+        message.name.hash(bare);
+        message.tool_call_id.as_deref().map(call_id::canonical).hash(bare);
+        message.calls().len().hash(bare);
+        for call in message.calls() {
+            call_id::canonical(&call.id).hash(bare);
+            call.function.name.hash(bare);
+            hash_arguments(&call.function.arguments, bare);
+        }
+        match &message.content {
+            Some(Content::Text(text)) => digester.text(text),
+            Some(Content::Parts(parts)) => parts.iter().for_each(|part| digester.part(part)),
+            Some(Content::Null) | None => {}
+        }
+        if let Some(refusal) = &message.refusal {
+            digester.text(refusal);
+        }
+        digester.finish()
+    }
+
+    /// Whether the two messages say the same.
+    pub(crate) fn matches(&self, other: &Self) -> bool {
+        self.bare == other.bare && (self.division != other.division || self.texts == other.texts)
+    }
+
+    /// Whether their texts are divided alike, so white space within them counts.
+    pub(crate) fn is_divided_like(&self, other: &Self) -> bool {
+        self.division == other.division
+    }
+}
+
+struct Digester {
+    bare: DefaultHasher,
+    division: DefaultHasher,
+    texts: DefaultHasher,
+    /// Text without white space on its way to `bare`, in pieces of one length however the text was divided.
+    piece: [u8; 128],
+    filled: usize,
+}
+
+impl Digester {
+    fn new() -> Self {
+        let hasher = || SEED.build_hasher();
+        Digester { bare: hasher(), division: hasher(), texts: hasher(), piece: [0; 128], filled: 0 }
+    }
+
+    fn text(&mut self, text: &str) {
+        let text = text.as_bytes().trim_ascii();
+        if text.is_empty() {
+            return;
+        }
+        text.hash(&mut self.texts);
+        let mut length = 0_usize;
+        for &byte in text {
+            if byte.is_ascii_whitespace() {
+                continue;
+            }
+            length += 1;
+            self.piece[self.filled] = byte;
+            self.filled += 1;
+            if self.filled == self.piece.len() {
+                self.bare.write(&self.piece);
+                self.filled = 0;
+            }
+        }
+        length.hash(&mut self.division);
+    }
+
+    fn part(&mut self, part: &Part) {
+        if let Some(text) = part.as_text() {
+            return self.text(text);
+        }
+        self.end_of_texts();
+        let bare = &mut self.bare;
+        part.kind.hash(bare);
+        if let Some(image) = &part.image_url {
+            image.url.hash(bare);
+            hash_fields(&image.extra, bare);
+        }
+        if let Some(file) = &part.file {
+            (&file.file_data, &file.file_id, &file.filename).hash(bare);
+            hash_fields(&file.extra, bare);
+        }
+        hash_fields(&part.extra, bare);
+    }
+
+    /// The texts that follow belong to another run: something else stands between them.
+    fn end_of_texts(&mut self) {
+        self.piece[..self.filled].hash(&mut self.bare);
+        self.filled = 0;
+    }
+
+    fn finish(mut self) -> Digest {
+        self.end_of_texts();
+        Digest { bare: self.bare.finish(), division: self.division.finish(), texts: self.texts.finish() }
+    }
+}
+
+/// Clients parse arguments and write them anew.
+fn hash_arguments(arguments: &str, hasher: &mut DefaultHasher) {
+    let arguments = arguments.trim();
+    match serde_json::from_str(if arguments.is_empty() { "{}" } else { arguments }) {
+        Ok(value) => hash_value(&value, hasher),
+        Err(_) => arguments.hash(hasher),
+    }
+}
+
+fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
+    match value {
+        Value::Null => 0_u8.hash(hasher),
+        Value::Bool(bool) => (1_u8, bool).hash(hasher),
+        Value::Number(number) => match number.as_f64() {
+            // JavaScript writes 1.0 as 1. Integers over 2^53 keep all their digits.
+            Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => (2_u8, float as i64).hash(hasher),
+            _ => (3_u8, number).hash(hasher),
+        },
+        Value::String(text) => (4_u8, text).hash(hasher),
+        Value::Array(items) => {
+            (5_u8, items.len()).hash(hasher);
+            items.iter().for_each(|item| hash_value(item, hasher));
+        }
+        Value::Object(fields) => {
+            6_u8.hash(hasher);
+            hash_fields(fields, hasher);
+        }
+    }
+}
+
+/// In the order of their names: it may change when JSON is parsed and written anew.
+fn hash_fields(fields: &Map<String, Value>, hasher: &mut DefaultHasher) {
+    let mut fields: Vec<_> = fields.iter().filter(|(name, _)| *name != "cache_control").collect();
+    fields.sort_by_key(|(name, _)| *name);
+    fields.len().hash(hasher);
+    for (name, value) in fields {
+        name.hash(hasher);
+        hash_value(value, hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn digest(json: Value) -> Digest {
+        Digest::of(&serde_json::from_value(json).unwrap())
+    }
+
+    fn texts(texts: &[&str]) -> Digest {
+        let parts: Vec<_> = texts.iter().map(|text| json!({"type": "text", "text": text})).collect();
+        digest(json!({"role": "user", "content": parts}))
+    }
+
+    #[test]
+    fn white_space_may_change_where_a_text_begins_ends_or_is_split_and_nowhere_else() {
+        assert!(texts(&["hello world"]).matches(&texts(&["hello", "world"])));
+        assert!(texts(&["a", "b"]).matches(&texts(&["a\n\nb"])));
+        assert!(texts(&[" a b\n"]).matches(&texts(&["a b"])));
+        assert!(texts(&["ab"]).matches(&texts(&["a", "b"])));
+        assert!(texts(&["a", " ", "b"]).matches(&texts(&["a", "b"])));
+        assert!(!texts(&["a b"]).matches(&texts(&["ab"])));
+        assert!(!texts(&["a  b"]).matches(&texts(&["a b"])));
+        assert!(!texts(&["a\n b", "c"]).matches(&texts(&["a\n  b", "c"])));
+        assert!(!texts(&["a"]).matches(&texts(&["a", "b"])));
+        assert!(!texts(&["é"]).matches(&texts(&["e"])));
+    }
+
+    #[test]
+    fn what_clients_change_between_turns_does_not_count() {
+        for (a, b) in [
+            (json!({"role": "system", "content": "x"}), json!({"role": "developer", "content": "x"})),
+            (json!({"role": "assistant", "content": null}), json!({"role": "assistant", "content": " "})),
+            (json!({"role": "assistant", "content": "no"}), json!({"role": "assistant", "refusal": "no"})),
+            (
+                json!({"role": "tool", "tool_call_id": "toolu_01-A", "content": "x"}),
+                json!({"role": "tool", "tool_call_id": "toolu01A", "content": [{"type": "text", "text": "x"}]}),
+            ),
+            (
+                json!({"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}},
+                    {"type": "image_url", "image_url": {"url": "u"}, "cache_control": {"type": "ephemeral"}}]}),
+                json!({"role": "user", "content": [{"type": "text", "text": "x"},
+                    {"type": "image_url", "image_url": {"url": "u"}}]}),
+            ),
+            (
+                json!({"role": "assistant", "tool_calls": [{"id": "c", "type": "function",
+                    "function": {"name": "f", "arguments": "{\"a\": 1.0, \"b\": [\"x\"]}"}}]}),
+                json!({"role": "assistant", "content": "", "tool_calls": [{"id": "c", "type": "function",
+                    "function": {"name": "f", "arguments": "{\"b\":[\"x\"],\"a\":1}"}}]}),
+            ),
+        ] {
+            assert!(digest(a.clone()).matches(&digest(b.clone())), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn everything_else_counts() {
+        let user = json!({"role": "user", "content": [{"type": "text", "text": "x"},
+            {"type": "image_url", "image_url": {"url": "u"}}, {"type": "text", "text": "y"}]});
+        for other in [
+            json!({"role": "assistant", "content": user["content"]}),
+            json!({"role": "user", "content": "x\ny"}),
+            json!({"role": "user", "name": "n", "content": user["content"]}),
+            json!({"role": "user", "content": [user["content"][0], user["content"][2], user["content"][1]]}),
+            json!({"role": "user", "content": [user["content"][0], user["content"][2],
+                {"type": "image_url", "image_url": {"url": "v"}}]}),
+        ] {
+            assert!(!digest(user.clone()).matches(&digest(other.clone())), "{other}");
+        }
+        let call = |id: &str, name: &str, arguments: &str| {
+            digest(json!({"role": "assistant", "tool_calls": [
+                {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}]}))
+        };
+        assert!(!call("c", "f", "{}").matches(&call("d", "f", "{}")));
+        assert!(!call("c", "f", "{}").matches(&call("c", "g", "{}")));
+        assert!(!call("c", "f", "{}").matches(&call("c", "f", "{\"a\":1}")));
+        assert!(!call("c", "f", "{\"a\":\" b\"}").matches(&call("c", "f", "{\"a\":\"b\"}")));
+        assert!(call("c", "f", "").matches(&call("c", "f", "{}")));
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_split_anywhere_with_its_ends_trimmed_is_the_same(text in "[a-z \n]{0,300}", at in 0usize..300) {
+            let (head, tail) = text.split_at(at.min(text.len()));
+            prop_assert!(texts(&[head.trim(), tail.trim()]).matches(&texts(&[&text])));
+        }
+
+        #[test]
+        fn texts_that_differ_in_a_letter_are_not_the_same(text in "[a-z ]{1,300}", at in 0usize..300) {
+            let at = at.min(text.len() - 1);
+            let mut other = text.clone().into_bytes();
+            other[at] = b'#';
+            prop_assert!(!texts(&[&text]).matches(&texts(&[&String::from_utf8(other).unwrap()])));
+        }
+    }
+}

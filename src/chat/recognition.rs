@@ -1,0 +1,364 @@
+//! How a conversation is recognised whatever layers make of it: by what its client sent, and by what it was told.
+//!
+//! [`RecognizeLayer`](crate::layers::RecognizeLayer) stands outside of all other layers. On the way in it puts a
+//! [`Told`] into the request, which holds a digest of each message as the client sent it, and stamps the messages with
+//! their places ([`Sent`]). On the way out it records in the same [`Told`] what the client is told in the end.
+//!
+//! The inner service keeps a [`ClientSide`] for each conversation that it holds. A later request goes on with that
+//! conversation where its client sends the same messages, then the answer as it was told, then something new:
+//!
+//! ```text
+//!   held:    sent 0, sent 1, sent 2 ... | told
+//!   request: sent 0, sent 1, sent 2 ... | sent k (the answer) | sent k+1 ... (new)
+//! ```
+//!
+//! What layers made of the messages, and of the answer, is not looked at.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::call_id;
+use super::digest::Digest;
+use super::message::{CalledFunction, Content, Message, Part, Role, ToolCall};
+use super::request::ChatRequest;
+use super::response::ChatEvent;
+
+/// Which of the client's messages this one is, in [`Message::sent`]. A layer that changes a message in place keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    place: u32,
+}
+
+/// What the client sent in a request, and what it is told in answer. Clones share it.
+///
+/// A layer that wants its own view of the history to reach the model, rather than what a live process remembers, takes
+/// it out of the request ([`ChatRequest::told`]): the conversation is then recognised by the messages that the inner
+/// service gets.
+#[derive(Clone)]
+pub struct Told {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sent: Box<[(Role, Digest)]>,
+    reply: Mutex<Reply>,
+    /// How many conversations are kept that claim to have led to this answer.
+    kept: AtomicU32,
+}
+
+/// The answer as the client is told it.
+#[derive(Default)]
+struct Reply {
+    texts: Vec<String>,
+    calls: Vec<(u32, ToolCall)>,
+    /// Once the answer is complete: its digests, with the texts as they came and as one. The texts are gone then.
+    digests: Option<[Digest; 2]>,
+}
+
+impl Told {
+    /// Stamps the messages of a request, and puts a record of them into it.
+    pub(crate) fn put_into(request: &mut ChatRequest) -> Self {
+        let sent = request.messages.iter().map(|message| (message.role, Digest::of(message))).collect();
+        for (place, message) in (0..).zip(&mut request.messages) {
+            message.sent = Some(Sent { place });
+        }
+        let shared = Arc::new(Shared { sent, reply: Mutex::default(), kept: AtomicU32::new(0) });
+        let told = Told { shared };
+        request.told = Some(told.clone());
+        told
+    }
+
+    /// Records an event that the client is about to be told.
+    pub(crate) fn record(&self, event: &ChatEvent) {
+        match event {
+            ChatEvent::TextBlockStart => self.reply().texts.push(String::new()),
+            ChatEvent::TextDelta(text) => {
+                let mut reply = self.reply();
+                match reply.texts.last_mut() {
+                    Some(last) => last.push_str(text),
+                    None => reply.texts.push(text.clone()),
+                }
+            }
+            ChatEvent::ToolCallStart { index, id, name } => {
+                let function = CalledFunction { name: name.clone(), ..CalledFunction::default() };
+                self.reply().calls.push((*index, ToolCall { id: id.clone(), function, ..ToolCall::default() }));
+            }
+            ChatEvent::ToolCallDelta { index, arguments } => {
+                if let Some((_, call)) = self.reply().calls.iter_mut().rev().find(|(of, _)| of == index) {
+                    call.function.arguments.push_str(arguments);
+                }
+            }
+            ChatEvent::Finished { .. } => self.reply().complete(),
+            _ => {}
+        }
+    }
+
+    fn reply(&self) -> MutexGuard<'_, Reply> {
+        self.shared.reply.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reply {
+    fn digests(&self) -> [Digest; 2] {
+        self.digests.unwrap_or_else(|| {
+            let message = |texts: &mut dyn Iterator<Item = String>| Message {
+                role: Role::Assistant,
+                content: Some(Content::Parts(texts.map(Part::from_text).collect())),
+                tool_calls: Some(self.calls.iter().map(|(_, call)| call.clone()).collect()),
+                ..Message::default()
+            };
+            let apart = message(&mut self.texts.iter().cloned());
+            let whole = message(&mut std::iter::once(self.texts.concat()));
+            [Digest::of(&apart), Digest::of(&whole)]
+        })
+    }
+
+    /// Keeps no more than it takes to recognise the answer, for the minutes that it may have to wait.
+    fn complete(&mut self) {
+        self.digests = Some(self.digests());
+        self.texts = Vec::new();
+        for (_, call) in &mut self.calls {
+            call.function = CalledFunction::default();
+        }
+    }
+
+    fn is(&self, message: &Digest) -> bool {
+        let digests = self.digests();
+        // The texts as one are no further from what the client saw than the texts as they came, and the other way round:
+        // whichever is divided like the client's decides.
+        let alike = digests.iter().find(|digest| digest.is_divided_like(message));
+        alike.unwrap_or(&digests[0]).matches(message)
+    }
+}
+
+/// Whether they are of one and the same request.
+impl PartialEq for Told {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Told").field("messages", &self.shared.sent.len()).finish_non_exhaustive()
+    }
+}
+
+/// A conversation as its client sees it: the messages that it sent and will send again, and what it is told.
+#[derive(Debug)]
+pub(crate) struct ClientSide {
+    told: Told,
+    /// The messages that last, each with its place among all that were sent.
+    lasting: Vec<(u32, Digest)>,
+    /// The place of the client's last assistant message.
+    last_reply: Option<u32>,
+    /// How many of the layered messages are no news to a process that holds the conversation.
+    known: usize,
+}
+
+impl ClientSide {
+    /// That of a request; `None` where the request did not come through a `RecognizeLayer`, or a layer took out its
+    /// record.
+    pub(crate) fn of(request: &ChatRequest) -> Option<Self> {
+        let told = request.told.clone()?;
+        let sent = &told.shared.sent;
+        let ephemeral: Vec<u32> = (request.messages.iter().filter(|message| message.ephemeral))
+            .filter_map(|message| Some(message.sent?.place))
+            .collect();
+        let lasting = (0..).zip(sent).filter(|(place, _)| !ephemeral.contains(place));
+        let lasting = lasting.map(|(place, (_, digest))| (place, *digest)).collect();
+        let last_reply =
+            (0..).zip(sent).filter(|(_, (role, _))| *role == Role::Assistant).map(|(place, _)| place).last();
+        let known = known(&request.messages, last_reply);
+        Some(ClientSide { told, lasting, last_reply, known })
+    }
+
+    /// How many of the request's messages, as layers left them, are no news to a process that holds the conversation:
+    /// those up to the last answer.
+    pub(crate) fn known(&self) -> usize {
+        self.known
+    }
+
+    /// Whether the client was told of the call of this id. One that layers withheld from it, it will never answer.
+    pub(crate) fn was_told_of(&self, id: &str) -> bool {
+        let id = call_id::canonical(id);
+        self.told.reply().calls.iter().any(|(_, call)| call_id::canonical(&call.id) == id)
+    }
+
+    /// Says that a process holds the conversation as it stands after this request and its answer.
+    ///
+    /// Where two do, because a layer asked twice for one answer, neither can be recognised: which of them the client was
+    /// told of is not known.
+    pub(crate) fn keep(&self) {
+        self.told.shared.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether `next` repeats this conversation and the answer that its client was told, and goes on from there.
+    pub(crate) fn continued_by(&self, next: &ClientSide) -> Result<(), Mismatch> {
+        let last_reply = next.last_reply.ok_or(Mismatch::NoReply)?;
+        let history = next.lasting.partition_point(|(place, _)| *place < last_reply);
+        let (history, rest) = next.lasting.split_at(history);
+        if self.lasting.len() != history.len() {
+            return Err(Mismatch::Length { held: self.lasting.len(), sent: history.len() });
+        }
+        let differs = self.lasting.iter().zip(history).find(|((_, held), (_, sent))| !held.matches(sent));
+        if let Some((_, (place, _))) = differs {
+            return Err(Mismatch::Message(*place));
+        }
+        if !rest.first().is_some_and(|(_, sent)| self.told.reply().is(sent)) {
+            return Err(Mismatch::Reply(last_reply));
+        }
+        if self.told.shared.kept.load(Ordering::Relaxed) > 1 {
+            return Err(Mismatch::Ambiguous);
+        }
+        Ok(())
+    }
+}
+
+/// How many of these messages end with the client's message at that place, or with an assistant message that a layer has
+/// put in its place.
+fn known(messages: &[Message], last_reply: Option<u32>) -> usize {
+    let Some(last_reply) = last_reply else { return 0 };
+    let known = |message: &Message| {
+        message.role == Role::Assistant || message.sent.is_some_and(|sent| sent.place <= last_reply)
+    };
+    messages.iter().rposition(known).map_or(0, |position| position + 1)
+}
+
+/// Why a request does not go on with a conversation: the comparison that failed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// It has no assistant message.
+    NoReply,
+    /// It has more messages before its last assistant message, or fewer.
+    Length {
+        /// How many the conversation has.
+        held: usize,
+        /// How many the request has.
+        sent: usize,
+    },
+    /// The client's message at this place is another than before.
+    Message(u32),
+    /// The assistant message at this place is not what the client was told.
+    Reply(u32),
+    /// Two processes hold a conversation that led to this answer.
+    Ambiguous,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Mismatch::NoReply => write!(f, "the request has no assistant message"),
+            Mismatch::Length { held, sent } => {
+                write!(f, "the request has {sent} messages before its last assistant message, the conversation {held}")
+            }
+            Mismatch::Message(place) => write!(f, "messages[{place}] is not what the client sent before"),
+            Mismatch::Reply(place) => write!(f, "messages[{place}] is not what the client was told"),
+            Mismatch::Ambiguous => write!(f, "a layer asked more than once for the answer"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{FinishReason, Usage};
+
+    fn request(messages: Value) -> ChatRequest {
+        let mut request: ChatRequest = serde_json::from_value(json!({"model": "m", "messages": messages})).unwrap();
+        Told::put_into(&mut request);
+        request
+    }
+
+    fn client_side(messages: Value) -> ClientSide {
+        ClientSide::of(&request(messages)).unwrap()
+    }
+
+    /// A conversation whose client said "hi" and was told these texts, each a block, and a call.
+    fn told(texts: &[&str], complete: bool) -> ClientSide {
+        let side = client_side(json!([{"role": "user", "content": "hi"}]));
+        for text in texts {
+            side.told.record(&ChatEvent::TextBlockStart);
+            side.told.record(&ChatEvent::TextDelta((*text).to_owned()));
+        }
+        side.told.record(&ChatEvent::ToolCallStart { index: 0, id: "call_1".into(), name: "f".into() });
+        side.told.record(&ChatEvent::ToolCallDelta { index: 0, arguments: "{}".into() });
+        if complete {
+            side.told.record(&ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() });
+        }
+        side
+    }
+
+    fn next(content: Value) -> ClientSide {
+        let calls = json!([{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+        client_side(json!([
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": content, "tool_calls": calls},
+            {"role": "tool", "tool_call_id": "call_1", "content": "x"},
+        ]))
+    }
+
+    #[test]
+    fn an_answer_is_recognised_as_one_text_and_as_the_blocks_that_it_came_in() {
+        for complete in [false, true] {
+            let held = told(&["a b", "\n\nc"], complete);
+            let parts = json!([{"type": "text", "text": "a b"}, {"type": "text", "text": "c"}]);
+            assert_eq!(held.continued_by(&next(json!("a b\n\nc"))), Ok(()));
+            assert_eq!(held.continued_by(&next(parts)), Ok(()));
+            assert_eq!(held.continued_by(&next(json!("a  b\n\nc"))), Err(Mismatch::Reply(1)));
+            assert_eq!(held.continued_by(&next(json!("a b"))), Err(Mismatch::Reply(1)));
+            assert!(held.was_told_of("call1") && !held.was_told_of("call_2"));
+        }
+    }
+
+    #[test]
+    fn the_first_comparison_that_fails_is_named() {
+        let held = told(&["a"], true);
+        assert_eq!(held.continued_by(&client_side(json!([{"role": "user", "content": "hi"}]))), Err(Mismatch::NoReply));
+        let longer = json!([{"role": "user", "content": "hi"}, {"role": "user", "content": "ho"},
+            {"role": "assistant", "content": "a"}]);
+        assert_eq!(held.continued_by(&client_side(longer)), Err(Mismatch::Length { held: 1, sent: 2 }));
+        let other = json!([{"role": "user", "content": "ho"}, {"role": "assistant", "content": "a"}]);
+        assert_eq!(held.continued_by(&client_side(other)), Err(Mismatch::Message(0)));
+    }
+
+    #[test]
+    fn two_processes_that_claim_one_answer_are_both_passed_over() {
+        let held = told(&["a"], true);
+        held.keep();
+        assert_eq!(held.continued_by(&next(json!("a"))), Ok(()));
+        held.keep();
+        assert_eq!(held.continued_by(&next(json!("a"))), Err(Mismatch::Ambiguous));
+    }
+
+    #[test]
+    fn what_layers_do_to_the_messages_is_not_looked_at() {
+        let held = told(&["a"], true);
+        let mut layered = request(json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a",
+            "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+            {"role": "user", "content": "go on"}]));
+        layered.messages[1].content = None;
+        layered.messages.insert(0, Message::new(Role::System, "It is noon."));
+        layered.messages.insert(3, Message::new(Role::System, "It is late."));
+        let next = ClientSide::of(&layered).unwrap();
+        assert_eq!(held.continued_by(&next), Ok(()));
+        assert_eq!(next.known(), 3);
+
+        layered.messages = vec![Message::new(Role::Assistant, "a"), Message::new(Role::User, "go on")];
+        assert_eq!(ClientSide::of(&layered).unwrap().known(), 1);
+    }
+
+    #[test]
+    fn a_message_that_the_client_will_not_repeat_does_not_count() {
+        let mut first = request(json!([{"role": "user", "content": "hi"}, {"role": "user", "content": "for now"}]));
+        first.messages[1].ephemeral = true;
+        let held = ClientSide::of(&first).unwrap();
+        held.told.record(&ChatEvent::TextDelta("a".into()));
+        let next = json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "ho"}]);
+        assert_eq!(held.continued_by(&client_side(next)), Ok(()));
+    }
+}
