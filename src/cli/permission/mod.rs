@@ -4,7 +4,8 @@
 //! forbid it. What it lets pass the CLI looks at itself, by its own rules, and asks [`may_use`] about what those do not
 //! allow. The hook is needed since they allow more than the workspace without asking (2.1.328): what the CLI keeps under
 //! `~/.claude/projects` and in the temporary directory for the workspace, other sessions' transcripts included, and, in
-//! a shell command, a pattern that matches a link which leads out.
+//! a shell command, a pattern that matches a link which leads out. And the CLI's question is needed since it knows how it
+//! reads a path: where it sees it lead out of the workspace, that is so, whatever we saw.
 //!
 //! For the tools that work on files this is a fence. For `Bash` it is a warning sign: whoever enables that gives the
 //! model a shell with the rights of the server's user.
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+mod path;
 mod shell;
 mod workspace;
 
@@ -68,10 +70,19 @@ fn check(config: &Config, tool: &str, input: &Value, cwd: Option<&Path>) -> Resu
     if !config.builtin_tools.iter().any(|enabled| enabled == tool) {
         return Err(format!("The tool {tool} is not enabled on this server. Do without it."));
     }
-    let fields = PATHS.iter().filter_map(|field| input[*field].as_str().map(|path| (path, false)));
-    let patterns = PATTERNS.iter().filter(|(of, _)| *of == tool);
-    let patterns = patterns.filter_map(|(_, field)| input[*field].as_str().map(|pattern| (pattern, true)));
-    let named: Vec<_> = fields.chain(patterns).collect();
+    let fields = PATHS.iter().map(|field| (*field, false));
+    let patterns = PATTERNS.iter().filter(|(of, _)| *of == tool).map(|(_, field)| (*field, true));
+    let mut named = Vec::new();
+    for (field, pattern) in fields.chain(patterns) {
+        match &input[field] {
+            Value::Null => {}
+            Value::String(path) => match path::oddity(path) {
+                Some(oddity) => return Err(odd(path, oddity)),
+                None => named.push((path.as_str(), pattern)),
+            },
+            other => return Err(format!("{field} must be one path, as a string, not {other}.")),
+        }
+    }
     let command = input["command"].as_str().filter(|_| tool == "Bash");
     if named.is_empty() && command.is_none() {
         return Ok(());
@@ -102,12 +113,22 @@ fn check_ask(config: &Config, request: &ControlRequest) -> Result<(), String> {
             return Err(outside(&workspace, path));
         }
     }
-    match (request.decision_reason_type.as_deref(), &request.decision_reason) {
-        (Some("safetyCheck"), reason) => {
-            let reason = reason.as_deref().unwrap_or("Claude Code holds it to be dangerous.");
-            Err(format!("Denied, and nobody is there to be asked: {reason} Find another way, or tell the user."))
+    let said = request.decision_reason.as_deref();
+    match (request.decision_reason_type.as_deref(), request.tool_name.as_str()) {
+        // Nothing speaks against it: by default the CLI asks before each change of a file and each fetch.
+        (None, _) if said.is_none() => Ok(()),
+        // Of a command, that it cannot tell beforehand what comes of it. It says the path where it can see one.
+        (None | Some("other" | "subcommandResults"), "Bash") => Ok(()),
+        (Some("workingDir"), _) => {
+            let root = workspace(config)?;
+            let root = root.root().display();
+            let said = said.unwrap_or("Claude Code sees it lead out of the workspace.");
+            Err(format!("Denied: {said} Only what is in the workspace, {root}, may be used. Keep to paths in {root}."))
         }
-        _ => Ok(()),
+        _ => {
+            let said = said.unwrap_or("Claude Code holds it to be dangerous.");
+            Err(format!("Denied, and nobody is there to be asked: {said} Find another way, or tell the user."))
+        }
     }
 }
 
@@ -130,6 +151,10 @@ fn stays(workspace: &Workspace, cwd: &Path, path: &str, pattern: bool) -> bool {
     let begins = if rest.is_empty() { begins } else { begins.rsplit_once('/').map_or("", |(directory, _)| directory) };
     let begins = if begins.is_empty() && path.starts_with('/') { "/" } else { begins };
     !rest.contains("..") && workspace.holds(cwd, begins)
+}
+
+fn odd(path: &str, oddity: &str) -> String {
+    format!("{path:?} {oddity}, and no such path may be used. Write it without that.")
 }
 
 fn outside(workspace: &Workspace, path: &str) -> String {
@@ -278,6 +303,75 @@ mod tests {
         let answer = server.ask(hooks);
         assert_eq!(answer["behavior"], "deny");
         assert!(answer["message"].as_str().unwrap().contains("It is a sensitive file."), "{answer}");
+    }
+
+    #[test]
+    fn what_the_cli_asks_about_is_allowed_for_reasons_that_are_known_to_be_harmless_and_no_others() {
+        let server = Server::new(&["Bash", "Write", "Grep", "WebFetch"]);
+        let asked = |tool: &str, kind: Option<&str>, reason: Option<&str>| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            server.ask(ControlRequest {
+                tool_name: tool.to_owned(),
+                decision_reason_type: owned(kind),
+                decision_reason: owned(reason),
+                ..Default::default()
+            })
+        };
+        let reason = Some("It says so.");
+        for (tool, kind, reason) in [
+            ("Write", None, None),
+            ("WebFetch", None, None),
+            ("Bash", None, None),
+            ("Bash", None, reason),
+            ("Bash", Some("other"), reason),
+            ("Bash", Some("subcommandResults"), None),
+        ] {
+            assert_eq!(asked(tool, kind, reason)["behavior"], "allow", "{tool} {kind:?} {reason:?}");
+        }
+        let unknown = ["asyncAgent", "classifier", "hook", "mode", "rule", "safetyCheck", "sandboxOverride", "", "new"];
+        let denied = unknown.iter().flat_map(|kind| [("Bash", Some(*kind)), ("Write", Some(*kind))]);
+        let of_files = [("Write", None), ("Grep", Some("other")), ("Grep", Some("subcommandResults"))];
+        for (tool, kind) in denied.chain(of_files) {
+            let answer = asked(tool, kind, reason);
+            assert_eq!(answer["behavior"], "deny", "{tool} {kind:?}");
+            let message = "Denied, and nobody is there to be asked: It says so. Find another way, or tell the user.";
+            assert_eq!(answer["message"], message);
+        }
+        for tool in ["Bash", "Grep"] {
+            let answer = asked(tool, Some("workingDir"), Some("Path is outside allowed working directories."));
+            let root = server.path("ws");
+            assert_eq!(
+                answer["message"],
+                format!(
+                    "Denied: Path is outside allowed working directories. Only what is in the workspace, {root}, may be \
+                     used. Keep to paths in {root}."
+                )
+            );
+            assert_eq!(answer["behavior"], "deny");
+        }
+    }
+
+    #[test]
+    fn a_path_that_the_cli_may_read_otherwise_than_it_is_written_is_refused() {
+        let server = Server::new(&["Read", "Grep", "Glob", "NotebookEdit"]);
+        for (tool, input) in [
+            ("Grep", json!({"pattern": "x", "path": " /etc/passwd"})),
+            ("Grep", json!({"pattern": "x", "glob": "\u{feff}../*"})),
+            ("Glob", json!({"pattern": "*", "path": "\u{a0}/etc"})),
+            ("Glob", json!({"pattern": "\t/etc/*"})),
+            ("Read", json!({"file_path": "a.txt "})),
+            ("NotebookEdit", json!({"notebook_path": "\u{2028}~"})),
+        ] {
+            let reason = server.hook(tool, input.clone()).unwrap_or_else(|| panic!("{tool} {input} was let pass"));
+            assert!(reason.contains("no such path may be used. Write it without that."), "{reason}");
+            let asked = ControlRequest { tool_name: tool.to_owned(), input, ..ControlRequest::default() };
+            assert_eq!(server.ask(asked), json!({"behavior": "deny", "message": reason}));
+        }
+        for path in [json!(["/etc/passwd"]), json!({"a": 1}), json!(7), json!(true)] {
+            let reason = server.hook("Read", json!({"file_path": path})).unwrap();
+            assert_eq!(reason, format!("file_path must be one path, as a string, not {path}."));
+        }
+        assert_eq!(server.hook("Grep", json!({"pattern": " x", "path": null, "glob": null})), None);
     }
 
     #[test]
