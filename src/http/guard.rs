@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::body::Body;
-use super::service::error_response;
+use super::response::error_response;
 use crate::{Error, ErrorKind};
 
 /// Refuses, with 403, requests of pages and host names that were not allowed.

@@ -41,15 +41,23 @@
 //! # }
 //! ```
 
+pub(crate) mod answer;
+mod authorize;
 mod body;
+pub(crate) mod door;
 mod guard;
+mod health;
 mod models;
+mod options;
+pub(crate) mod request;
+pub(crate) mod response;
 mod route;
 mod service;
+pub(crate) mod settle;
+pub(crate) mod sse;
 mod stack;
 
 pub use body::Body;
 pub use guard::{Guard, GuardFuture, GuardLayer};
-pub(crate) use service::error_response;
 pub use service::{ApiService, ResponseFuture};
 pub use stack::{PanicResponse, Proxy, RequestSpan, proxy};

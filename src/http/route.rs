@@ -8,7 +8,7 @@ use http::Method;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Route<'a> {
     /// `/v1/chat/completions`
-    Chat,
+    ChatCompletions,
     /// `/v1/models`
     Models,
     /// `/v1/models/{id}`, decoded.
@@ -22,7 +22,7 @@ impl<'a> Route<'a> {
     pub(crate) fn of(path: &'a str) -> Option<Self> {
         let path = path.trim_end_matches('/').trim_start_matches('/');
         match path.strip_prefix("v1/").unwrap_or(path) {
-            "chat/completions" => Some(Route::Chat),
+            "chat/completions" => Some(Route::ChatCompletions),
             "models" => Some(Route::Models),
             "health" => Some(Route::Health),
             // Ids may have slashes in them: `anthropic/claude-opus-4`.
@@ -33,14 +33,14 @@ impl<'a> Route<'a> {
     /// What it may be asked with, as an `Allow` header has it.
     pub(crate) fn allow(&self) -> &'static str {
         match self {
-            Route::Chat => "POST",
+            Route::ChatCompletions => "POST",
             Route::Models | Route::Model(_) | Route::Health => "GET, HEAD",
         }
     }
 
     pub(crate) fn allows(&self, method: &Method) -> bool {
         match self {
-            Route::Chat => method == Method::POST,
+            Route::ChatCompletions => method == Method::POST,
             Route::Models | Route::Model(_) | Route::Health => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_route_is_found_with_and_without_its_version_and_a_slash_behind() {
         for path in ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/"] {
-            assert_eq!(Route::of(path), Some(Route::Chat), "{path}");
+            assert_eq!(Route::of(path), Some(Route::ChatCompletions), "{path}");
         }
         assert_eq!(Route::of("/health"), Some(Route::Health));
         assert_eq!(Route::of("/v1/models/"), Some(Route::Models));

@@ -12,6 +12,7 @@ use tower_http::request_id::{
 use tower_http::trace::{MakeSpan, Trace, TraceLayer};
 use tracing::Span;
 
+use super::response::error_response;
 use super::{ApiService, Body, Guard, GuardLayer};
 use crate::{Error, ErrorKind};
 
@@ -84,6 +85,6 @@ impl ResponseForPanic for PanicResponse {
         tracing::error!(message = message.unwrap_or("no message"), "a request met a panic");
         let error =
             Error::new(ErrorKind::Internal, "A fault of this server kept it from answering. Its log says more.");
-        super::error_response(&error)
+        error_response(&error)
     }
 }

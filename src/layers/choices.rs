@@ -131,7 +131,7 @@ impl Stream for Choices {
                 Poll::Ready(Some(Err(error))) => return this.fail(error),
                 Poll::Ready(None) => {
                     return this.fail(Error::new(
-                        ErrorKind::Cli,
+                        ErrorKind::Internal,
                         "The answer ended early: its events stopped without a finish. Send the request again.",
                     ));
                 }

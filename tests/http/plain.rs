@@ -70,7 +70,7 @@ async fn a_failure_in_the_middle_has_its_status_since_nothing_was_sent() {
 #[tokio::test]
 async fn an_answer_without_an_end_is_a_failure() {
     let answer = plain([text("Hel")]).await;
-    assert_eq!((answer.status.as_u16(), answer.code()), (502, json!("claude_cli_error")));
+    assert_eq!((answer.status.as_u16(), answer.code()), (500, json!("internal_error")));
 }
 
 #[tokio::test]

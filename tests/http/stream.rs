@@ -96,7 +96,7 @@ async fn a_failure_in_the_middle_is_an_error_event_and_the_end() {
 async fn events_that_stop_without_a_finish_are_an_error_event() {
     let answer = streamed([text("Hel")]).await;
     let last: Value = serde_json::from_str(answer.data().last().unwrap()).unwrap();
-    assert_eq!(last["error"]["code"], "claude_cli_error");
+    assert_eq!(last["error"]["code"], "internal_error");
     assert!(!answer.text().contains("[DONE]") && !answer.text().contains(r#""finish_reason":""#));
 }
 

@@ -6,9 +6,8 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-use super::completion::{call_never_began, finish_reason};
 use super::wire::UsageBody;
-use crate::layers::choices::Head;
+use crate::http::door::{Encoder, Head};
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
 /// Writes the chunks of one stream.
@@ -16,26 +15,18 @@ use crate::{ChatEvent, Error, FinishReason, Usage};
 pub(crate) struct ChunkEncoder {
     /// `data: {...,"choices":[`
     head: Box<[u8]>,
-    choices: Box<[ChoiceState]>,
+    /// Of each choice: `head`, and `{"index":N,"delta":{`
+    choices: Box<[Box<[u8]>]>,
     /// What ends each chunk behind its choices: the closing brace, and `"usage":null` where a usage chunk will follow.
     tail: &'static [u8],
     include_usage: bool,
     usage: Usage,
 }
 
-/// What has to be known of a choice while it is streamed.
-#[derive(Debug)]
-struct ChoiceState {
-    /// The encoder's `head`, and `{"index":N,"delta":{`
-    head: Box<[u8]>,
-    /// Its calls in the order in which they began, and whether each has had any arguments.
-    calls: Vec<(u32, bool)>,
-}
-
 const DELTA_END: &[u8] = br#"},"logprobs":null,"finish_reason":null}]"#;
 
 impl ChunkEncoder {
-    pub(crate) fn new(head: &Head, choices: usize, include_usage: bool) -> Self {
+    pub(crate) fn new(head: &Head, include_usage: bool) -> Self {
         let mut common = BytesMut::new();
         common.put_slice(b"data: {\"id\":");
         json(&mut common, &head.id);
@@ -50,62 +41,55 @@ impl ChunkEncoder {
             head.put_slice(br#"{"index":"#);
             json(&mut head, &index);
             head.put_slice(br#","delta":{"#);
-            ChoiceState { head: Box::from(&head[..]), calls: Vec::new() }
+            Box::from(&head[..])
         };
         ChunkEncoder {
-            choices: (0..choices).map(choice).collect(),
+            choices: (0..head.choices).map(choice).collect(),
             head: Box::from(&common[..]),
             tail: if include_usage { b",\"usage\":null}\n\n" } else { b"}\n\n" },
             include_usage,
             usage: Usage::default(),
         }
     }
+}
 
+impl Encoder for ChunkEncoder {
     /// The first chunk of each choice, which says who speaks.
-    pub(crate) fn start(&self, out: &mut BytesMut) {
-        for choice in &self.choices {
+    fn start(&mut self, out: &mut BytesMut) {
+        for choice in 0..self.choices.len() {
             self.delta(choice, out, |out| out.put_slice(br#""role":"assistant","content":"""#));
         }
     }
 
-    /// What an event of a choice becomes: no chunk, one, or several.
-    pub(crate) fn event(&mut self, index: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error> {
+    fn event(&mut self, choice: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error> {
         match event {
-            ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::BuiltinToolUse { .. } | ChatEvent::Usage(_) => {
-            }
-            ChatEvent::TextDelta(text) => self.text(index, br#""content":"#, &text, out),
-            ChatEvent::ReasoningDelta(text) => self.text(index, br#""reasoning_content":"#, &text, out),
-            ChatEvent::ToolCallStart { index: call, id, name } => {
-                self.close_calls(index, out);
-                self.delta(&self.choices[index], out, |out| {
-                    tool_call(call, out);
-                    out.put_slice(br#","id":"#);
-                    json(out, &id);
-                    out.put_slice(br#","type":"function","function":{"name":"#);
-                    json(out, &name);
-                    out.put_slice(br#","arguments":""}}]"#);
-                });
-                self.choices[index].calls.push((call, false));
-            }
-            ChatEvent::ToolCallDelta { index: call, arguments } => {
-                let known = self.choices[index].calls.iter_mut().rev().find(|(of, _)| *of == call);
-                let (_, has_arguments) = known.ok_or_else(|| call_never_began(call))?;
-                if !arguments.is_empty() {
-                    *has_arguments = true;
-                    self.arguments(index, call, &arguments, out);
-                }
-            }
+            ChatEvent::TextDelta(text) => self.text(choice, br#""content":"#, &text, out),
+            ChatEvent::ReasoningDelta(text) => self.text(choice, br#""reasoning_content":"#, &text, out),
+            ChatEvent::ToolCallStart { index, id, name } => self.delta(choice, out, |out| {
+                tool_call(index, out);
+                out.put_slice(br#","id":"#);
+                json(out, &id);
+                out.put_slice(br#","type":"function","function":{"name":"#);
+                json(out, &name);
+                out.put_slice(br#","arguments":""}}]"#);
+            }),
+            ChatEvent::ToolCallDelta { index, arguments } => self.delta(choice, out, |out| {
+                tool_call(index, out);
+                out.put_slice(br#","function":{"arguments":"#);
+                json(out, &arguments);
+                out.put_slice(b"}}]");
+            }),
             ChatEvent::Finished { reason, usage } => {
-                self.close_calls(index, out);
                 self.usage += usage;
-                self.finish(index, reason, out);
+                self.finish(choice, reason, out);
             }
+            // What only some doors show.
+            _ => {}
         }
         Ok(())
     }
 
-    /// What follows when all choices have finished.
-    pub(crate) fn end(&self, out: &mut BytesMut) {
+    fn end(&mut self, out: &mut BytesMut) {
         if self.include_usage {
             out.put_slice(&self.head);
             out.put_slice(br#"],"usage":"#);
@@ -115,59 +99,35 @@ impl ChunkEncoder {
         out.put_slice(b"data: [DONE]\n\n");
     }
 
-    /// What follows instead when the answer fails: the same body that a failure before the head would have had.
-    pub(crate) fn error(error: &Error, out: &mut BytesMut) {
+    /// The same body that a failure before the head would have had.
+    fn error(&mut self, error: &Error, out: &mut BytesMut) {
         out.put_slice(b"data: ");
         json(out, error);
         out.put_slice(b"\n\n");
     }
+}
 
-    /// A comment, which clients skip: it keeps the connection from looking dead.
-    pub(crate) fn keep_alive(out: &mut BytesMut) {
-        out.put_slice(b": keep-alive\n\n");
-    }
-
-    fn text(&self, index: usize, key: &[u8], text: &str, out: &mut BytesMut) {
+impl ChunkEncoder {
+    fn text(&self, choice: usize, key: &[u8], text: &str, out: &mut BytesMut) {
         // An empty delta says nothing, and some clients take it for the end.
         if !text.is_empty() {
-            self.delta(&self.choices[index], out, |out| {
+            self.delta(choice, out, |out| {
                 out.put_slice(key);
                 json(out, text);
             });
         }
     }
 
-    /// Gives `{}` to calls that had no arguments: clients parse them as JSON, and the next call is where they begin to.
-    fn close_calls(&mut self, index: usize, out: &mut BytesMut) {
-        for at in 0..self.choices[index].calls.len() {
-            if let (call, has_arguments @ false) = &mut self.choices[index].calls[at] {
-                *has_arguments = true;
-                let call = *call;
-                self.arguments(index, call, "{}", out);
-            }
-        }
-    }
-
-    fn arguments(&self, index: usize, call: u32, arguments: &str, out: &mut BytesMut) {
-        self.delta(&self.choices[index], out, |out| {
-            tool_call(call, out);
-            out.put_slice(br#","function":{"arguments":"#);
-            json(out, arguments);
-            out.put_slice(b"}}]");
-        });
-    }
-
-    fn finish(&self, index: usize, reason: FinishReason, out: &mut BytesMut) {
-        let choice = &self.choices[index];
-        out.put_slice(&choice.head);
+    fn finish(&self, choice: usize, reason: FinishReason, out: &mut BytesMut) {
+        out.put_slice(&self.choices[choice]);
         out.put_slice(br#"},"logprobs":null,"finish_reason":"#);
-        json(out, finish_reason(reason, !choice.calls.is_empty()).as_str());
+        json(out, reason.as_str());
         out.put_slice(b"}]");
         out.put_slice(self.tail);
     }
 
-    fn delta(&self, choice: &ChoiceState, out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
-        out.put_slice(&choice.head);
+    fn delta(&self, choice: usize, out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+        out.put_slice(&self.choices[choice]);
         write(out);
         out.put_slice(DELTA_END);
         out.put_slice(self.tail);

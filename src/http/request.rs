@@ -1,7 +1,6 @@
-//! From an HTTP request to a chat request: the media type, the bounded body, the JSON, and who asks.
+//! The body of a request: its media type, its bytes within a limit, and what is wrong with JSON that is not a request.
 
 use std::error::Error as StdError;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -9,12 +8,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body;
 use http_body_util::{LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::chat::Caller;
-use crate::{ChatRequest, Error, ErrorKind};
+use crate::{Error, ErrorKind};
 
-type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Refuses a body that does not say it is JSON: a page of any site may send `text/plain` and forms here unasked.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
@@ -74,20 +73,20 @@ fn too_large(limit: usize) -> Error {
     Error::new(ErrorKind::RequestTooLarge, message)
 }
 
-/// The request that a body holds, or an error that says where it is not one.
-pub(crate) fn decode(body: &[u8]) -> Result<ChatRequest, Error> {
+/// The value that a body holds, or an error that says where it is not one.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     // The path to a fault is only followed when there is one: keeping track of it costs time.
-    serde_json::from_slice(body).map_err(|error| explain(body, &error))
+    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
 }
 
-fn explain(body: &[u8], error: &serde_json::Error) -> Error {
+fn explain<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Error {
     if body.trim_ascii().is_empty() {
-        return Error::invalid_request("The request's body is empty. Send a chat completion request as JSON.");
+        return Error::invalid_request("The request's body is empty. Send a request as JSON.");
     }
     match error.classify() {
         Category::Data => {
             let mut deserializer = serde_json::Deserializer::from_slice(body);
-            let tracked: Result<ChatRequest, _> = serde_path_to_error::deserialize(&mut deserializer);
+            let tracked: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
             let path = tracked.err().map(|error| error.path().to_string()).filter(|path| path != ".");
             let message = error.to_string();
             // What is missing has no path of its own, only its parent's.
@@ -109,29 +108,13 @@ fn explain(body: &[u8], error: &serde_json::Error) -> Error {
     }
 }
 
-/// Who asks: the key that came with the request, as a number that only this process can make of it, and the session.
-pub(crate) fn caller(headers: &HeaderMap, hasher: &RandomState) -> Caller {
-    let session = ["x-session-affinity", "session_id"].into_iter().find_map(|name| headers.get(name));
-    Caller {
-        key: bearer(headers).map(|token| hasher.hash_one(token)),
-        session: session.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-    }
-}
-
-/// The token of `Authorization: Bearer TOKEN`.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes().trim_ascii();
-    let (scheme, token) = value.split_at_checked(7)?;
-    let token = token.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ChatRequest;
 
     fn fault(body: &str) -> (String, Option<String>) {
-        let error = decode(body.as_bytes()).unwrap_err();
+        let error = decode::<ChatRequest>(body.as_bytes()).unwrap_err();
         (error.to_string(), error.param().map(str::to_owned))
     }
 
@@ -160,16 +143,5 @@ mod tests {
         assert!(fault(r#"{"model":"m","messages":[]} x"#).0.contains("trailing characters"));
         assert!(fault("[1]").0.starts_with("The request is not valid: "));
         assert!(fault("  ").0.contains("is empty"));
-    }
-
-    #[test]
-    fn a_bearer_token_is_taken_in_any_case_of_its_scheme() {
-        let of = |value: &'static str| {
-            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, http::HeaderValue::from_static(value))]);
-            bearer(&headers).map(<[u8]>::to_vec)
-        };
-        assert_eq!(of("bearer  sk-1"), Some(b"sk-1".to_vec()));
-        assert_eq!(of("Basic sk-1"), None);
-        assert_eq!(of("Bearer "), None);
     }
 }

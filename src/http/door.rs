@@ -1,0 +1,115 @@
+//! What a door is: one dialect in which a chat is asked for and answered, such as Chat Completions.
+//!
+//! A door says how the bytes of a request become a [`ChatRequest`], and how the events of the answer become bytes again.
+//! Everything between those two is the same for all doors and is done once, in [`answer`](super::answer).
+//!
+//! To add a door: implement [`Door`], [`Encoder`] and [`Collector`], give it a [`Route`](super::route::Route), and let
+//! [`ApiService`](super::ApiService) answer that route with it.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response};
+
+use super::body::Body;
+use super::response::error_response;
+use crate::chat::Caller;
+use crate::{ChatEvent, ChatRequest, Error};
+
+/// A dialect of the API. It is cloned for each request, so what it keeps for all of them belongs in an `Arc`.
+pub(crate) trait Door: Clone + Send + Sync + 'static {
+    /// What the door remembers of a request until its answer is written: whether token counts were asked for, which
+    /// fields are to be repeated.
+    type Reply: Send + 'static;
+
+    /// Reads a request and checks it. It runs off the runtime's workers where the body is large, so it may take its
+    /// time; that time must be linear in the body's length.
+    fn decode(&self, incoming: Incoming) -> Result<Asked<Self::Reply>, Error>;
+
+    /// What writes the answer to a streamed request.
+    fn encoder(&self, reply: Self::Reply, head: Head) -> Box<dyn Encoder>;
+
+    /// What writes the answer to any other request.
+    fn collector(&self, reply: Self::Reply, head: Head) -> Box<dyn Collector>;
+
+    /// The answer to a request that failed before the head of its answer was sent.
+    fn error(&self, error: &Error) -> Response<Body> {
+        error_response(error)
+    }
+}
+
+/// A request whose body has been read, and whose sender is known.
+#[derive(Debug)]
+#[allow(dead_code)] // until doors are built that need more than the body
+pub(crate) struct Incoming {
+    /// The request's headers.
+    pub(crate) headers: HeaderMap,
+    /// Who asks.
+    pub(crate) caller: Caller,
+    /// The body, whole. Its media type has been checked: it says that it is JSON, or says nothing.
+    pub(crate) body: Bytes,
+}
+
+/// A request as its door has read it.
+#[derive(Debug)]
+pub(crate) struct Asked<R> {
+    /// The request, for the layers. Its caller is set by the edge; a session that the door found in the body is kept
+    /// where the headers name none.
+    pub(crate) request: ChatRequest,
+    /// Whether the answer is to be sent as server-sent events.
+    pub(crate) streamed: bool,
+    /// The names of the fields that have no effect, for the header `x-ignored-parameters`.
+    pub(crate) ignored: Vec<String>,
+    /// What the door remembers until the answer is written.
+    pub(crate) reply: R,
+}
+
+/// What is known of an answer when its first event may still be far off.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// `chatcmpl-` and 32 hexadecimal digits. A door whose ids begin otherwise puts its own prefix there.
+    pub(crate) id: String,
+    /// When the answer began, in seconds since 1970.
+    pub(crate) created: u64,
+    /// The model that really answers.
+    pub(crate) model: String,
+    /// How many choices there will be, at least one.
+    pub(crate) choices: usize,
+}
+
+/// Writes the events of one answer as server-sent events.
+///
+/// The events are settled (see [`Settled`](super::settle::Settled)): calls without arguments have got `{}`, the finish
+/// reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`]. Events that a door
+/// does not show are passed over.
+pub(crate) trait Encoder: Send + 'static {
+    /// What is sent before the first event, with the head.
+    fn start(&mut self, out: &mut BytesMut);
+
+    /// What an event of the choice at this index becomes: nothing, one server-sent event, or several.
+    ///
+    /// # Errors
+    /// Where the event cannot be written in this dialect. It ends the answer as a failure among the events would.
+    fn event(&mut self, choice: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error>;
+
+    /// What follows when every choice has finished.
+    fn end(&mut self, out: &mut BytesMut);
+
+    /// What follows instead when the answer fails.
+    fn error(&mut self, error: &Error, out: &mut BytesMut);
+
+    /// What keeps a silent connection from looking dead: a comment, which clients skip.
+    fn keep_alive(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(b": keep-alive\n\n");
+    }
+}
+
+/// Gathers the events of one answer into one body. They are settled, as they are for an [`Encoder`].
+pub(crate) trait Collector: Send + 'static {
+    /// Takes the next event of the choice at this index.
+    fn event(&mut self, choice: usize, event: ChatEvent) -> Result<(), Error>;
+
+    /// The body, when every choice has finished.
+    fn finish(self: Box<Self>) -> Result<Body, Error>;
+
+    /// Told of a failure of the answer, which is then the response's. Nothing follows it.
+    fn fail(&mut self, _error: &Error) {}
+}

@@ -1,0 +1,40 @@
+//! What the operator has set for the edge.
+
+use std::time::Duration;
+
+use super::authorize::Keys;
+use super::health::Health;
+use super::models::Models;
+
+/// The settings of an [`ApiService`](super::ApiService), whose builder methods describe them.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) models: Models,
+    pub(crate) health: Health,
+    pub(crate) body_limit: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) keys: Keys,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            models: Models::new(std::iter::empty::<String>()),
+            health: Health::default(),
+            body_limit: 32 * 1024 * 1024,
+            keep_alive: Duration::from_secs(15),
+            keys: Keys::any(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        // The API key is not for logs.
+        f.debug_struct("Options")
+            .field("models", &self.models)
+            .field("body_limit", &self.body_limit)
+            .field("keep_alive", &self.keep_alive)
+            .finish_non_exhaustive()
+    }
+}

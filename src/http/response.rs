@@ -1,0 +1,64 @@
+//! Responses that are whole: a value as JSON, an error, the same without its body.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::body::Body;
+use crate::{Error, ErrorKind};
+
+/// A response that is this value as JSON.
+pub(crate) fn json_response<T: Serialize>(status: StatusCode, value: &T) -> Result<Response<Body>, Error> {
+    let mut response = Response::new(Body::json(value)?);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// A response that is nothing but this error, in OpenAI's form.
+pub(crate) fn error_response(error: &Error) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes::Bytes::from(error.body().to_string())));
+    *response.status_mut() = error.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    error_headers(error, headers);
+    response
+}
+
+/// What an error has in the head of its response, whatever the form of its body.
+pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
+    if let Some(wait) = error.retry_after() {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if error.kind() == ErrorKind::InvalidApiKey {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+}
+
+/// The same response to a `HEAD` request.
+pub(crate) fn without_body(response: Response<Body>) -> Response<Body> {
+    let length = http_body::Body::size_hint(response.body()).exact();
+    let mut response = response.map(|_| Body::empty());
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+/// The names as one header. They are the client's own words, so what a header cannot hold is replaced, and a list
+/// that no client would accept is cut.
+pub(crate) fn header_list(names: &[String]) -> Option<HeaderValue> {
+    const MAX_LENGTH: usize = 4096;
+    let mut list = String::new();
+    for name in names {
+        if list.len() + name.len() > MAX_LENGTH {
+            list.push_str(", ...");
+            break;
+        }
+        if !list.is_empty() {
+            list.push_str(", ");
+        }
+        list.extend(name.chars().map(|char| if char.is_ascii_graphic() && char != ',' { char } else { '?' }));
+    }
+    if list.is_empty() { None } else { HeaderValue::from_str(&list).ok() }
+}

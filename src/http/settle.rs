@@ -1,0 +1,118 @@
+//! One pass over an answer's events before any door writes them: what every door would have to mend is mended here.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+
+use crate::layers::choices::Choices;
+use crate::{ChatEvent, Error, ErrorKind, FinishReason};
+
+/// The events of all choices, each with its choice's index, settled:
+///
+/// - A call that had no arguments gets `{}`, before the next call or the finish: clients parse them as JSON.
+/// - An answer with calls that ended with `stop` ends with `tool_calls`: clients that are told `stop` drop the calls.
+/// - Arguments of a call that never began are an error, and so is an end before every choice has finished.
+///
+/// The first failure is the last item.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Gone when the answer has ended, and with it what its turns hold.
+    events: Option<Choices>,
+    choices: Box<[Choice]>,
+    ready: VecDeque<(usize, ChatEvent)>,
+}
+
+/// What has to be known of a choice.
+#[derive(Clone, Debug, Default)]
+struct Choice {
+    /// Its calls in the order in which they began, each with whether it has had any arguments.
+    calls: Vec<(u32, bool)>,
+    finished: bool,
+}
+
+impl Settled {
+    pub(crate) fn new(events: Choices) -> Self {
+        let choices = vec![Choice::default(); events.len()].into();
+        Settled { events: Some(events), choices, ready: VecDeque::new() }
+    }
+
+    /// How many choices there are.
+    pub(crate) fn choices(&self) -> usize {
+        self.choices.len()
+    }
+
+    fn settle(&mut self, index: usize, event: ChatEvent) -> Result<(), Error> {
+        let choice = self.choices.get_mut(index).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, format!("An event came for choice {index}, which was not asked for."))
+        })?;
+        match event {
+            ChatEvent::ToolCallStart { index: call, .. } => {
+                self.ready.extend(choice.close_call().map(|event| (index, event)));
+                choice.calls.push((call, false));
+                self.ready.push_back((index, event));
+            }
+            ChatEvent::ToolCallDelta { index: call, ref arguments } => {
+                let known = choice.calls.iter_mut().rev().find(|(of, _)| *of == call);
+                let (_, has_arguments) = known.ok_or_else(|| {
+                    let message = format!("Arguments came for tool call {call}, which never began.");
+                    Error::new(ErrorKind::Internal, message)
+                })?;
+                if !arguments.is_empty() {
+                    *has_arguments = true;
+                    self.ready.push_back((index, event));
+                }
+            }
+            ChatEvent::Finished { reason, usage } => {
+                self.ready.extend(choice.close_call().map(|event| (index, event)));
+                choice.finished = true;
+                let called = !choice.calls.is_empty();
+                let reason = if called && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
+                self.ready.push_back((index, ChatEvent::Finished { reason, usage }));
+            }
+            event => self.ready.push_back((index, event)),
+        }
+        Ok(())
+    }
+}
+
+impl Choice {
+    /// The arguments of the last call, if it had none. Those before it were closed when it began.
+    fn close_call(&mut self) -> Option<ChatEvent> {
+        let (index, has_arguments @ false) = self.calls.last_mut()? else { return None };
+        *has_arguments = true;
+        Some(ChatEvent::ToolCallDelta { index: *index, arguments: "{}".to_owned() })
+    }
+}
+
+impl Stream for Settled {
+    type Item = Result<(usize, ChatEvent), Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(event) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            let Some(events) = &mut this.events else { return Poll::Ready(None) };
+            let failed = match ready!(Pin::new(events).poll_next(cx)) {
+                Some(Ok((index, event))) => this.settle(index, event).err(),
+                Some(Err(error)) => Some(error),
+                None => {
+                    this.events = None;
+                    let early = this.choices.iter().any(|choice| !choice.finished);
+                    early.then(|| {
+                        let message =
+                            "The answer ended early: its events stopped without a finish. Send the request again.";
+                        Error::new(ErrorKind::Internal, message)
+                    })
+                }
+            };
+            if let Some(error) = failed {
+                this.events = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+}
