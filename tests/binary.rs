@@ -8,10 +8,16 @@ mod duration;
 mod schema;
 mod support;
 
+#[path = "binary/connections.rs"]
+mod connections;
 #[path = "binary/flags.rs"]
 mod flags;
 #[path = "binary/log.rs"]
 mod log;
+#[path = "binary/protocol.rs"]
+mod protocol;
+#[path = "binary/raw.rs"]
+mod raw;
 #[path = "binary/readme.rs"]
 mod readme;
 #[path = "binary/serving.rs"]

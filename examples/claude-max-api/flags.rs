@@ -48,6 +48,8 @@ pub(crate) struct Flags {
     pub(crate) processes: Processes,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) connections: Connections,
 }
 
 #[derive(Args, Debug)]
@@ -185,9 +187,25 @@ pub(crate) struct Limits {
     /// The largest request, in MiB; a larger one gets 413
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) body_limit: u16,
-    /// How long answers may go on after SIGINT or SIGTERM; a second signal ends them at
-    /// once
-    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct Connections {
+    /// How many connections there may be at once; one more takes the place of the one
+    /// that has been idle longest. Fewer, where the limit of open files is lower
+    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value = "1024", value_parser = at_least_one)]
+    pub(crate) max_connections: usize,
+    /// How long a client may read nothing of an answer before its connection is closed;
+    /// one that is merely slow is not
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "60s", value_parser = duration::parse_positive)]
+    pub(crate) unread_timeout: Duration,
+    /// How long new connections are taken after SIGINT or SIGTERM, while /ready says no,
+    /// for load balancers to notice
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
+    pub(crate) drain_delay: Duration,
+    /// How long answers may go on after that; a second signal ends them at once
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(crate) shutdown_timeout: Duration,
 }
 

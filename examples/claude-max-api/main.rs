@@ -13,7 +13,7 @@
 //! | `check` | which flags do not go together, and which are unwise |
 //! | `stack` | the layers and services that the flags ask for |
 //! | `log` | what is logged, and that nobody waits for it |
-//! | `server` | connections, and how they end |
+//! | `server` | connections: how many, for how long, and how all of them end |
 
 mod check;
 mod duration;
@@ -26,12 +26,14 @@ mod stand_in;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tower_claude::cli::ClaudeCli;
 
-use crate::flags::Flags;
+use crate::flags::{Connections, Flags};
 use crate::log::Log;
-use crate::server::{Ended, Server, Signals};
+use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -59,6 +61,10 @@ async fn run(flags: &Flags) -> ExitCode {
         Ok(checked) => checked,
         Err(contradiction) => return flags::refuse(contradiction),
     };
+    let limits = match limits(flags) {
+        Ok(limits) => limits,
+        Err(message) => return failed(&message),
+    };
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
@@ -68,7 +74,7 @@ async fn run(flags: &Flags) -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     let started = async {
-        let server = Server::bind(&checked.addresses).await?;
+        let server = Server::bind(&checked.addresses, limits).await?;
         let signals = Signals::new().map_err(|error| format!("Cannot listen for signals: {error}."))?;
         Ok::<_, String>((server, signals))
     };
@@ -86,9 +92,23 @@ async fn run(flags: &Flags) -> ExitCode {
     }
 }
 
+/// The server's limits: the flags', as far as the system has room for them.
+fn limits(flags: &Flags) -> Result<Limits, String> {
+    let Connections { max_connections: wanted, unread_timeout, drain_delay, shutdown_timeout } = flags.connections;
+    let max_connections = room_for_connections(wanted, flags.processes.max_processes)?;
+    if max_connections < wanted {
+        tracing::warn!(
+            "the limit of open files leaves room for {max_connections} connections, not the {wanted} of \
+             --max-connections: raise it (ulimit -n) for more"
+        );
+    }
+    Ok(Limits { max_connections, unread_timeout, drain_delay, shutdown_timeout })
+}
+
 async fn serve(flags: &Flags, checked: &check::Checked, claude: ClaudeCli, server: Server, signals: Signals) -> Ended {
+    let draining = Arc::new(AtomicBool::new(false));
     let service = stack::stack(flags, checked, claude);
-    server.run(service, signals, flags.limits.shutdown_timeout).await
+    server.run(service, signals, draining).await
 }
 
 /// The one line on standard output, for people and for programs that start this one.

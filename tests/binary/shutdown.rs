@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::raw::{Raw, chat};
 use crate::support::claude_bin::stand_in;
 use crate::support::server_process::{PATIENCE, ServerProcess, example};
 
@@ -129,4 +130,67 @@ async fn an_answer_that_takes_too_long_is_cut() {
     let (status, _) = server.ended().await;
     assert_eq!(status.code(), Some(1));
     gone(&processes).await;
+}
+
+#[tokio::test]
+async fn requests_that_never_wholly_come_do_not_hold_it_up() {
+    let mut server = started(&["--shutdown-timeout", "1h"]).await;
+    let mut halves = Vec::new();
+    for half in ["GET /health HTTP/1.1\r\nhost:", &chat("hello", "")[..120], &chat("hello", "").replace("\"}]}", "")] {
+        let mut client = Raw::connect(&server).await;
+        client.send(half).await;
+        halves.push(client);
+    }
+    server.say("hello").await;
+    server.signal(Signal::TERM);
+    server.until_logged("shutting down").await;
+    let (status, _) = tokio::time::timeout(Duration::from_secs(20), server.ended()).await.expect("an end in time");
+    assert!(status.success(), "{status}");
+    for client in &mut halves {
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_comes_wholly_after_the_signal_is_answered() {
+    let mut server = started(&[]).await;
+    let request = chat("hello", "");
+    let mut client = Raw::connect(&server).await;
+    client.send(&request[..request.len() - 10]).await;
+    // Its head has been read when a later request was answered.
+    server.say("hello").await;
+    server.signal(Signal::TERM);
+    server.until_logged("shutting down").await;
+    client.send(&request[request.len() - 10..]).await;
+    let answer = client.answer().await;
+    assert!(answer.body.contains("echo: hello"), "{answer:?}");
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(server.ended().await.0.success());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_in_time() {
+    let mut server = started(&["--shutdown-timeout", "100ms"]).await;
+    let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
+    client.send(chat("[[big 3000000]]", "")).await;
+    client.stream.readable().await.unwrap();
+    server.signal(Signal::TERM);
+    server.until_logged("had not wholly gone and are cut: 1").await;
+    let (status, _) = server.ended().await;
+    assert_eq!(status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn load_balancers_get_time_to_notice() {
+    let mut server = started(&["--drain-delay", "1h"]).await;
+    server.signal(Signal::TERM);
+    server.until_logged("connections are taken for 3600s more").await;
+    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    server.signal(Signal::TERM);
+    assert!(server.ended().await.0.success(), "no answer was cut");
+
+    let mut server = started(&["--drain-delay", "100ms"]).await;
+    server.signal(Signal::TERM);
+    server.until_logged("shutting down").await;
+    assert!(server.ended().await.0.success());
 }

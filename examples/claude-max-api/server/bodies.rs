@@ -1,0 +1,90 @@
+//! Bodies that tell their connection how far they are: a request's when it has wholly come, an answer's when it is gone.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use super::connections::{Entry, Stage};
+
+/// The body of a request.
+pub(crate) struct Received {
+    body: Incoming,
+    entry: Arc<Entry>,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, entry: Arc<Entry>) -> Self {
+        Received { body, entry }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.entry.set(Stage::Answering);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+pin_project! {
+    /// The body of an answer. hyper drops it when it has taken all of it.
+    pub(super) struct Sent<B> {
+        #[pin]
+        body: B,
+        left: Left,
+    }
+}
+
+/// On its drop, the answer is over.
+struct Left(Arc<Entry>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // One whose request was not read to its end is not followed by another.
+        if self.0.connection().stage() != Stage::Receiving {
+            self.0.set(Stage::Idle(Instant::now()));
+        }
+    }
+}
+
+impl<B> Sent<B> {
+    pub(super) fn new(body: B, entry: Arc<Entry>) -> Self {
+        Sent { body, left: Left(entry) }
+    }
+}
+
+impl<B: Body> Body for Sent<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

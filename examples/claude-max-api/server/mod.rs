@@ -1,0 +1,201 @@
+//! The server: it listens, and it ends. A signal lets answers finish, a second one does not.
+//!
+//! | file | its idea |
+//! |---|---|
+//! | `connections` | all connections: how many there may be, and which one goes |
+//! | `connection` | one of them, from its first byte to its last |
+//! | `bodies` | how far a request and its answer have come |
+//! | `socket` | a client that does not read, or is gone |
+//! | `linger` | a client that still sends when it is answered |
+//! | `descriptors` | how many connections the system has room for |
+//! | `signals` | SIGINT and SIGTERM |
+
+mod bodies;
+mod connection;
+mod connections;
+mod descriptors;
+mod linger;
+mod signals;
+mod socket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tower::Service;
+
+use self::bodies::Received;
+use self::connections::Connections;
+pub(crate) use self::descriptors::room_for_connections;
+pub(crate) use self::signals::Signals;
+use self::socket::Socket;
+
+/// How long requests that have begun to come may go on coming, once no new ones are taken.
+const UNFINISHED_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How often clients are looked for that are gone without their connection's noticing.
+const LOOK_FOR_HUNG_UP: Duration = Duration::from_secs(1);
+
+/// How long nothing is accepted after that has failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// How the server came to its end.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Ended {
+    /// All answers were given.
+    Finished,
+    /// Some were not.
+    Cut,
+}
+
+/// What the operator has set.
+pub(crate) struct Limits {
+    /// The most connections at once.
+    pub(crate) max_connections: usize,
+    /// How long a client may leave what was written unread.
+    pub(crate) unread_timeout: Duration,
+    /// How long connections are taken after a signal, while `draining` is true.
+    pub(crate) drain_delay: Duration,
+    /// How long answers may go on after that.
+    pub(crate) shutdown_timeout: Duration,
+}
+
+/// A server that listens.
+pub(crate) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+impl Server {
+    /// Listens on the first of these addresses that can be listened on.
+    pub(crate) async fn bind(addresses: &[SocketAddr], limits: Limits) -> Result<Self, String> {
+        let bound = async {
+            let listener = TcpListener::bind(addresses).await?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = bound.await.map_err(|error: io::Error| cannot_listen(addresses, &error))?;
+        Ok(Server { listener, address, limits })
+    }
+
+    /// Where it listens, with the port that it was given where any would do.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until a signal comes, says so in `draining`, and goes on until the answers that have begun are complete,
+    /// within the limits.
+    pub(crate) async fn run<S, B>(self, service: S, mut signals: Signals, draining: Arc<AtomicBool>) -> Ended
+    where
+        S: Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Server { listener, limits, .. } = self;
+        let connections = Connections::new(limits.max_connections);
+        tokio::spawn(look_for_hung_up(Arc::clone(&connections)));
+        let (drain, drained) = watch::channel(false);
+        let serving = async {
+            loop {
+                let (stream, client) = accept(&listener, &connections).await;
+                let socket = Socket::new(stream, client);
+                let entry = connections.add(Arc::clone(&socket)).await;
+                tokio::spawn(connection::serve(entry, socket, limits.unread_timeout, service.clone(), drained.clone()));
+            }
+        };
+        let signalled_again = tokio::select! {
+            () = serving => false,
+            again = drained_after(&mut signals, &draining, limits.drain_delay) => again,
+        };
+        drop(listener);
+        let _ = drain.send(true);
+        if signalled_again {
+            return cut(&connections, "signalled again");
+        }
+        let limit = limits.shutdown_timeout;
+        tracing::info!("shutting down: no new connections; answers may go on for {limit:?} (signal again to stop now)");
+        let finished = async {
+            if tokio::time::timeout(UNFINISHED_REQUESTS.min(limit), connections.none()).await.is_err() {
+                connections.close_without_answers();
+                connections.none().await;
+            }
+        };
+        tokio::select! {
+            () = finished => Ended::Finished,
+            () = tokio::time::sleep(limit) => cut(&connections, &format!("{limit:?} are over")),
+            () = signals.next() => cut(&connections, "signalled again"),
+        }
+    }
+}
+
+/// Waits for a signal, and for as long after it as load balancers are given to notice; false, unless signalled again.
+async fn drained_after(signals: &mut Signals, draining: &AtomicBool, delay: Duration) -> bool {
+    signals.next().await;
+    draining.store(true, Ordering::Relaxed);
+    if delay.is_zero() {
+        return false;
+    }
+    tracing::info!(
+        "signalled: /ready says no, and connections are taken for {delay:?} more (signal again to stop now)"
+    );
+    tokio::time::timeout(delay, signals.next()).await.is_ok()
+}
+
+/// Ends at once, with what that cuts.
+fn cut(connections: &Connections, why: &str) -> Ended {
+    match connections.answers() {
+        0 => Ended::Finished,
+        answers => {
+            tracing::warn!("{why}: answers that had not wholly gone and are cut: {answers}");
+            Ended::Cut
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // A client that is gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                // Most likely as many files are open as may be: one less, then.
+                tracing::warn!(%error, "cannot accept a connection");
+                connections.close_oldest_idle();
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn look_for_hung_up(connections: Arc<Connections>) {
+    let mut ticks = tokio::time::interval(LOOK_FOR_HUNG_UP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        connections.close_hung_up();
+    }
+}
+
+fn cannot_listen(addresses: &[SocketAddr], error: &io::Error) -> String {
+    let wanted: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "Another program listens there, perhaps another claude-max-api: stop that, or take another port with --port"
+        }
+        io::ErrorKind::PermissionDenied => "Ports below 1024 are for root: take another with --port",
+        io::ErrorKind::AddrNotAvailable => "--host must be an address of this machine: 127.0.0.1, or 0.0.0.0 for all",
+        _ => "Choose another with --host and --port",
+    };
+    format!("Cannot listen on {}: {error}. {advice}.", wanted.join(" or "))
+}

@@ -1,0 +1,139 @@
+//! A client's socket: what is written must be read in time, and a client that is gone is noticed whatever lies unread.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// How much may wait in the kernel for a client that does not read, and how much is written at once. It also says how
+/// much such a client must read for it to be seen: where megabytes wait, a slow reader looks for minutes as if it read
+/// nothing.
+const KERNEL_BUFFER: usize = 16 * 1024;
+
+/// After this silence the kernel asks whether the other machine is still there.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+
+/// A client's socket, shared by the connection that uses it and those who watch over it.
+pub(super) struct Socket {
+    stream: TcpStream,
+    client: SocketAddr,
+    /// Whether bytes of an answer wait here for the client to read.
+    unread: AtomicBool,
+}
+
+impl Socket {
+    /// Sets what a connection of ours needs. Options that a system does not have are left out.
+    pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Arc<Self> {
+        // The deltas of a stream are small, and each is to leave at once.
+        let _ = stream.set_nodelay(true);
+        let options = SockRef::from(&stream);
+        let _ = options.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
+        #[cfg(target_os = "linux")]
+        let _ = options.set_tcp_notsent_lowat(KERNEL_BUFFER as u32);
+        #[cfg(not(target_os = "linux"))]
+        let _ = options.set_send_buffer_size(4 * KERNEL_BUFFER);
+        Arc::new(Socket { stream, client, unread: AtomicBool::new(false) })
+    }
+
+    /// Whether the client has closed its end, however many bytes it left before that.
+    pub(super) fn hung_up(&self) -> bool {
+        let ready = self.stream.ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.map_or(true, |ready| ready.is_read_closed()))
+    }
+
+    /// Whether an answer is not read as fast as it is written.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Tells the client that nothing more comes.
+    pub(super) fn close_writing(&self) -> io::Result<()> {
+        SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Reads some bytes: 0 where the client has closed its end.
+    pub(super) async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// The socket as a connection reads and writes it.
+pub(super) struct Io {
+    socket: Arc<Socket>,
+    unread_timeout: Duration,
+    /// Runs while `unread`. Its allocation is kept for the next time.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Io {
+    /// A write fails where the client reads nothing for as long as `unread_timeout`.
+    pub(super) fn new(socket: Arc<Socket>, unread_timeout: Duration) -> Self {
+        Io { socket, unread_timeout, patience: None }
+    }
+
+    /// Ready when nothing could be written for too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let deadline = || Instant::now() + self.unread_timeout;
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline())));
+        if !self.socket.unread.swap(true, Ordering::Relaxed) {
+            patience.as_mut().reset(deadline());
+        }
+        patience.as_mut().poll(cx).map(|()| {
+            let (client, waited) = (self.socket.client, self.unread_timeout);
+            tracing::warn!(%client, "a client has read nothing of its answer for {waited:?}: its connection is closed");
+            io::ErrorKind::TimedOut.into()
+        })
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let stream = &self.socket.stream;
+        while stream.poll_read_ready(cx)?.is_ready() {
+            match stream.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result.map(|_| ())),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(KERNEL_BUFFER)];
+        while self.socket.stream.poll_write_ready(cx)?.is_ready() {
+            match self.socket.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    self.socket.unread.store(false, Ordering::Relaxed);
+                    return Poll::Ready(result);
+                }
+            }
+        }
+        self.poll_patience(cx).map(Err)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.close_writing())
+    }
+}
