@@ -16,9 +16,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::layers::ModelAliasLayer;
-use tower_claude::proxy;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -32,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let api = ApiService::new(models.layer(claude)).models(models.ids());
     let app = Router::new()
         .route("/", get(|| async { "The application's own page; the API is below /v1.\n" }))
-        .nest_service("/v1", proxy(api, GuardLayer::new()));
+        .nest_service("/v1", http_stack(api, GuardLayer::new()));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;

@@ -24,9 +24,9 @@ use futures_util::future::Map;
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::layers::{ContentBlocksLayer, ModelAliasLayer, Sections, SystemPromptLayer, ToolNamesLayer};
-use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, FinishReason, proxy};
+use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, FinishReason};
 
 /// Continue's functions, and the names of Claude Code's tools of the same sort, which the model knows best.
 const TOOL_NAMES: [(&str, &str); 4] =
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("Listening on http://{}/v1", listener.local_addr()?);
-    axum::serve(listener, Router::new().fallback_service(proxy(api, GuardLayer::new()))).await?;
+    axum::serve(listener, Router::new().fallback_service(http_stack(api, GuardLayer::new()))).await?;
     Ok(())
 }
 

@@ -17,9 +17,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::layers::ModelAliasLayer;
-use tower_claude::proxy;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -30,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let models = ModelAliasLayer::new();
     let api = ApiService::new(models.layer(claude)).models(models.ids());
-    let service = TowerToHyperService::new(proxy(api, GuardLayer::new()));
+    let service = TowerToHyperService::new(http_stack(api, GuardLayer::new()));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;

@@ -193,3 +193,12 @@ impl Serialize for Error {
         self.body().serialize(serializer)
     }
 }
+
+/// A client's own words for a message, cut where they are long: an error is to be read.
+pub(crate) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
+        None => text.into(),
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+    }
+}

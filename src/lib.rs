@@ -18,7 +18,7 @@
 //! | the layers | [`layers`] | what clients say and what the CLI wants, one idea at a time |
 //! | the inner service | [`cli`] | a request becomes a turn on a `claude` process |
 //! | what flows between them | [`chat`], [`error`] | requests, events, and the one error |
-//! | all of it, assembled | [`proxy()`] | request ids, tracing, panics and web pages taken care of |
+//! | all of it, assembled | [`http::http_stack`] | request ids, tracing, panics and web pages taken care of |
 //!
 //! # Example
 //!
@@ -27,8 +27,8 @@
 //! ```
 //! use http_body_util::{BodyExt, Full};
 //! use tower::{Layer, ServiceExt};
-//! use tower_claude::http::{GuardLayer, ApiService};
-//! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage, layers, proxy};
+//! use tower_claude::http::{ApiService, GuardLayer, http_stack};
+//! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage, layers};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -39,7 +39,7 @@
 //!     Ok::<_, Error>(ChatResponse::new(request.model, events))
 //! });
 //! // With Claude: let claude = tower_claude::cli::ClaudeCli::builder().warm(2).build();
-//! let service = proxy(ApiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
+//! let service = http_stack(ApiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
 //!
 //! let json = r#"{"model": "openai/claude-sonnet-4", "messages": [{"role": "user", "content": "hello"}]}"#;
 //! let request = http::Request::post("/v1/chat/completions").header("content-type", "application/json");
@@ -71,7 +71,6 @@ pub mod openai;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};
-pub use http::{PanicResponse, Proxy, RequestSpan, proxy};
 
 /// The README's Rust blocks, compiled and run with the documentation's.
 #[cfg(doctest)]

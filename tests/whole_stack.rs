@@ -24,13 +24,12 @@ use http_body_util::Full;
 use serde_json::Value;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers::{OpenClaw, openclaw};
-use tower_claude::{Proxy, proxy};
 
 /// What the reference binary serves.
-fn stack(claude: &ClaudeCli) -> Proxy<OpenClaw<ClaudeCli>> {
-    proxy(ApiService::new(openclaw().layer(claude.clone())), GuardLayer::new())
+fn stack(claude: &ClaudeCli) -> HttpStack<OpenClaw<ClaudeCli>> {
+    http_stack(ApiService::new(openclaw().layer(claude.clone())), GuardLayer::new())
 }
 
 /// A request as a client on this machine sends it.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
-use tower_claude::{Proxy, proxy};
 
 use crate::check::{Agent, Checked};
 use crate::flags::{API_KEY, Flags, UnknownModel};
@@ -42,7 +41,7 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
 }
 
 /// Everything from an HTTP request to the inner service.
-pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Proxy<OpenClaw<ClaudeCli>> {
+pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> HttpStack<OpenClaw<ClaudeCli>> {
     let models = ModelAliasLayer::new().unknown(match flags.claude.unknown_model {
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
         UnknownModel::Reject => layers::UnknownModel::Reject,
@@ -60,6 +59,9 @@ pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Prox
     if let Some(key) = &flags.access.api_key {
         api = api.api_key(key);
     }
-    let guard = GuardLayer::new().allow_hosts(&flags.access.allow_host).allow_origins(&flags.access.allow_origin);
-    proxy(api, guard)
+    let guard = GuardLayer::new()
+        .require_host()
+        .allow_hosts(&flags.access.allow_host)
+        .allow_origins(&flags.access.allow_origin);
+    http_stack(api, guard)
 }

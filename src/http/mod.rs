@@ -2,7 +2,7 @@
 //!
 //! [`ApiService`] is the one place where bytes become a [`ChatRequest`](crate::ChatRequest) and events become JSON or
 //! server-sent events. It is an ordinary `tower::Service` of HTTP requests that never fails, so it mounts in axum and in
-//! hyper; whatever is only about HTTP goes around it, as [`proxy`](crate::proxy()) does with tower-http.
+//! hyper; whatever is only about HTTP goes around it, as [`http_stack`] does with tower-http.
 //!
 //! | route | answer |
 //! |---|---|
@@ -60,4 +60,4 @@ mod stack;
 pub use body::Body;
 pub use guard::{Guard, GuardFuture, GuardLayer};
 pub use service::{ApiService, ResponseFuture};
-pub use stack::{PanicResponse, Proxy, RequestSpan, proxy};
+pub use stack::{HttpStack, HttpStackBody, HttpStackFuture, http_stack};

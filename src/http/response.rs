@@ -1,5 +1,6 @@
 //! Responses that are whole: a value as JSON, an error, the same without its body.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -15,8 +16,8 @@ pub(crate) fn json_response<T: Serialize>(status: StatusCode, value: &T) -> Resu
 }
 
 /// A response that is nothing but this error, in OpenAI's form.
-pub(crate) fn error_response(error: &Error) -> Response<Body> {
-    let mut response = Response::new(Body::from(bytes::Bytes::from(error.body().to_string())));
+pub(crate) fn error_response<B: From<Bytes>>(error: &Error) -> Response<B> {
+    let mut response = Response::new(B::from(Bytes::from(error.body().to_string())));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -27,7 +27,7 @@ use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 ///
 /// It never fails, and is always ready: a request waits for the inner service's readiness by itself, so that `/health`
 /// answers while that is busy. The inner service is cloned for each turn. See the [module](super) for the routes and an
-/// example, and [`proxy`](crate::proxy()) for what belongs around it.
+/// example, and [`http_stack`](super::http_stack) for what belongs around it.
 ///
 /// The head of a streamed answer is sent when the inner service's future has resolved: an error of that future has its
 /// HTTP status, one of the events after it is an `error` event.

@@ -8,9 +8,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers::{self, OpenClaw};
-use tower_claude::{Proxy, proxy};
 
 use crate::support::claude_bin;
 use crate::support::messages_api::MessagesApi;
@@ -28,7 +27,7 @@ const PROMPT: &str = "You are a personal assistant running inside OpenClaw.\n## 
 pub(crate) struct Server {
     pub(crate) api: MessagesApi,
     pub(crate) claude: ClaudeCli,
-    proxy: Proxy<OpenClaw<ClaudeCli>>,
+    proxy: HttpStack<OpenClaw<ClaudeCli>>,
     directory: tempfile::TempDir,
 }
 
@@ -53,7 +52,7 @@ impl Server {
             .builtin_tools(TOOLS)
             .build();
         let stack = layers::openclaw().agent(TOOLS).show_tools(true).layer(claude.clone());
-        let proxy = proxy(ApiService::new(stack), GuardLayer::new());
+        let proxy = http_stack(ApiService::new(stack), GuardLayer::new());
         Some(Server { api, claude, proxy, directory })
     }
 

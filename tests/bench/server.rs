@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer};
-use tower_claude::{layers, proxy};
+use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::layers;
 
 /// A running server; it ends with the value, and its processes with it.
 pub(crate) struct Server {
@@ -26,7 +26,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let health = claude.clone();
         let service = ApiService::new(layers::openclaw().layer(claude)).health(move || health.health());
-        let service = TowerToHyperService::new(proxy(service, GuardLayer::new()));
+        let service = TowerToHyperService::new(http_stack(service, GuardLayer::new()));
         let task = tokio::spawn(async move {
             let mut running = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {

@@ -67,15 +67,19 @@ async fn the_host_of_http_2_is_in_the_uri() {
 #[tokio::test]
 async fn a_page_passes_only_from_this_very_host_or_an_allowed_origin() {
     let guard = GuardLayer::new();
-    for (host, origin) in [
-        ("localhost:3456", "http://localhost:3456"),
-        ("127.0.0.1", "http://127.0.0.1:80"),
-        ("127.0.0.1:443", "https://127.0.0.1"),
-    ] {
+    for (host, origin) in [("localhost:3456", "http://localhost:3456"), ("127.0.0.1", "http://127.0.0.1:80")] {
         let answer = send(&guard, host, Some(origin)).await;
         assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, None), "{origin}");
     }
-    for origin in ["https://evil.example", "http://localhost:5173", "http://localhost", "null", "file://", ""] {
+    for origin in [
+        "https://evil.example",
+        "http://localhost:5173",
+        "http://localhost",
+        "null",
+        "file://",
+        "",
+        "https://localhost:3456",
+    ] {
         assert_eq!(send(&guard, "localhost:3456", Some(origin)).await.status, 403, "{origin}");
     }
     snapshot("guard_origin", &send(&guard, "localhost:3456", Some("https://evil.example")).await);
@@ -124,4 +128,65 @@ async fn the_preflight_of_an_allowed_page_is_answered_and_of_another_refused() {
     };
     snapshot("guard_preflight", &preflight("https://chat.example").await);
     assert_eq!(preflight("https://evil.example").await.status, 403);
+}
+
+/// Sends a request with these headers, whatever they are.
+async fn send_headers(guard: GuardLayer, headers: &[(&'static str, &str)]) -> Answer {
+    let mut request = post(&body(json!({})));
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    ask(guard.layer(ApiService::new(says([finished(FinishReason::Stop)]))), request).await
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_speaks_tls_the_own_pages_are_https_ones() {
+    let own = [("host", "127.0.0.1"), ("origin", "https://127.0.0.1"), ("x-forwarded-proto", "https")];
+    assert_eq!(send_headers(GuardLayer::new(), &own).await.status, 200);
+    assert_eq!(send_headers(GuardLayer::new(), &own[..2]).await.status, 403);
+    let plain = [("host", "127.0.0.1"), ("origin", "http://127.0.0.1"), ("x-forwarded-proto", "https")];
+    assert_eq!(send_headers(GuardLayer::new(), &plain).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_header_that_may_be_there_once_is_refused_twice() {
+    for name in ["host", "origin"] {
+        let twice = [(name, "localhost"), (name, "localhost")];
+        let answer = send_headers(GuardLayer::new().allow_origins(["localhost"]), &twice).await;
+        assert_eq!(answer.status, 400, "{name}");
+        assert_eq!(answer.json()["error"]["message"], format!("The request has two `{name}` headers. Send one."));
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused_where_one_is_required() {
+    assert_eq!(send_headers(GuardLayer::new(), &[]).await.status, 200);
+    assert_eq!(send_headers(GuardLayer::new().require_host(), &[]).await.status, 400);
+    assert_eq!(send_headers(GuardLayer::new().require_host(), &[("host", "localhost")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_another_sites_page_embeds_is_refused_and_a_link_that_a_person_follows_is_not() {
+    let embedded = [("host", "localhost"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
+    assert_eq!(send_headers(GuardLayer::new(), &embedded).await.status, 403);
+    assert_eq!(send_headers(GuardLayer::new().allow_origins(["*"]), &embedded).await.status, 200);
+    let link = [("host", "localhost"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+    assert_eq!(send_headers(GuardLayer::new(), &link).await.status, 200);
+    let own = [("host", "localhost"), ("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")];
+    assert_eq!(send_headers(GuardLayer::new(), &own).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_applications_own_pages_are_guarded_by_a_layer_of_its_router() {
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(|| async { "the application's own page" }))
+        .nest_service("/v1", ApiService::new(says([finished(FinishReason::Stop)])))
+        .layer(GuardLayer::new());
+    for path in ["/", "/v1/models"] {
+        for (host, status) in [("localhost", 200), ("rebound.example", 403)] {
+            let request = Request::get(path).header("host", host).body(axum::body::Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
+            assert_eq!(response.status(), status, "{path} of {host}");
+        }
+    }
 }

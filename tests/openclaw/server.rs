@@ -9,10 +9,10 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder};
+use tower_claude::ChatRequest;
 use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
-use tower_claude::http::{ApiService, GuardLayer};
+use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::layers::OpenClawLayer;
-use tower_claude::{ChatRequest, proxy};
 
 use crate::support::claude_bin;
 use crate::support::messages_api::MessagesApi;
@@ -52,7 +52,7 @@ impl Server {
             request
         };
         let stack = ServiceBuilder::new().map_request(write_down).service(preset.layer(claude.clone()));
-        let service = proxy(ApiService::new(stack), GuardLayer::new());
+        let service = http_stack(ApiService::new(stack), GuardLayer::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
-use tower_claude::http::{ApiService, GuardLayer};
-use tower_claude::{Proxy, layers, proxy};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
+use tower_claude::layers;
 
 use crate::schema;
 use crate::support::claude_bin;
@@ -26,7 +26,7 @@ use crate::support::messages_api::MessagesApi;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
-type Service = Proxy<layers::openclaw::OpenClaw<ClaudeCli>>;
+type Service = HttpStack<layers::openclaw::OpenClaw<ClaudeCli>>;
 
 /// The proxy, its processes, and the API behind them; they end with the value.
 pub(crate) struct Stack {
@@ -70,7 +70,7 @@ impl Stack {
         let edge = ApiService::new(layers::openclaw().layer(claude.clone()))
             .models(["claude-opus-4", "claude-sonnet-4", "claude-haiku-4"])
             .health(move || health.health());
-        Stack { api, claude, service: proxy(edge, GuardLayer::new()), home }
+        Stack { api, claude, service: http_stack(edge, GuardLayer::new()), home }
     }
 
     /// The whole answer to a request.
