@@ -38,7 +38,7 @@
 //!     let events = EventStream::from_iter([ChatEvent::TextDelta(said), done]);
 //!     Ok::<_, Error>(ChatResponse::new(request.model, events))
 //! });
-//! // With Claude: let claude = tower_claude::cli::ClaudeCli::builder().warm(2).build();
+//! // With Claude: let claude = tower_claude::cli::ClaudeCli::builder().warm_processes(2).build();
 //! let service = http_stack(ApiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
 //!
 //! let json = r#"{"model": "openai/claude-sonnet-4", "messages": [{"role": "user", "content": "hello"}]}"#;

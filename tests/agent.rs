@@ -90,7 +90,7 @@ async fn what_is_outside_the_workspace_is_denied_with_a_reason_that_the_model_re
         conversation.push(message);
     }
     assert!(!server.outside("made.txt").exists());
-    assert_eq!(server.claude.health()["requests"]["live"], 15, "all of it on one process");
+    assert_eq!(server.claude.health().requests.live, 15, "all of it on one process");
 }
 
 #[tokio::test]

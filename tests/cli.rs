@@ -14,6 +14,8 @@ mod birth;
 mod functions;
 #[path = "cli/live.rs"]
 mod live;
+#[path = "cli/places.rs"]
+mod places;
 #[path = "cli/pool.rs"]
 mod pool;
 #[path = "cli/replay.rs"]

@@ -82,7 +82,7 @@ async fn run(client: Client, scenario: &str) -> Option<Stack> {
 async fn python_ten_turns_are_on_one_process() {
     let Some(stack) = run(Client::Python, "ten_turns").await else { return };
     assert_eq!(stack.started().len(), 1);
-    assert_eq!(stack.claude.health()["requests"]["live"], 9);
+    assert_eq!(stack.claude.health().requests.live, 9);
 }
 
 #[tokio::test]

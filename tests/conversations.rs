@@ -230,14 +230,15 @@ fn the_model_is_told_what_the_client_sent_and_no_process_has_two_conversations()
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let told = tempfile::tempdir().unwrap();
-    let claude = chat::claude().warm(2).max_processes(6).env("STAND_IN_LOG", told.path().join("{pid}")).build();
+    let claude =
+        chat::claude().warm_processes(2).max_processes(6).env("STAND_IN_LOG", told.path().join("{pid}")).build();
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let clients = prop::collection::vec(prop::collection::vec(step(), 1..8), 1..4);
     let run = runner.run(&clients, |clients| {
         runtime.block_on(live_through(&claude, clients));
         Ok(())
     });
-    let requests = claude.health()["requests"].clone();
+    let requests = serde_json::to_value(claude.health().requests).unwrap();
     run.unwrap_or_else(|error| panic!("{error}"));
     assert!(check_isolation(told.path()) >= cases as usize);
     assert!(requests["live"].as_u64() > requests["cold"].as_u64(), "conversations do go on: {requests}");

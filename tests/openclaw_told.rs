@@ -32,7 +32,8 @@ impl Told {
         let directory = tempfile::tempdir().unwrap();
         let lines = directory.path().join("lines");
         // No process but the one that takes the turns, so that the lines are of one process.
-        let stand_in = ClaudeCli::builder().program(claude_bin::stand_in()).env("STAND_IN_LOG", &lines).warm(0);
+        let stand_in =
+            ClaudeCli::builder().program(claude_bin::stand_in()).env("STAND_IN_LOG", &lines).warm_processes(0);
         let claude = configure(stand_in, directory.path()).build();
         Told { service: preset.layer(claude), lines, _directory: directory }
     }

@@ -157,7 +157,7 @@ pub(crate) enum Mode {
 pub(crate) struct Processes {
     /// How many Claude Code processes are kept started for whoever comes next; each
     /// takes about 150 MB
-    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, alias = "warm-processes", verbatim_doc_comment, value_name = "COUNT", default_value_t = 1)]
     pub(crate) warm: usize,
     /// How many there may be in all: at work, waiting for their conversation's next
     /// message, and warm
@@ -167,8 +167,8 @@ pub(crate) struct Processes {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
     pub(crate) idle_timeout: Duration,
     /// How many requests may wait while all processes are at work; one more gets 429
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
-    pub(crate) queue: usize,
+    #[arg(long = "queue-limit", alias = "queue", value_name = "COUNT", default_value_t = 64)]
+    pub(crate) queue_limit: usize,
     /// How long a request may wait for a process before it gets 429
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(crate) queue_timeout: Duration,

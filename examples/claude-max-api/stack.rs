@@ -17,10 +17,10 @@ pub(crate) const STAND_IN: &str = "stand-in";
 pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
     let Flags { processes, limits, tools, .. } = flags;
     let claude = ClaudeCli::builder()
-        .warm(processes.warm)
+        .warm_processes(processes.warm)
         .max_processes(processes.max_processes)
         .idle_timeout(processes.idle_timeout)
-        .queue(processes.queue)
+        .queue_limit(processes.queue_limit)
         .queue_timeout(processes.queue_timeout)
         .tool_timeout(tools.tool_timeout)
         .first_token_timeout(limits.first_token_timeout)
@@ -30,7 +30,7 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .env_remove(API_KEY);
     let claude = if flags.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
-        claude.program(program).leading_args([STAND_IN])
+        claude.program(program).args([STAND_IN])
     } else {
         claude.program(&flags.claude.claude_bin)
     };

@@ -10,13 +10,13 @@ use super::ClaudeCli;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) program: PathBuf,
-    pub(crate) leading_args: Vec<OsString>,
+    pub(crate) args: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) withheld: Vec<OsString>,
-    pub(crate) warm: usize,
+    pub(crate) warm_processes: usize,
     pub(crate) max_processes: usize,
     pub(crate) idle_timeout: Duration,
-    pub(crate) queue: usize,
+    pub(crate) queue_limit: usize,
     pub(crate) queue_timeout: Duration,
     pub(crate) tool_timeout: Duration,
     pub(crate) first_token_timeout: Duration,
@@ -31,13 +31,13 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             program: PathBuf::from("claude"),
-            leading_args: Vec::new(),
+            args: Vec::new(),
             environment: Vec::new(),
             withheld: Vec::new(),
-            warm: 1,
+            warm_processes: 1,
             max_processes: 8,
             idle_timeout: Duration::from_secs(600),
-            queue: 64,
+            queue_limit: 64,
             queue_timeout: Duration::from_secs(30),
             tool_timeout: Duration::from_secs(3600),
             first_token_timeout: Duration::from_secs(120),
@@ -51,34 +51,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The command line: the same for every process, with nothing of any request in it.
-    pub(crate) fn arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = [
-            "--print",
-            "--input-format",
-            "stream-json",
-            "--output-format",
-            "stream-json",
-            "--verbose",
-            "--include-partial-messages",
-            "--no-session-persistence",
-            "--setting-sources",
-            "",
-            "--strict-mcp-config",
-            "--disable-slash-commands",
-            "--permission-prompt-tool",
-            "stdio",
-            "--allowed-tools",
-            "mcp__c",
-            "--tools",
-        ]
-        .iter()
-        .map(OsString::from)
-        .collect();
-        arguments.push(self.builtin_tools.join(",").into());
-        arguments
-    }
-
     /// Whether Claude Code's own tools are on.
     pub(crate) fn agent(&self) -> bool {
         !self.builtin_tools.is_empty()
@@ -96,20 +68,26 @@ impl ClaudeCliBuilder {
     /// The program to run: a path, or a name to be found on `PATH`. Default: `claude`.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         let program = program.into();
-        // The CLI does not run in this directory, so that a path relative to it would find nothing there.
+        // The CLI does not run in this directory, so a path relative to it would find nothing there.
         let is_name = program.components().count() == 1 && !program.has_root();
         let absolute = if is_name { None } else { std::path::absolute(&program).ok() };
         self.config.program = absolute.unwrap_or(program);
         self
     }
 
-    /// Arguments that come before the crate's own, for a program that stands in for `claude`. Default: none.
-    pub fn leading_args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.config.leading_args = args.into_iter().map(Into::into).collect();
+    /// Adds an argument before the crate's own, for a program that stands in for `claude`. Default: none.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.config.args.push(arg.into());
         self
     }
 
-    /// Sets a variable in the environment of every process, beside those it inherits. Default: none.
+    /// Adds arguments, as [`arg`](Self::arg) does one.
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.config.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a variable to the environment of every process, beside those it inherits. Default: none.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.config.environment.push((name.into(), value.into()));
         self
@@ -123,8 +101,8 @@ impl ClaudeCliBuilder {
     }
 
     /// How many processes are kept started for whoever comes next. Default: 1. Each takes about 150 MB.
-    pub fn warm(mut self, processes: usize) -> Self {
-        self.config.warm = processes;
+    pub fn warm_processes(mut self, processes: usize) -> Self {
+        self.config.warm_processes = processes;
         self
     }
 
@@ -141,8 +119,8 @@ impl ClaudeCliBuilder {
     }
 
     /// How many requests may wait while all processes are busy; one more is refused with 429. Default: 64.
-    pub fn queue(mut self, requests: usize) -> Self {
-        self.config.queue = requests;
+    pub fn queue_limit(mut self, requests: usize) -> Self {
+        self.config.queue_limit = requests;
         self
     }
 
@@ -170,8 +148,8 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How often the CLI itself tries again when the API is overloaded or limits the rate. Default: 1, so that the
-    /// client learns of it soon and its own retries work. The CLI's own default is 10.
+    /// How often the CLI itself tries again when the API is overloaded or limits the rate. Default: 1: the
+    /// client learns of it soon, and its own retries work. The CLI's own default is 10.
     pub fn upstream_retries(mut self, retries: u32) -> Self {
         self.config.upstream_retries = retries;
         self
@@ -199,15 +177,15 @@ impl ClaudeCliBuilder {
     /// `WebFetch` reaches whatever this machine reaches, services on its own network included.
     ///
     /// For `Bash` this is a best effort: a command whose words lead out of the workspace is refused, but a command can
-    /// build a path as it runs, and a program that it starts can open any file. **Who enables `Bash` gives the model, and
-    /// whoever sends requests, a shell with the rights of this process's user.** Where that is too much, run the server
+    /// build a path as it runs, and a program that it starts can open any file. **Enabling `Bash` gives the model, and
+    /// anyone who can send requests, a shell as this process's user.** Where that is too much, run the server
     /// in a container or as a user of its own.
     pub fn builtin_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.config.builtin_tools = tools.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The service. Its first warm processes start with the first poll inside a tokio runtime.
+    /// The service. Its warm processes start with the first request, or with [`ClaudeCli::warm_up`].
     pub fn build(self) -> ClaudeCli {
         ClaudeCli::new(self.config)
     }

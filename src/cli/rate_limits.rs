@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 /// The `rate_limit_info` of a `rate_limit_event`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,27 +16,28 @@ use serde_json::{Value, json};
 pub(crate) struct RateLimitInfo {
     /// Of the window that decides.
     #[serde(flatten)]
-    window: Window,
+    window: UsageWindow,
     /// Which one that is: `five_hour`, `seven_day`, ...
     rate_limit_type: Option<String>,
     /// All of them.
-    unified_windows: BTreeMap<String, Window>,
+    unified_windows: BTreeMap<String, UsageWindow>,
 }
 
-/// A usage window of the subscription.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+/// A usage window of the subscription, as far as Claude Code has told of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
-struct Window {
+#[non_exhaustive]
+pub struct UsageWindow {
     /// `allowed`, `allowed_warning` or `rejected`.
-    status: Option<String>,
-    /// In seconds since 1970.
+    pub status: Option<String>,
+    /// When it begins anew, in seconds since 1970.
     #[serde(alias = "resetsAt")]
-    resets_at: Option<f64>,
+    pub resets_at: Option<f64>,
     /// How much of it is used, from 0 to 1.
-    utilization: Option<f64>,
+    pub utilization: Option<f64>,
 }
 
-impl Window {
+impl UsageWindow {
     fn until_reset(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now))
@@ -91,14 +91,16 @@ impl Subscription {
         add("x-ratelimit-reset-requests", reset.map(|wait| format!("{}s", wait.as_secs())));
     }
 
-    /// A block for `GET /health`: each window by name; empty until the CLI has said something.
-    pub(crate) fn health(&self) -> Value {
-        json!(self.lock().unified_windows)
+    /// Each window by name; empty until the CLI has said something.
+    pub(crate) fn windows(&self) -> BTreeMap<String, UsageWindow> {
+        self.lock().unified_windows.clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn told(info: Value) -> Subscription {
@@ -121,7 +123,7 @@ mod tests {
         assert_eq!(headers["x-ratelimit-window"], "five_hour");
         assert_eq!(headers["x-ratelimit-utilization"], "0.93");
         assert_eq!(headers["x-ratelimit-reset-requests"], "0s");
-        assert_eq!(subscription.health()["seven_day"]["utilization"], 0.4);
+        assert_eq!(subscription.windows()["seven_day"].utilization, Some(0.4));
         assert_eq!(subscription.wait(), None);
     }
 
@@ -139,6 +141,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         subscription.headers(&mut headers);
         assert!(headers.is_empty());
-        assert_eq!(subscription.health(), json!({}));
+        assert_eq!(subscription.windows(), BTreeMap::new());
     }
 }

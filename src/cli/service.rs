@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::Asked;
-use super::pool::{Origin, Pool};
+use super::pool::{Health, Origin, Pool};
 use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, Watch};
@@ -35,7 +35,7 @@ const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
 /// use tower_claude::cli::ClaudeCli;
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let claude = ClaudeCli::builder().warm(2).build();
+/// let claude = ClaudeCli::builder().warm_processes(2).build();
 /// let json = r#"{"model": "sonnet", "messages": [{"role": "user", "content": "hello"}]}"#;
 /// let response = claude.oneshot(serde_json::from_str::<ChatRequest>(json)?).await?;
 /// # Ok(())
@@ -67,7 +67,7 @@ impl ClaudeCli {
     }
 
     /// The state of the processes and the queue, and what is known of the subscription, for `GET /health`.
-    pub fn health(&self) -> serde_json::Value {
+    pub fn health(&self) -> Health {
         self.pool.health()
     }
 }
@@ -98,13 +98,13 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     let mut asked = Box::new(Asked::of(request));
     let mut tries = 0;
     loop {
-        let (lease, held) = pool.lease(|held| held.fits(&asked)).await?;
+        let (lease, held) = pool.lease(&asked.caller, |held| held.fits(&asked)).await?;
         watch.leased(&lease);
-        let (origin, pid) = (lease.origin, lease.member.process.pid);
+        let (origin, pid) = (lease.origin, lease.pooled.process.pid);
         match Turn::begin(pool.clone(), lease, held, asked).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let mut response = ChatResponse::new(model, EventStream::new(events(pool.clone(), turn, watch)));
+                let mut response = ChatResponse::new(model, EventStream::new(events(turn, watch)));
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
                 return Ok(response);
@@ -120,14 +120,14 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     }
 }
 
-fn events(pool: Pool, turn: Box<Turn>, watch: Watch) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
-    futures_util::stream::unfold((pool, turn, watch), |(pool, mut turn, mut watch)| async move {
+fn events(turn: Box<Turn>, watch: Watch) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
+    futures_util::stream::unfold((turn, watch), |(mut turn, mut watch)| async move {
         let event = turn.next().await?;
         if let Ok(event) = &event
             && watch.heard(event)
         {
-            pool.refill();
+            turn.first_token();
         }
-        Some((event, (pool, turn, watch)))
+        Some((event, (turn, watch)))
     })
 }

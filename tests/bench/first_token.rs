@@ -100,7 +100,7 @@ struct Round {
 
 impl Round {
     async fn start(cli: &Cli, number: usize) -> Round {
-        let builder = ClaudeCli::builder().program(&cli.program).warm(2);
+        let builder = ClaudeCli::builder().program(&cli.program).warm_processes(2);
         let builder = cli.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         let server = Server::start(builder.build()).await;
         while client::health(server.address).await["processes"]["warm"] != 2 {

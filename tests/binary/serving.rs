@@ -80,7 +80,7 @@ async fn pages_and_hosts_pass_by_name() {
 
 #[tokio::test]
 async fn limits_are_the_flags() {
-    let flags = ["--max-processes", "3", "--warm", "0", "--queue", "7", "--body-limit", "1"];
+    let flags = ["--max-processes", "3", "--warm", "0", "--queue-limit", "7", "--body-limit", "1"];
     let server = started(&[&flags[..], &["--upstream-retries", "0"]].concat()).await;
     let health = server.get("/health").await.json();
     assert_eq!((&health["processes"]["max"], &health["queue"]["max"]), (&json!(3), &json!(7)));

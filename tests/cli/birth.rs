@@ -43,7 +43,7 @@ async fn the_command_line_turns_claude_codes_own_tools_and_settings_off() {
 async fn leading_arguments_come_first_and_variables_are_added() {
     // `env` stands in for a program that runs the CLI itself, given its arguments.
     let claude =
-        ClaudeCli::builder().warm(0).program("env").leading_args([stand_in()]).env("GREETING", "good day").build();
+        ClaudeCli::builder().warm_processes(0).program("env").args([stand_in()]).env("GREETING", "good day").build();
     assert_eq!(ask_once(&claude, "[[env GREETING]]").await.text, "good day");
 }
 
@@ -108,9 +108,9 @@ async fn a_workspace_is_worked_in_and_left_alone() {
 
 #[tokio::test]
 async fn the_last_clone_dropped_ends_every_process() {
-    let claude = claude().warm(2).build();
+    let claude = claude().warm_processes(2).build();
     let pid = ask_once(&claude, "[[pid]]").await.pid();
-    until("two warm processes", || claude.health()["processes"]["warm"] == 2).await;
+    until("two warm processes", || claude.health().processes.warm == 2).await;
     let clone = claude.clone();
     drop(claude);
     let answer = ask_once(&clone, "hello").await;

@@ -15,8 +15,8 @@ fn text_result(text: &str) -> Value {
     json!([{"type": "text", "text": text}])
 }
 
-fn parked(chat: &Chat) -> Value {
-    chat.claude.health()["processes"]["parked"].clone()
+fn parked(chat: &Chat) -> usize {
+    chat.claude.health().processes.parked
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn a_function_that_the_cli_refuses_is_400_and_not_a_hang() {
         let error = try_ask(&claude, json).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.param()), (400, Some("tools")), "{error}");
     }
-    until("no process", || claude.health()["processes"]["total"] == 0).await;
+    until("no process", || claude.health().processes.total == 0).await;
 }
 
 fn json_format(schema: Value) -> Value {

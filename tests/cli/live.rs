@@ -16,7 +16,7 @@ async fn a_conversation_stays_on_one_process() {
         let next = chat.say("[[pid]]").await;
         assert_eq!((next.process.as_str(), next.pid()), ("live", first.pid()));
     }
-    assert_eq!(claude.health()["processes"]["total"], 1);
+    assert_eq!(claude.health().processes.total, 1);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_message_that_will_not_be_repeated_is_seen_and_does_not_count() {
 
 #[tokio::test]
 async fn a_process_is_never_given_another_conversation() {
-    let claude = claude().warm(2).max_processes(4).build();
+    let claude = claude().warm_processes(2).max_processes(4).build();
     let mut pids = Vec::new();
     for number in 0..12 {
         let answer = ask_once(&claude, &format!("secret{number} [[history]]")).await;
@@ -274,7 +274,7 @@ async fn a_conversation_whose_answer_was_not_heard_to_the_end_is_not_live() {
     let mut response = call(&claude, request(messages([user("[[slow 5 count 1000]]")]))).await.unwrap();
     hear_until(&mut response.events, "w1 ").await;
     drop(response);
-    assert_eq!(claude.health()["processes"]["total"], 0);
+    crate::chat::until("no process", || claude.health().processes.total == 0).await;
     let history = [user("[[slow 5 count 1000]]"), assistant("w0 w1"), user("on")];
     assert_eq!(ask(&claude, messages(history)).await.process, "cold");
 }

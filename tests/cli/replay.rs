@@ -142,9 +142,9 @@ async fn images_and_files_are_blocks() {
 
 #[tokio::test]
 async fn what_cannot_be_told_is_refused_and_costs_no_process() {
-    let claude = claude().warm(1).build();
+    let claude = claude().warm_processes(1).build();
     claude.warm_up();
-    crate::chat::until("a warm process", || claude.health()["processes"]["warm"] == 1).await;
+    crate::chat::until("a warm process", || claude.health().processes.warm == 1).await;
     let image = json!({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}});
     let cases = [
         (messages([user("  ")]), "messages"),
@@ -159,8 +159,8 @@ async fn what_cannot_be_told_is_refused_and_costs_no_process() {
     for (json, param) in cases {
         let error = try_ask(&claude, json).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.param()), (400, Some(param)), "{error}");
-        assert_eq!(claude.health()["processes"]["warm"], 1, "{error}");
-        assert_eq!(claude.health()["requests"]["warm"], 0, "{error}");
+        assert_eq!(claude.health().processes.warm, 1, "{error}");
+        assert_eq!(claude.health().requests.warm, 0, "{error}");
     }
 }
 

@@ -10,23 +10,23 @@ use crate::chat::{Chat, ask_once, call, claude, hear_what_there_is, messages, re
 
 /// What is left after a failure: nothing.
 async fn nothing_is_left(claude: &ClaudeCli) {
-    until("no process", || claude.health()["processes"]["total"] == 0).await;
-    assert_eq!(claude.health()["processes"]["busy"], 0);
+    until("no process", || claude.health().processes.total == 0).await;
+    assert_eq!(claude.health().processes.busy, 0);
 }
 
 #[tokio::test]
 async fn a_crash_before_the_first_token_is_502_with_the_end_of_stderr() {
     for warm in [0, 1] {
-        let claude = claude().warm(warm).build();
+        let claude = claude().warm_processes(warm).build();
         if warm == 1 {
             claude.warm_up();
-            until("a warm process", || claude.health()["processes"]["warm"] == 1).await;
+            until("a warm process", || claude.health().processes.warm == 1).await;
         }
         let error = try_ask(&claude, messages([user("[[crash]]")])).await.unwrap_err();
         assert_eq!((error.kind(), error.status().as_u16()), (ErrorKind::Cli, 502));
         assert!(error.to_string().contains("stand-in: crashed, as the prompt asked"), "{error}");
         // It had heard the turn: nobody tried again behind the client's back.
-        let requests = claude.health()["requests"].clone();
+        let requests = crate::chat::health(&claude)["requests"].clone();
         assert_eq!(requests["warm"].as_u64().unwrap() + requests["cold"].as_u64().unwrap(), 1);
     }
 }
@@ -39,7 +39,7 @@ async fn a_crash_of_a_live_process_is_502_too() {
     chat.messages().push(user("[[crash]]"));
     let error = chat.try_again().await.unwrap_err();
     assert!(error.to_string().contains("stand-in: crashed"), "{error}");
-    assert_eq!(claude.health()["requests"], json!({"live": 1, "warm": 0, "cold": 1}));
+    assert_eq!(crate::chat::health(&claude)["requests"], json!({"live": 1, "warm": 0, "cold": 1}));
     nothing_is_left(&claude).await;
 }
 

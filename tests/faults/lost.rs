@@ -17,7 +17,7 @@ fn playing(directory: &Path, lines: &[Value]) -> ClaudeCli {
         "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}; cat '{}'; exec cat > /dev/null",
         path.display()
     );
-    ClaudeCli::builder().warm(0).program("sh").leading_args(["-c", &script, "sh"]).build()
+    ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()
 }
 
 fn event(event: Value) -> Value {
@@ -53,7 +53,7 @@ async fn another_answer_than_the_one_that_was_begun_is_an_error() {
     let (answer, error) = hear_what_there_is(call(&claude, asked([user("well?")])).await.unwrap()).await;
     assert_eq!((answer.text.as_str(), answer.reason), ("It is ", None));
     assert_eq!(error.unwrap().kind(), ErrorKind::Upstream);
-    assert_eq!(claude.health()["processes"]["total"], 0);
+    crate::chat::until("no process", || claude.health().processes.total == 0).await;
 }
 
 #[tokio::test]
@@ -72,10 +72,10 @@ async fn calls_that_were_never_streamed_are_told_and_waited_for() {
     assert_eq!((answer.text.as_str(), answer.reason), ("It is here.", Some(FinishReason::ToolCalls)));
     assert_eq!((answer.calls[0].name.as_str(), answer.calls[0].arguments.as_str()), ("look", r#"{"at":1}"#));
     assert_eq!((answer.usage.prompt_tokens, answer.usage.completion_tokens), (10, 5));
-    assert_eq!(claude.health()["processes"]["parked"], 1);
+    assert_eq!(claude.health().processes.parked, 1);
     // The client's history with the whole of it is this conversation.
     let history = [user("where?"), answer.message(), result(&answer.calls[0].id, "a cat")];
     let mut waiting = std::pin::pin!(call(&claude, asked(history)));
     assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
-    assert_eq!(claude.health()["requests"]["live"], 1);
+    assert_eq!(claude.health().requests.live, 1);
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tower_claude::cli::ClaudeCli;
+use tower_claude::cli::{ClaudeCli, HealthStatus};
 use tower_claude::{Error, ErrorKind};
 
 use crate::chat::{ask_once, claude, messages, try_ask, until, user};
@@ -62,7 +62,7 @@ async fn a_process_that_does_not_come_up_is_502_with_the_end_of_stderr() {
     let claude = claude().env("STAND_IN_FAIL_START", "3").build();
     let error = failure(&claude).await;
     assert!(error.to_string().contains("told by STAND_IN_FAIL_START not to start"), "{error}");
-    assert_eq!(claude.health()["processes"]["total"], 0);
+    crate::chat::until("no process", || claude.health().processes.total == 0).await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_long_stderr_is_cut_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let text = "[ \"$1\" = --version ] && { echo '2.1.328 (Claude Code)'; exit; }\n\
                 i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1";
-    let error = failure(&ClaudeCli::builder().program(script(directory.path(), text)).warm(0).build()).await;
+    let error = failure(&ClaudeCli::builder().program(script(directory.path(), text)).warm_processes(0).build()).await;
     let said = error.to_string();
     assert!(said.contains("line 1999") && !said.contains("line 1\n") && said.len() < 4096, "{said}");
 }
@@ -81,7 +81,7 @@ async fn a_grandchild_that_keeps_stderr_open_does_not_keep_the_error() {
     let text = "[ \"$1\" = --version ] && { echo '2.1.328 (Claude Code)'; exit; }\n\
                 echo broken >&2; setsid sleep 5 >/dev/null & exit 1";
     let began = Instant::now();
-    let error = failure(&ClaudeCli::builder().program(script(directory.path(), text)).warm(0).build()).await;
+    let error = failure(&ClaudeCli::builder().program(script(directory.path(), text)).warm_processes(0).build()).await;
     assert!(error.to_string().contains("broken"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(4));
 }
@@ -94,13 +94,13 @@ async fn a_warm_process_that_does_not_come_up_is_tried_again_after_a_pause_and_n
         "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}\necho >> '{}'; exit 1",
         log.display()
     );
-    let claude = ClaudeCli::builder().program(script(directory.path(), &text)).warm(2).build();
+    let claude = ClaudeCli::builder().program(script(directory.path(), &text)).warm_processes(2).build();
     let starts = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
     let began = Instant::now();
     claude.warm_up();
     until("a second try", || starts() > 2).await;
     assert!(began.elapsed() >= Duration::from_millis(500));
-    until("degraded health", || claude.health()["status"] == "degraded").await;
+    until("degraded health", || claude.health().status == HealthStatus::Degraded).await;
     // 0.5 s, 1 s, 2 s, ... between the rounds, of two starts each at most.
     let rounds = (began.elapsed().as_secs_f64() / 0.5 + 1.0).log2().floor() as usize + 1;
     assert!(starts() <= 2 * rounds, "{} starts in {:?}", starts(), began.elapsed());
@@ -112,10 +112,10 @@ async fn a_cli_that_is_well_again_is_used_again() {
     let broken = directory.path().join("broken");
     std::fs::write(&broken, "").unwrap();
     let text = format!("[ -e '{}' ] && exit 1\nexec '{}' \"$@\"", broken.display(), stand_in().display());
-    let claude = ClaudeCli::builder().program(script(directory.path(), &text)).warm(1).build();
+    let claude = ClaudeCli::builder().program(script(directory.path(), &text)).warm_processes(1).build();
     failure(&claude).await;
     std::fs::remove_file(&broken).unwrap();
     assert_eq!(ask_once(&claude, "hi").await.text, "echo: hi");
-    until("a warm process", || claude.health()["processes"]["warm"] == 1).await;
-    assert_eq!(claude.health()["status"], "ok");
+    until("a warm process", || claude.health().processes.warm == 1).await;
+    assert_eq!(claude.health().status, HealthStatus::Ok);
 }

@@ -69,7 +69,7 @@ impl Server {
 
     /// How many requests came by their process in this way: `live`, `warm` or `cold`.
     pub(crate) fn served(&self, origin: &str) -> u64 {
-        self.claude.health()["requests"][origin].as_u64().unwrap()
+        serde_json::to_value(self.claude.health().requests).unwrap()[origin].as_u64().unwrap()
     }
 
     /// How many requests OpenClaw has made.

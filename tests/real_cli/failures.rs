@@ -119,7 +119,7 @@ async fn a_subscriptions_limits_are_told_and_say_when_to_come_back() {
     assert_eq!(answer.header("x-ratelimit-window"), Some("five_hour"));
     let reset = answer.header("x-ratelimit-reset-requests").unwrap().strip_suffix('s').unwrap();
     assert!((3500..=3600).contains(&reset.parse().unwrap()), "{reset}");
-    assert_eq!(stack.claude.health()["subscription"]["five_hour"]["status"], "allowed");
+    assert_eq!(stack.claude.health().subscription["five_hour"].status.as_deref(), Some("allowed"));
 
     let answer = stack.ask(says("[[usage-limit]]")).await;
     assert_eq!(answer.status, 429, "{}", answer.text());

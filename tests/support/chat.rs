@@ -17,7 +17,12 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A service over stand-ins, that starts none before it is asked.
 pub fn claude() -> ClaudeCliBuilder {
-    ClaudeCli::builder().program(stand_in()).warm(0)
+    ClaudeCli::builder().program(stand_in()).warm_processes(0)
+}
+
+/// The state of things, as `GET /health` shows it.
+pub fn health(claude: &ClaudeCli) -> Value {
+    serde_json::to_value(claude.health()).unwrap()
 }
 
 /// All that an answer said.

@@ -16,15 +16,9 @@ pub fn kill(pid: u32) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
 }
 
-/// The children of this process that run.
-pub fn children() -> Vec<u32> {
-    let me = std::process::id().to_string();
-    let entries = std::fs::read_dir("/proc").unwrap();
-    let pids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &u32| parent(*pid).as_deref() == Some(&me) && runs(*pid)).collect()
-}
-
-fn parent(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1).map(str::to_owned)
+/// Whether this process still has it for a child: it runs, or is dead and not yet reaped.
+pub fn is_child(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+    parent == Some(std::process::id().to_string().as_str())
 }

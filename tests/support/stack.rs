@@ -55,7 +55,7 @@ impl Stack {
         let home = tempfile::tempdir().unwrap();
         let builder = ClaudeCli::builder()
             .program("/bin/sh")
-            .leading_args(["-c".as_ref(), NOTED.as_ref(), cli.as_os_str()])
+            .args(["-c".as_ref(), NOTED.as_ref(), cli.as_os_str()])
             .env("HOME", home.path())
             .env("ANTHROPIC_BASE_URL", api.url())
             .env("ANTHROPIC_API_KEY", "test-key")
@@ -64,7 +64,7 @@ impl Stack {
             .env("CLAUDE_CONFIG_DIR", home.path().join(".claude"))
             .env("DISABLE_TELEMETRY", "1")
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
-            .warm(0);
+            .warm_processes(0);
         let claude = configure(builder).build();
         let health = claude.clone();
         let edge = ApiService::new(layers::openclaw().layer(claude.clone()))

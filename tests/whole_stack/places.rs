@@ -8,7 +8,7 @@ use crate::script::ask;
 use crate::{assert_snapshot, post, shown, stack};
 
 fn claude(most: usize) -> ClaudeCli {
-    ClaudeCli::builder().program(stand_in()).warm(0).max_processes(most).build()
+    ClaudeCli::builder().program(stand_in()).warm_processes(0).max_processes(most).build()
 }
 
 #[tokio::test]
@@ -31,7 +31,12 @@ async fn a_stop_text_ends_the_process_with_the_answer() {
     let answer = ask(stack(&claude), post(&body)).await.json();
     assert_eq!(answer["choices"][0]["message"]["content"], "w0 w1 w2 ");
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
-    assert_eq!(claude.health()["processes"]["total"], 0);
+    let gone = async {
+        while claude.health().processes.total > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("the process ends in time");
 }
 
 #[tokio::test]

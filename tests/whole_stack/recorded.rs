@@ -15,7 +15,7 @@ fn playing(recording: &str) -> ClaudeCli {
     let script = format!(
         "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}; cat '{path}'; exec cat > /dev/null"
     );
-    ClaudeCli::builder().warm(0).program("sh").leading_args(["-c", &script, "sh"]).build()
+    ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()
 }
 
 fn user(text: &str) -> Value {

@@ -22,7 +22,7 @@ impl Listening {
         let directory = tempfile::tempdir().unwrap();
         let claude = ClaudeCli::builder()
             .program(stand_in())
-            .warm(0)
+            .warm_processes(0)
             .env("STAND_IN_LOG", directory.path().join("lines"))
             .env("STAND_IN_ID", "1")
             .build();

@@ -70,7 +70,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Gives the buffer back, if there is nothing in it.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +14,11 @@ use bytes::Bytes;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+mod command;
 mod lines;
 mod version;
 
@@ -33,24 +35,17 @@ const INBOX_LINES: usize = 4096;
 const STDERR_TAIL: usize = 2048;
 
 /// How long a process that has closed its stdout may take to close its stderr.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const STDERR_AFTER_EXIT: Duration = Duration::from_millis(500);
 
-/// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
-/// itself for a part of that session.
-const SESSION_VARIABLES: [&str; 6] = [
-    "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_SSE_PORT",
-    "CLAUDE_CODE_SESSION_ID",
-    "CLAUDE_CODE_CHILD_SESSION",
-    "CLAUDE_CODE_EXECPATH",
-];
+/// How long a CLI may take to end when it is told to, before it is killed: 0.07 to 0.13 s (2.1.328). Killed at once it
+/// would leave two files in `~/.claude/sessions`.
+const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a CLI that has tools of its own may take to end their work before it is killed. It takes 0.4 s (2.1.328).
-const GRACE: Duration = Duration::from_secs(3);
+/// The same for a CLI that has tools of its own, and ends their work first: 0.4 s (2.1.328). The commands that it runs are
+/// in sessions of their own, so nobody else knows of them.
+const AGENT_GRACE: Duration = Duration::from_secs(3);
 
-/// A running CLI. Dropping it ends its whole process group: with SIGKILL, or where it has tools of its own with SIGTERM
-/// first, since the commands that it runs are in sessions of their own and nobody else knows of them.
+/// A running CLI. Dropping it ends its whole process group: with SIGTERM, and with SIGKILL where that does not do.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -61,8 +56,6 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     exited: Arc<AtomicBool>,
-    /// What it is sent when it is no longer wanted.
-    farewell: Signal,
     /// Gone when the process is no longer wanted.
     _wanted: oneshot::Sender<()>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
@@ -72,40 +65,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the CLI, without waiting until it is ready. Must be called in a tokio runtime.
     ///
-    /// `on_exit` is called once, when the process has ended in whatever way.
-    pub(crate) fn spawn(config: &Config, on_exit: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
-        let directory = match &config.workspace {
+    /// `on_reaped` is called once, when the process has ended in whatever way and is no more.
+    pub(crate) fn spawn(config: &Config, on_reaped: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
+        let private = match &config.workspace {
             Some(_) => None,
             None => Some(private_directory().map_err(|error| {
                 Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
             })?),
         };
-        let mut command = Command::new(&config.program);
-        command.args(&config.leading_args).args(config.arguments());
-        for name in SESSION_VARIABLES {
-            command.env_remove(name);
-        }
-        for name in &config.withheld {
-            command.env_remove(name);
-        }
-        command
-            .env("ENABLE_TOOL_SEARCH", "false")
-            .env("DISABLE_AUTO_COMPACT", "1")
-            .env("DISABLE_AUTOUPDATER", "1")
-            // Where a stream breaks off, the CLI would ask once more for an answer in one piece: with no deltas, no
-            // usage, and what was streamed before said again (2.1.328).
-            .env("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1")
-            // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
-            .env("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1")
-            // A command that outlives its turn would start another by its end.
-            .env("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")
-            .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
-            .envs(config.environment.iter().map(|(name, value)| (name, value)));
-        match (&config.workspace, &directory) {
-            (Some(workspace), _) => command.current_dir(workspace),
-            (None, Some(directory)) => command.current_dir(directory.path()),
-            (None, None) => &mut command,
-        };
+        let directory = private.as_ref().map(TempDir::path).or(config.workspace.as_deref()).unwrap_or(Path::new("/"));
+        let mut command = command::serve(config, directory);
         let spawned = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -123,11 +92,12 @@ impl Process {
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let exited = Arc::new(AtomicBool::new(false));
         let flag = exited.clone();
+        let grace = if config.agent() { AGENT_GRACE } else { GRACE };
         let (wanted, unwanted) = oneshot::channel();
         tokio::spawn(async move {
             let status = tokio::select! {
                 status = child.wait() => status,
-                _ = unwanted => match tokio::time::timeout(GRACE, child.wait()).await {
+                _ = unwanted => match tokio::time::timeout(grace, child.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
                         signal_group(pid, Signal::KILL);
@@ -139,7 +109,7 @@ impl Process {
             // Whatever it started in its group goes with it.
             signal_group(pid, Signal::KILL);
             tracing::debug!(pid, ?status, "claude ended");
-            on_exit();
+            on_reaped();
         });
         tracing::debug!(pid, "claude started");
         Ok(Process {
@@ -150,9 +120,8 @@ impl Process {
             stderr: tail,
             stderr_reader,
             exited,
-            farewell: if config.agent() { Signal::TERM } else { Signal::KILL },
             _wanted: wanted,
-            _directory: directory,
+            _directory: private,
         })
     }
 
@@ -190,17 +159,17 @@ impl Process {
         }
     }
 
-    /// Between turns it needs no memory for lines.
-    pub(crate) fn rest(&mut self) {
-        self.stdout.rest();
-        self.inbox = VecDeque::new();
+    /// Between turns it needs no memory for lines, but for those that are still to be read.
+    pub(crate) fn shrink(&mut self) {
+        self.stdout.shrink();
+        self.inbox.shrink_to_fit();
     }
 
     /// What it wrote to stderr last, when it has closed its stdout. It may write that a moment later, and a process of its
     /// own may keep stderr open.
-    pub(crate) async fn last_words(&mut self) -> String {
+    pub(crate) async fn stderr_after_exit(&mut self) -> String {
         if !self.stderr_reader.is_finished() {
-            let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr_reader).await;
+            let _ = tokio::time::timeout(STDERR_AFTER_EXIT, &mut self.stderr_reader).await;
         }
         self.stderr_tail()
     }
@@ -216,7 +185,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.has_exited() {
-            signal_group(self.pid, self.farewell);
+            signal_group(self.pid, Signal::TERM);
         }
     }
 }
@@ -247,9 +216,9 @@ pub(crate) fn cannot_start(config: &Config, error: &io::Error) -> Error {
     let program = config.program.display();
     let advice = match error.kind() {
         io::ErrorKind::NotFound => {
-            "Install it with `npm install -g @anthropic-ai/claude-code`, or name the program with --claude-bin."
+            "Install it with `npm install -g @anthropic-ai/claude-code`, or name the program with `program`."
         }
-        io::ErrorKind::PermissionDenied => "Make it executable, or name another with --claude-bin.",
+        io::ErrorKind::PermissionDenied => "Make it executable, or name another with `program`.",
         _ => "Check that it runs by hand: `claude --version`.",
     };
     Error::new(ErrorKind::Cli, format!("Cannot start Claude Code ({program}): {error}. {advice}"))

@@ -4,21 +4,50 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use serde::{Serialize, Serializer};
 
+use super::command;
 use crate::cli::config::Config;
 use crate::{Error, ErrorKind};
 
 /// The oldest version that keeps a message's text as it is: 2.1.246 and before ignore `client_composed`, and so would
 /// read the files that a text names with `@` (measured).
-pub(crate) const OLDEST: Version = Version(2, 1, 252);
+pub(crate) const OLDEST: Version = Version::new(2, 1, 252);
 
 /// How long `claude --version` may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A version of the CLI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A version of the CLI, such as 2.1.328. Displayed and serialized as such; later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u32, u32, u32);
+
+impl Version {
+    /// This version, to compare others with.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Version(major, minor, patch)
+    }
+
+    /// The first number.
+    pub const fn major(self) -> u32 {
+        self.0
+    }
+
+    /// The second number.
+    pub const fn minor(self) -> u32 {
+        self.1
+    }
+
+    /// The third number.
+    pub const fn patch(self) -> u32 {
+        self.2
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -42,17 +71,7 @@ impl Version {
 pub(crate) async fn ask(config: &Config) -> Result<Version, Error> {
     let program = config.program.display();
     let broken = |what: String| Error::new(ErrorKind::Cli, what);
-    let mut command = Command::new(&config.program);
-    for name in &config.withheld {
-        command.env_remove(name);
-    }
-    let output = command
-        .args(&config.leading_args)
-        .arg("--version")
-        .envs(config.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let output = command::version(config).stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(TIMEOUT, output)
         .await
         .map_err(|_| broken(format!("`{program} --version` said nothing within {TIMEOUT:?}. Run it by hand.")))?

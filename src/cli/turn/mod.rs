@@ -77,11 +77,16 @@ impl Turn {
         };
         match begun {
             Ok(()) => {
-                turn.pool.start_worked();
+                if let Some(lease) = &mut turn.lease {
+                    lease.acknowledged();
+                }
                 Ok(turn)
             }
             Err(error) => {
                 let dead = !turn.heard && error.kind() == ErrorKind::Cli;
+                if let Some(lease) = turn.lease.as_mut().filter(|_| dead) {
+                    lease.died_unheard(&error);
+                }
                 Err(NotBegun { error, dead, asked: turn.asked })
             }
         }
@@ -92,6 +97,13 @@ impl Turn {
         match self.answer.model.as_str() {
             "" => self.asked.settings.model.as_deref().unwrap_or_default(),
             model => model,
+        }
+    }
+
+    /// The first token is on its way to the client.
+    pub(crate) fn first_token(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.first_token();
         }
     }
 
@@ -123,7 +135,7 @@ impl Turn {
             out.control("initialize", &self.asked.setup.initialize(self.pool.config()));
         }
         if let Some(lease) = self.lease.as_mut() {
-            let told: &mut Settings = &mut lease.member.settings;
+            let told: &mut Settings = &mut lease.pooled.settings;
             told.change_to(&self.asked.settings, &mut out);
             *told = self.asked.settings.clone();
         }
@@ -203,7 +215,7 @@ impl Turn {
                 if let Some(lease) = lease.take() {
                     let (reply, model) = (std::mem::take(&mut self.answer.reply), self.answer.model.clone());
                     let held = self.asked.held_after(reply, model, parked);
-                    self.pool.keep(lease.into_member(), held);
+                    lease.park(held);
                 }
             }
         }
@@ -221,7 +233,7 @@ impl Turn {
     async fn send(&mut self, out: Outgoing) -> Result<(), Error> {
         let deadline = self.deadline();
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
-        match tokio::time::timeout_at(deadline, lease.member.process.send(out.as_bytes())).await {
+        match tokio::time::timeout_at(deadline, lease.pooled.process.send(out.as_bytes())).await {
             Ok(Ok(())) => Ok(()),
             // What it wrote before it closed its stdin says more than the broken pipe does.
             Ok(Err(_)) => {
@@ -242,10 +254,10 @@ impl Turn {
         let Some(lease) = self.lease.as_mut() else {
             return Err(Error::new(ErrorKind::Internal, "The turn is over."));
         };
-        match tokio::time::timeout_at(deadline, lease.member.process.line()).await {
+        match tokio::time::timeout_at(deadline, lease.pooled.process.line()).await {
             Ok(Ok(Some(line))) => Ok(line),
             Ok(Ok(None)) => {
-                let stderr = lease.member.process.last_words().await;
+                let stderr = lease.pooled.process.stderr_after_exit().await;
                 let said = if stderr.is_empty() { "nothing".to_owned() } else { format!("at its end: {stderr}") };
                 let message = "Claude Code ended before its answer was complete. Run it by hand if that happens again.";
                 Err(Error::new(ErrorKind::Cli, format!("{message} On stderr it said {said}")))

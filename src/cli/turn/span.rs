@@ -32,7 +32,7 @@ impl Watch {
     /// The request has a process.
     pub(crate) fn leased(&self, lease: &Lease) {
         self.span.record("process", lease.origin.as_str());
-        self.span.record("pid", lease.member.process.pid);
+        self.span.record("pid", lease.pooled.process.pid);
         self.span.record("queue_ms", self.milliseconds());
     }
 

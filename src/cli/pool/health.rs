@@ -1,0 +1,108 @@
+//! The state of the processes and the queue, for people and for balancers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use super::{Origin, Pool};
+use crate::cli::process::Version;
+use crate::cli::rate_limits::UsageWindow;
+
+/// The state of a [`ClaudeCli`](crate::cli::ClaudeCli); serialized, it is what `GET /health` shows.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether requests can be answered.
+    pub status: HealthStatus,
+    /// The CLI's version, once it has been asked.
+    pub claude_code_version: Option<Version>,
+    /// How many processes there are, by what they do.
+    pub processes: ProcessCounts,
+    /// The requests that wait for a process.
+    pub queue: QueueLength,
+    /// How the requests so far came by their processes.
+    pub requests: RequestCounts,
+    /// The subscription's usage windows by name (`five_hour`, `seven_day`, ...); empty until the CLI has told of them.
+    pub subscription: BTreeMap<String, UsageWindow>,
+}
+
+/// Whether a [`ClaudeCli`](crate::cli::ClaudeCli) can answer requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HealthStatus {
+    /// As far as is known, it can.
+    Ok,
+    /// Processes fail to start: only requests that find a live process are answered.
+    Degraded,
+}
+
+/// How many processes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessCounts {
+    /// At work on a request, or about to be.
+    pub busy: usize,
+    /// Waiting for the next message of their conversation.
+    pub live: usize,
+    /// Waiting for the result of a function that the client runs.
+    pub parked: usize,
+    /// Started, and without a conversation.
+    pub warm: usize,
+    /// All that exist, those included that are just ending.
+    pub total: usize,
+    /// How many there may be.
+    pub max: usize,
+}
+
+/// The queue for processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct QueueLength {
+    /// How many requests wait.
+    pub length: usize,
+    /// How many may.
+    pub max: usize,
+}
+
+/// How many requests found a process that held their conversation, one that was started before they came, or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the line above says it for all three")]
+pub struct RequestCounts {
+    pub live: u64,
+    pub warm: u64,
+    pub cold: u64,
+}
+
+impl Pool {
+    pub(crate) fn health(&self) -> Health {
+        let shared = &self.shared;
+        let (warm, live, parked, degraded) = {
+            let state = shared.lock();
+            let parked = state.live.iter().filter(|(_, held)| held.parked.is_some()).count();
+            (state.warm.len(), state.live.len() - parked, parked, state.circuit.is_open())
+        };
+        let served = |origin: Origin| shared.served[origin as usize].load(Ordering::Relaxed);
+        Health {
+            status: if degraded { HealthStatus::Degraded } else { HealthStatus::Ok },
+            claude_code_version: shared.version.get().copied(),
+            processes: ProcessCounts {
+                busy: shared.queue.held(),
+                live,
+                parked,
+                warm,
+                total: shared.places.taken(),
+                max: shared.config.max_processes,
+            },
+            queue: QueueLength { length: shared.queue.length(), max: shared.config.queue_limit },
+            requests: RequestCounts {
+                live: served(Origin::Live),
+                warm: served(Origin::Warm),
+                cold: served(Origin::Cold),
+            },
+            subscription: shared.subscription.windows(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The task that keeps warm processes, and ends those that have waited too long.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Pool, PooledProcess, Shared, Starting};
+use crate::cli::conversation::Held;
+
+/// From so many places on one is held back for newcomers: with fewer, a conversation is worth more than a quick start.
+const HOLD_BACK_FROM: usize = 3;
+
+/// A conversation gives way to a warm process once it has been silent for so long. Those that are quicker, and fill all
+/// places, stay: ending each of them in turn would make every one of their turns a replay.
+const HOLD_BACK_AFTER: Duration = Duration::from_secs(60);
+
+/// How long a start takes at the most that counts: from then on it no longer keeps others from starting.
+const START_TIME: Duration = Duration::from_secs(1);
+
+/// Runs for as long as the pool is there.
+pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
+    loop {
+        let due = match shared.upgrade() {
+            None => return,
+            Some(shared) => {
+                let pool = Pool { shared };
+                // A CLI that is missing or too old is not started over and over; requests say what is wrong with it.
+                match pool.version().await {
+                    Ok(_) => pool.shared.maintain(),
+                    Err(_) => pool.shared.lock().circuit.retry_at(),
+                }
+            }
+        };
+        match due {
+            Some(due) => drop(tokio::time::timeout_at(due, wake.notified()).await),
+            None => wake.notified().await,
+        }
+    }
+}
+
+impl Shared {
+    /// One round. Says when the next one is due at the latest.
+    fn maintain(self: &Arc<Self>) -> Option<Instant> {
+        let expires = self.end_expired();
+        let starts = self.start_warm();
+        let gives_way = self.hold_a_place_back();
+        [expires, starts, gives_way].into_iter().flatten().min()
+    }
+
+    /// Ends what has died or waited for too long. Says when the next one will have.
+    fn end_expired(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let limit = |held: &Held| {
+            held.since + if held.parked.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
+        };
+        let mut state = self.lock();
+        let dead: Vec<PooledProcess> = state.warm.extract_if(.., |warm| warm.process.has_exited()).collect();
+        for warm in &dead {
+            tracing::warn!(stderr = warm.process.stderr_tail(), "a warm claude process ended by itself");
+            state.circuit.failed(warm.started, warm.ended_by_itself());
+        }
+        let expired = |pooled: &PooledProcess, held: &Held| pooled.process.has_exited() || limit(held) <= now;
+        let expired: Vec<_> = state.live.extract_if(.., |(pooled, held)| expired(pooled, held)).collect();
+        let due = state.live.iter().map(|(_, held)| limit(held)).min();
+        // They end when they are dropped, which is better done without the lock.
+        drop(state);
+        drop((dead, expired));
+        due
+    }
+
+    /// Starts warm processes as far as they are wanted and may be. Says when that is to be tried again.
+    fn start_warm(self: &Arc<Self>) -> Option<Instant> {
+        loop {
+            let now = Instant::now();
+            {
+                let state = self.lock();
+                if state.warm.len() >= self.config.warm_processes {
+                    return None;
+                }
+                let not_before = state.circuit.retry_at().max(state.refill.after());
+                if let Some(not_before) = not_before.filter(|at| *at > now) {
+                    return Some(not_before);
+                }
+            }
+            // Whoever frees one of these wakes the maintainer; so does giving one back, hence the look before.
+            if !self.places.have_spare() {
+                return None;
+            }
+            let starting = self.starts.try_acquire()?;
+            let (place, occupant) = self.places.take()?;
+            match self.spawn(place, occupant, Starting::for_at_most(START_TIME, starting)) {
+                Ok(warm) => {
+                    self.lock().warm.push(warm);
+                    self.places.process_available();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot keep a claude process warm");
+                    self.lock().circuit.failed(now, error);
+                }
+            }
+        }
+    }
+
+    /// Where conversations fill all places, ends the one that has been silent for longest, if that is long, so that a
+    /// newcomer finds a warm process. Says when the next one will have been.
+    fn hold_a_place_back(&self) -> Option<Instant> {
+        if self.config.warm_processes == 0 || self.config.max_processes < HOLD_BACK_FROM {
+            return None;
+        }
+        let mut state = self.lock();
+        if !state.warm.is_empty() || !self.places.are_all_in_use() {
+            return None;
+        }
+        let at = state.live.iter().position(|(_, held)| held.parked.is_none())?;
+        let due = state.live[at].1.since + HOLD_BACK_AFTER;
+        if due > Instant::now() {
+            return Some(due);
+        }
+        let (pooled, _) = state.live.remove(at);
+        drop(state);
+        tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way to a warm process");
+        None
+    }
+}

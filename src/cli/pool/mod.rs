@@ -1,0 +1,392 @@
+//! The processes: warm ones that fit any request, live ones that wait for their conversation, and who gets which.
+//!
+//! | file | its idea |
+//! |---|---|
+//! | `queue` | who is next for a process, or to start one |
+//! | `places` | how many processes there may be |
+//! | `circuit` | whether starting them works |
+//! | `refill` | when a warm one that was taken is replaced |
+//! | `maintainer` | the task that keeps warm ones, and ends those that have waited too long |
+//! | `health` | the state of all that |
+//!
+//! A permit of the queue is the right to one busy process. Whoever holds one is sure to come by a process: busy ones are
+//! never more than permits, so there is a live conversation, a warm process, or room for one more, or a live one to give
+//! way.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OnceCell};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+mod circuit;
+mod health;
+mod maintainer;
+mod places;
+mod queue;
+mod refill;
+#[cfg(test)]
+mod tests;
+
+use self::circuit::Circuit;
+pub use self::health::{Health, HealthStatus, ProcessCounts, QueueLength, RequestCounts};
+use self::places::{Occupant, Place, Places};
+use self::queue::{Permit, Queue};
+use self::refill::Refill;
+use super::config::Config;
+use super::conversation::Held;
+use super::process::{self, Process, Version};
+use super::prompt::Settings;
+use super::rate_limits::Subscription;
+use crate::chat::Caller;
+use crate::{Error, ErrorKind};
+
+/// How long a process that is started for a request may keep others from starting.
+const COLD_START_TIME: Duration = Duration::from_secs(5);
+
+/// How a request came by its process; the value of `x-claude-process`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It held the conversation already.
+    Live,
+    /// It was started before the request came.
+    Warm,
+    /// It was started for the request.
+    Cold,
+}
+
+impl Origin {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Origin::Live => "live",
+            Origin::Warm => "warm",
+            Origin::Cold => "cold",
+        }
+    }
+}
+
+/// A process that counts toward the most there may be, and what it has been told of settings.
+#[derive(Debug)]
+pub(crate) struct PooledProcess {
+    pub(crate) process: Process,
+    pub(crate) settings: Settings,
+    started: Instant,
+    /// While it comes up.
+    starting: Option<Starting>,
+    _occupant: Occupant,
+}
+
+impl PooledProcess {
+    fn ended_by_itself(&self) -> Error {
+        let stderr = self.process.stderr_tail();
+        let said = if stderr.is_empty() { "nothing".to_owned() } else { stderr };
+        Error::new(ErrorKind::Cli, format!("Claude Code ended before it was used. On stderr it said: {said}"))
+    }
+}
+
+/// The right to start a process while no more of them start than there are CPUs: more only slow each other down.
+#[derive(Debug)]
+struct Starting(JoinHandle<()>);
+
+impl Starting {
+    /// When a process is up is known from its first answer. One that is not asked anything gives the right back by itself.
+    fn for_at_most(limit: Duration, permit: Permit) -> Self {
+        Starting(tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            drop(permit);
+        }))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A process for the length of one turn. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) pooled: PooledProcess,
+    pub(crate) origin: Origin,
+    hold: Hold,
+}
+
+/// What a turn has beside its process, and gives back in whatever way it ends.
+#[derive(Debug)]
+struct Hold {
+    pool: Pool,
+    /// Whether the process that it took is still to be replaced.
+    refills: bool,
+    _permit: Permit,
+}
+
+impl Hold {
+    fn first_token(&mut self) {
+        if std::mem::take(&mut self.refills) {
+            self.pool.shared.lock().refill.first_token();
+            self.pool.shared.maintainer.notify_one();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.first_token();
+    }
+}
+
+impl Lease {
+    /// The process has reacted to what it was told, so it is up: starting processes works.
+    pub(crate) fn acknowledged(&mut self) {
+        if self.origin != Origin::Live {
+            self.hold.pool.shared.lock().circuit.worked();
+        }
+        self.pooled.starting = None;
+    }
+
+    /// The process has died before it reacted to anything.
+    pub(crate) fn died_unheard(&mut self, error: &Error) {
+        if self.origin != Origin::Live {
+            self.hold.pool.shared.lock().circuit.failed(self.pooled.started, error.clone());
+        }
+    }
+
+    /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later.
+    pub(crate) fn first_token(&mut self) {
+        self.hold.first_token();
+    }
+
+    /// Ends the turn, and keeps the process for the next message of its conversation.
+    pub(crate) fn park(self, held: Held) {
+        let Lease { mut pooled, hold, .. } = self;
+        pooled.process.shrink();
+        pooled.starting = None;
+        let shared = &hold.pool.shared;
+        // The least recently used stand first.
+        shared.lock().live.push((pooled, held));
+        shared.places.process_available();
+    }
+}
+
+/// What a lease comes with: the conversation that a live process holds.
+pub(crate) type Leased = (Lease, Option<Held>);
+
+/// Shares the processes among requests. Cloning shares the same pool; the last one dropped ends every process.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    state: Mutex<State>,
+    /// For busy processes.
+    queue: Queue,
+    /// For processes that start.
+    starts: Queue,
+    places: Places,
+    /// Wakes the maintainer.
+    maintainer: Arc<Notify>,
+    maintainer_runs: AtomicBool,
+    version: OnceCell<Version>,
+    served: [AtomicU64; 3],
+    subscription: Subscription,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    warm: Vec<PooledProcess>,
+    live: Vec<(PooledProcess, Held)>,
+    circuit: Circuit,
+    refill: Refill,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.maintainer.notify_one();
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(config: Config) -> Self {
+        let maintainer = Arc::new(Notify::new());
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Pool {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                queue: Queue::new(config.max_processes, Arc::default()),
+                starts: Queue::new(cpus, Arc::clone(&maintainer)),
+                places: Places::new(config.max_processes, Arc::clone(&maintainer)),
+                maintainer,
+                maintainer_runs: AtomicBool::new(false),
+                version: OnceCell::new(),
+                served: Default::default(),
+                subscription: Subscription::default(),
+                config,
+            }),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn subscription(&self) -> &Subscription {
+        &self.shared.subscription
+    }
+
+    /// The CLI's version, asked once; an error where it is missing or too old.
+    pub(crate) async fn version(&self) -> Result<&Version, Error> {
+        let came = Instant::now();
+        let shared = &self.shared;
+        let ask = async || {
+            {
+                let mut state = shared.lock();
+                // Whoever waited for another's answer takes that, and does not ask again.
+                if let Some(error) = state.circuit.failure_since(came) {
+                    return Err(error.clone());
+                }
+                state.circuit.try_start()?;
+            }
+            let asked = Instant::now();
+            process::ask(&shared.config).await.inspect_err(|error| shared.lock().circuit.failed(asked, error.clone()))
+        };
+        shared.version.get_or_try_init(ask).await
+    }
+
+    /// Starts the task that keeps warm processes. Must be called in a tokio runtime; calls after the first do nothing.
+    pub(crate) fn start(&self) {
+        if !self.shared.maintainer_runs.swap(true, Ordering::AcqRel) {
+            let maintainer = Arc::clone(&self.shared.maintainer);
+            tokio::spawn(maintainer::run(Arc::downgrade(&self.shared), maintainer));
+            self.shared.maintainer.notify_one();
+        }
+    }
+
+    /// A process for a turn: the live one for which `fits` says yes, else a warm one, else a new one. Waits in the
+    /// queue while all are busy.
+    pub(crate) async fn lease(&self, caller: &Caller, mut fits: impl FnMut(&Held) -> bool) -> Result<Leased, Error> {
+        self.start();
+        self.version().await?;
+        let permit = self.wait_in_queue(caller).await?;
+        let shared = &self.shared;
+        // Made when it is first needed, since its place in the queue is from then on.
+        let mut turn_to_start = None;
+        let mut starting = None;
+        let mut wanted = None;
+        loop {
+            let mut freed = std::pin::pin!(shared.places.freed());
+            freed.as_mut().enable();
+            // What has to give way is dropped, and so ended, only when the lock is free.
+            let (found, _dead) = shared.find(&mut fits);
+            match found {
+                Some((pooled, Some(held))) => return Ok((self.leased(pooled, Origin::Live, permit), Some(held))),
+                Some((pooled, None)) => {
+                    // The maintainer looks again when the pause is over, whether the turn has said anything by then or not.
+                    shared.maintainer.notify_one();
+                    return Ok((self.leased(pooled, Origin::Warm, permit), None));
+                }
+                None => {}
+            }
+            shared.lock().circuit.check()?;
+            if starting.is_none() {
+                let turn = turn_to_start.get_or_insert_with(|| Box::pin(shared.starts.acquire(caller.key, usize::MAX)));
+                tokio::select! {
+                    biased;
+                    permit = turn => starting = permit.ok(),
+                    () = freed => {}
+                }
+                continue;
+            }
+            if let Some((place, occupant)) = shared.places.take() {
+                let start = Instant::now();
+                shared.lock().circuit.try_start()?;
+                let Some(permit_to_start) = starting.take() else { continue };
+                let starting = Starting::for_at_most(COLD_START_TIME, permit_to_start);
+                let pooled = shared
+                    .spawn(place, occupant, starting)
+                    .inspect_err(|error| shared.lock().circuit.failed(start, error.clone()))?;
+                return Ok((self.leased(pooled, Origin::Cold, permit), None));
+            }
+            wanted.get_or_insert_with(|| shared.places.want());
+            match shared.least_recently_used() {
+                Some(gives_way) => drop(gives_way),
+                None => freed.await,
+            }
+        }
+    }
+
+    fn leased(&self, pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
+        self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
+        Lease { pooled, origin, hold: Hold { pool: self.clone(), refills: origin == Origin::Warm, _permit: permit } }
+    }
+
+    async fn wait_in_queue(&self, caller: &Caller) -> Result<Permit, Error> {
+        let Config { queue_limit, queue_timeout, max_processes, .. } = self.shared.config;
+        let busy = |why: String| {
+            Error::new(ErrorKind::QueueFull, format!("All {max_processes} Claude Code processes are busy, and {why}"))
+                .with_retry_after(Duration::from_secs(5))
+        };
+        match tokio::time::timeout(queue_timeout, self.shared.queue.acquire(caller.key, queue_limit)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(queue::Full)) => {
+                Err(busy(format!("{queue_limit} requests are waiting already. Try again later, or raise queue_limit.")))
+            }
+            Err(_) => {
+                Err(busy(format!("none was free within {queue_timeout:?}. Try again later, or raise max_processes.")))
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A process that is there already, with the conversation that it holds; and those that were found dead.
+    fn find(
+        &self,
+        fits: &mut impl FnMut(&Held) -> bool,
+    ) -> (Option<(PooledProcess, Option<Held>)>, Vec<PooledProcess>) {
+        let mut dead = Vec::new();
+        let mut state = self.lock();
+        // The newest first: where a client asked twice for the same answer, both fit.
+        while let Some(at) = state.live.iter().rposition(|(_, held)| fits(held)) {
+            let (pooled, held) = state.live.remove(at);
+            if !pooled.process.has_exited() {
+                return (Some((pooled, Some(held))), dead);
+            }
+            dead.push(pooled);
+        }
+        // The oldest is the one most surely up. The dead are the maintainer's to see to.
+        let alive = state.warm.iter().position(|warm| !warm.process.has_exited());
+        let warm = alive.map(|at| (state.warm.remove(at), None));
+        if warm.is_some() {
+            state.refill.taken();
+        }
+        (warm, dead)
+    }
+
+    /// The process whose conversation has been silent for longest, where one has to give way.
+    fn least_recently_used(&self) -> Option<PooledProcess> {
+        let mut state = self.lock();
+        (self.places.are_short() && !state.live.is_empty()).then(|| state.live.remove(0).0)
+    }
+
+    fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {
+        let started = Instant::now();
+        let process = Process::spawn(&self.config, move || drop(place))?;
+        Ok(PooledProcess {
+            process,
+            settings: Settings::default(),
+            started,
+            starting: Some(starting),
+            _occupant: occupant,
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! The pool over processes that do nothing: what it starts and when, and how it comes through a CLI that does not start.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use futures_util::FutureExt;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A hung process must fail its test, not hang it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Says its version, and else waits for its stdin to close, or runs this.
+fn pool(directory: &TempDir, run: &str, configure: impl FnOnce(&mut Config)) -> Pool {
+    let program = directory.path().join("claude");
+    let script = format!("#!/bin/sh\n[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}\n{run}\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut config = Config { program, warm_processes: 0, ..Config::default() };
+    configure(&mut config);
+    Pool::new(config)
+}
+
+async fn lease(pool: &Pool) -> Result<Lease, Error> {
+    let caller = Caller::default();
+    let lease = pool.lease(&caller, |_| false);
+    tokio::time::timeout(PATIENCE, lease).await.expect("a lease in time").map(|(lease, _)| lease)
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what} did not come"));
+}
+
+fn spawned(pool: &Pool) -> PooledProcess {
+    let (place, occupant) = pool.shared.places.take().unwrap();
+    pool.shared.spawn(place, occupant, Starting(tokio::spawn(async {}))).unwrap()
+}
+
+/// Lets every task run that can, without time passing.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A warm process was taken, and from here on time passes only when the test says so.
+async fn taken(directory: &TempDir) -> (Pool, Lease) {
+    let pool = pool(directory, "exec cat > /dev/null", |config| config.warm_processes = 1);
+    pool.start();
+    until("a warm process", || pool.health().processes.warm == 1).await;
+    // Its start no longer counts.
+    pool.shared.lock().warm[0].starting = None;
+    tokio::time::pause();
+    let lease = lease(&pool).await.unwrap();
+    assert_eq!(lease.origin, Origin::Warm);
+    settle().await;
+    assert_eq!(pool.health().processes.total, 1);
+    (pool, lease)
+}
+
+#[tokio::test]
+async fn a_taken_warm_process_is_replaced_a_moment_after_the_first_token_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, mut lease) = taken(&directory).await;
+    tokio::time::advance(Duration::from_millis(300)).await;
+    lease.first_token();
+    settle().await;
+    tokio::time::advance(Duration::from_millis(98)).await;
+    settle().await;
+    assert_eq!(pool.health().processes.total, 1, "the first token has the CPU to itself");
+    tokio::time::advance(Duration::from_millis(4)).await;
+    settle().await;
+    assert_eq!((pool.health().processes.total, pool.health().processes.warm), (2, 1));
+}
+
+#[tokio::test]
+async fn a_taken_warm_process_is_replaced_after_two_seconds_where_its_turn_says_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, _lease) = taken(&directory).await;
+    tokio::time::advance(Duration::from_millis(1990)).await;
+    settle().await;
+    assert_eq!(pool.health().processes.total, 1);
+    tokio::time::advance(Duration::from_millis(20)).await;
+    settle().await;
+    assert_eq!(pool.health().processes.warm, 1);
+}
+
+#[tokio::test]
+async fn a_turn_that_is_over_without_a_token_lets_the_next_process_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, lease) = taken(&directory).await;
+    drop(lease);
+    settle().await;
+    tokio::time::advance(Duration::from_millis(102)).await;
+    settle().await;
+    assert_eq!(pool.health().processes.warm, 1);
+}
+
+#[tokio::test]
+async fn live_turns_one_after_another_do_not_starve_the_warm_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, mut fresh) = taken(&directory).await;
+    fresh.first_token();
+    // A conversation that has a turn each 30 ms, as the pool sees it.
+    for _ in 0..4 {
+        let permit = pool.shared.queue.try_acquire().unwrap();
+        let mut live = pool.leased(spawned(&pool), Origin::Live, permit);
+        settle().await;
+        tokio::time::advance(Duration::from_millis(30)).await;
+        live.first_token();
+    }
+    settle().await;
+    assert_eq!(pool.health().processes.warm, 1, "103 ms without the live turns");
+}
+
+#[tokio::test]
+async fn no_more_processes_start_at_once_than_there_are_cpus() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = pool(&directory, "exec cat > /dev/null", |config| config.max_processes = 64);
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    let mut started = Vec::new();
+    for _ in 0..cpus {
+        started.push(lease(&pool).await.unwrap());
+    }
+    let mut next = std::pin::pin!(lease(&pool));
+    assert!((&mut next).now_or_never().is_none());
+    assert_eq!(pool.health().processes.total, cpus);
+    // One of them is up.
+    started[0].acknowledged();
+    let next = next.await.unwrap();
+    assert_eq!((next.origin, pool.health().processes.total), (Origin::Cold, cpus + 1));
+}
+
+#[tokio::test]
+async fn a_process_that_parks_is_had_by_who_waits_to_start_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = pool(&directory, "exec cat > /dev/null", |config| config.max_processes = 64);
+    let _held: Vec<_> = std::iter::from_fn(|| pool.shared.starts.try_acquire()).collect();
+    let mut next = std::pin::pin!(lease(&pool));
+    assert!((&mut next).now_or_never().is_none());
+    until("the request to wait to start", || pool.shared.starts.length() == 1 || (&mut next).now_or_never().is_some())
+        .await;
+    let warm = spawned(&pool);
+    pool.shared.lock().warm.push(warm);
+    pool.shared.places.process_available();
+    assert_eq!(next.await.unwrap().origin, Origin::Warm);
+    assert_eq!(pool.shared.starts.length(), 0);
+}
+
+/// How often the script was run as a server.
+fn starts(log: &Path) -> usize {
+    std::fs::read_to_string(log).map_or(0, |text| text.lines().count())
+}
+
+#[tokio::test]
+async fn requests_are_refused_while_processes_do_not_start_and_one_tries_again_after_each_pause() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("starts");
+    let run = format!("echo >> '{}'; echo 'no licence' >&2; exit 1", log.display());
+    let pool = pool(&directory, &run, |_| ());
+    for failed in 1..=3 {
+        let mut lease = lease(&pool).await.unwrap();
+        while let Ok(Some(_)) = lease.pooled.process.line().await {}
+        let stderr = lease.pooled.process.stderr_after_exit().await;
+        lease.died_unheard(&Error::new(ErrorKind::Cli, stderr));
+        drop(lease);
+        assert_eq!(starts(&log), failed);
+    }
+    assert_eq!(pool.health().status, HealthStatus::Degraded);
+    for _ in 0..20 {
+        let refused = lease(&pool).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.status().as_u16()), (ErrorKind::Cli, 502));
+        assert!(refused.retry_after().is_some() && refused.to_string().contains("no licence"), "{refused}");
+    }
+    assert_eq!((starts(&log), pool.health().queue.length, pool.health().processes.busy), (3, 0, 0));
+
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let mut again = lease(&pool).await.unwrap();
+    assert!(lease(&pool).await.is_err(), "one at a time");
+    again.acknowledged();
+    assert_eq!(pool.health().status, HealthStatus::Ok);
+    lease(&pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_had_is_asked_for_once_by_all_who_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("asked");
+    let program = directory.path().join("sleeps");
+    std::fs::write(&program, format!("#!/bin/sh\necho >> '{}'; sleep 0.2; exit 1\n", log.display())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let pool = Pool::new(Config { program, ..Config::default() });
+    let all = futures_util::future::join_all((0..20).map(|_| pool.version()));
+    let all = tokio::time::timeout(PATIENCE, all).await.expect("all answers in time");
+    assert!(all.iter().all(Result::is_err));
+    assert_eq!(starts(&log), 1);
+}

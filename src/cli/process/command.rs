@@ -1,0 +1,80 @@
+//! How a `claude` is started: its arguments and its environment, the same for every process, with nothing of any request.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+use crate::cli::config::Config;
+
+/// The line protocol on stdin and stdout, and nothing of the user's own settings, servers, commands and history.
+const ARGUMENTS: [&str; 17] = [
+    "--print",
+    "--input-format",
+    "stream-json",
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--include-partial-messages",
+    "--no-session-persistence",
+    "--setting-sources",
+    "",
+    "--strict-mcp-config",
+    "--disable-slash-commands",
+    "--permission-prompt-tool",
+    "stdio",
+    "--allowed-tools",
+    "mcp__c",
+    "--tools",
+];
+
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("ENABLE_TOOL_SEARCH", "false"),
+    ("DISABLE_AUTO_COMPACT", "1"),
+    ("DISABLE_AUTOUPDATER", "1"),
+    // Where a stream breaks off, the CLI would ask once more for an answer in one piece: with no deltas, no usage, and
+    // what was streamed before said again (2.1.328).
+    ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
+    // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
+    ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
+    // A command that outlives its turn would start another by its end.
+    ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
+];
+
+/// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
+/// itself for a part of that session.
+const SESSION_VARIABLES: [&str; 6] = [
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_CHILD_SESSION",
+    "CLAUDE_CODE_EXECPATH",
+];
+
+/// `claude` as a server on its stdin and stdout, working in this directory.
+pub(super) fn serve(config: &Config, directory: &Path) -> Command {
+    let mut command = Command::new(&config.program);
+    command.args(&config.args).args(ARGUMENTS).arg(config.builtin_tools.join(",")).current_dir(directory);
+    for name in SESSION_VARIABLES {
+        command.env_remove(name);
+    }
+    for name in &config.withheld {
+        command.env_remove(name);
+    }
+    command
+        .envs(ENVIRONMENT)
+        .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
+        // What the operator says counts most.
+        .envs(config.environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// `claude --version`.
+pub(super) fn version(config: &Config) -> Command {
+    let mut command = Command::new(&config.program);
+    for name in &config.withheld {
+        command.env_remove(name);
+    }
+    command.args(&config.args).arg("--version").envs(config.environment.iter().map(|(name, value)| (name, value)));
+    command
+}
