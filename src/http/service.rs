@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::json;
 use tower::Service;
 
 use super::answer::answer;
@@ -55,13 +56,8 @@ impl<S> ApiService<S> {
     /// Extra fields for `/health`. A `status` among them replaces `"ok"`; anything but `ok` and `degraded` makes it a
     /// 503. It is called for each request, and should be quick.
     #[must_use]
-<<<<<<< HEAD
-    pub fn health(self, health: impl Fn() -> Value + Send + Sync + 'static) -> Self {
-        self.set(|options| options.health.ask(health))
-=======
     pub fn health<T: Serialize>(self, health: impl Fn() -> T + Send + Sync + 'static) -> Self {
-        self.set(|edge| edge.health = Some(Arc::new(move || json!(health()))))
->>>>>>> 6df6cb8 (The pool in rooms: queue, places, circuit, refill, maintainer, health; a place is free at the reap)
+        self.set(|options| options.health.ask(move || json!(health())))
     }
 
     /// The most bytes that a request's body may have; a longer one is 413. 32 MiB unless set.
