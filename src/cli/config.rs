@@ -174,7 +174,18 @@ impl ClaudeCliBuilder {
     /// be in the workspace once `..` and symbolic links have been followed. What is refused the model is told, and why.
     /// What Claude Code itself holds to be dangerous, such as writing to `.git/hooks`, is refused too. Settings, hooks
     /// and instructions that lie in the workspace are not read. Without a workspace, whatever touches files is refused.
-    /// `WebFetch` reaches whatever this machine reaches, services on its own network included.
+    ///
+    /// - A path with white space at an end of one of its parts, or with a control character in it, is refused, since Claude
+    ///   Code may read it otherwise than it is written.
+    /// - A file with a hard link outside the workspace is neither read nor changed, nor is a directory searched in which
+    ///   such a file would be.
+    /// - `WebFetch` reaches only what everybody can: `http` and `https`, by a name whose addresses are public when it is looked
+    ///   up, or by a public address in its usual form. Loopback, link-local, private and other special addresses are
+    ///   refused, and with them the metadata services of clouds; so are names of one part and those that end in
+    ///   `.localhost`, `.local`, `.internal` or the like. Redirects to other hosts Claude Code reports to the model, which
+    ///   has to ask again. A name that changes its address between the look-up here and the fetch gets past this.
+    /// - What is checked could be replaced by a link before it is used, by whoever can make links in the workspace: none
+    ///   of the tools can but `Bash`. Claude Code looks at the path again as it opens it.
     ///
     /// For `Bash` this is a best effort: a command whose words lead out of the workspace is refused, but a command can
     /// build a path as it runs, and a program that it starts can open any file. **Enabling `Bash` gives the model, and

@@ -25,16 +25,35 @@ impl Workspace {
     }
 
     /// Whether the path, taken from `cwd`, is in the workspace. What does not exist is where it would be made.
-    ///
-    /// It must be so in both readings of `link/..`: the kernel's, the parent of what the link leads to, and that of
-    /// programs which strike `..` out of a path before they use it.
     pub(crate) fn holds(&self, cwd: &Path, path: &str) -> bool {
-        let Some(path) = self.expand(path) else { return false };
-        let path = cwd.join(path);
-        [&path, &struck_out(&path)].into_iter().all(|path| {
-            let mut links = MOST_LINKS;
-            follow(path, &mut links).is_some_and(|real| real.starts_with(&self.root))
+        self.readings(cwd, path).is_some_and(|readings| {
+            readings.iter().all(|path| {
+                let mut links = MOST_LINKS;
+                follow(path, &mut links).is_some_and(|real| real.starts_with(&self.root))
+            })
         })
+    }
+
+    /// Both readings of `link/..` in a path that is taken from `cwd`: the kernel's, the parent of what the link leads to,
+    /// and that of programs which strike `..` out of a path before they use it.
+    pub(crate) fn readings(&self, cwd: &Path, path: &str) -> Option<[PathBuf; 2]> {
+        let path = cwd.join(self.expand(path)?);
+        let struck_out = struck_out(&path);
+        Some([path, struck_out])
+    }
+
+    /// Whether all that a pattern may stand for is in the workspace. What comes before its first wildcard is where it begins;
+    /// `..` after that could lead anywhere.
+    pub(crate) fn holds_all(&self, cwd: &Path, pattern: &str) -> bool {
+        let pattern = pattern.strip_prefix('!').unwrap_or(pattern);
+        let wild = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
+        let (begins, rest) = pattern.split_at(wild);
+        let begins = match begins.rfind('/') {
+            _ if rest.is_empty() => begins,
+            Some(slash) => &begins[..=slash],
+            None => "",
+        };
+        !rest.contains("..") && self.holds(cwd, begins)
     }
 
     /// The path with its `~` or `$HOME` replaced; `None` where that is someone else's home, or unknown.

@@ -18,6 +18,7 @@ use self::reader::{Answer, Context, End};
 pub(crate) use self::span::Watch;
 use self::tool_calls::Calls;
 use super::conversation::{Asked, Held, Parked};
+use super::permission;
 use super::pool::{Lease, Pool};
 use super::prompt::{self, Settings, mcp};
 use super::protocol::{Line, Outgoing};
@@ -204,8 +205,7 @@ impl Turn {
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Error> {
         self.heard |= line.is_to_what_was_told();
-        let context =
-            Context { asked: &self.asked, config: self.pool.config(), subscription: self.pool.subscription() };
+        let context = Context { asked: &self.asked, subscription: self.pool.subscription() };
         self.answer.take(line, context)?;
         match (self.answer.end.take(), &mut self.lease) {
             (None, _) => {}
@@ -223,6 +223,10 @@ impl Turn {
     }
 
     async fn send_replies(&mut self) -> Result<(), Error> {
+        for (request_id, question) in std::mem::take(&mut self.answer.questions) {
+            let answer = permission::answer(self.pool.config(), question).await;
+            self.answer.replies.reply(&request_id, &answer);
+        }
         if self.answer.replies.is_empty() {
             return Ok(());
         }

@@ -10,9 +10,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::tool_calls::Calls;
-use crate::cli::config::Config;
 use crate::cli::conversation::{Asked, Parked, Reply};
-use crate::cli::permission;
 use crate::cli::prompt::mcp::PendingCall;
 use crate::cli::protocol::incoming::{self, ApiUsage, ControlReply, FullMessage, StreamEvent, read};
 use crate::cli::protocol::{ControlRequest, Line, Outgoing};
@@ -29,6 +27,8 @@ pub(crate) struct Answer {
     pub(crate) events: VecDeque<ChatEvent>,
     /// Answers to what the CLI asked, to be sent to it.
     pub(crate) replies: Outgoing,
+    /// Whether a tool may be used, by the request's id. To be answered with the replies.
+    pub(crate) questions: Vec<(String, ControlRequest)>,
     /// Whether the model has begun to answer.
     pub(crate) begun: bool,
     /// The model that answers, as the API names it.
@@ -59,7 +59,6 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) asked: &'a Asked,
-    pub(crate) config: &'a Config,
     pub(crate) subscription: &'a Subscription,
 }
 
@@ -392,8 +391,7 @@ impl Answer {
                 }
                 None => context.asked.setup.functions.answer(request_id, &request.message, &mut self.replies),
             },
-            "can_use_tool" => self.replies.reply(request_id, &permission::may_use(context.config, &request)),
-            "hook_callback" => self.replies.reply(request_id, &permission::before_use(context.config, &request)),
+            "can_use_tool" | "hook_callback" => self.questions.push((request_id.to_owned(), request)),
             other => self.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }

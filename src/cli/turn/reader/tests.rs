@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::{Answer, Context};
 use crate::ChatRequest;
-use crate::cli::config::Config;
 use crate::cli::conversation::Asked;
 use crate::cli::protocol::Line;
 use crate::cli::rate_limits::Subscription;
@@ -34,11 +33,11 @@ fn asked(schema: bool) -> Asked {
 
 /// Takes the lines until one is an error, as a turn does.
 fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Answer {
-    let (asked, config, subscription) = (asked(schema), Config::default(), Subscription::default());
+    let (asked, subscription) = (asked(schema), Subscription::default());
     let mut answer = Answer::new(false);
     for line in lines {
         let Some(line) = Line::parse(line) else { continue };
-        let context = Context { asked: &asked, config: &config, subscription: &subscription };
+        let context = Context { asked: &asked, subscription: &subscription };
         if answer.take(line, context).is_err() || answer.end.is_some() {
             break;
         }
