@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "layers/joints.rs"]
-mod joints;
 #[path = "layers/openclaw.rs"]
 mod openclaw;
 #[path = "layers/transcript.rs"]

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
-use tower::{Layer, Service, ServiceExt};
+use tower::Service;
 
 use super::body::Body;
-use super::door::{Asked, Collector, Door, Head, Incoming};
+use super::door::{Asked, Collector, Door, Head, Incoming, Streaming};
 use super::options::Options;
 use super::request;
-use super::response::header_list;
+use super::response::{event_headers, header_list};
 use super::settle::Settled;
 use super::sse::EventBytes;
 use crate::chat::Caller;
-use crate::layers::{ChoicesLayer, RecognizeLayer, StopLayer};
+use crate::layers::{RecognizeLayer, choices};
 use crate::{ChatRequest, ChatResponse, Error};
 
 /// Reads the request, has the inner service answer it, and begins to write the answer.
@@ -26,7 +26,47 @@ pub(crate) async fn answer<D, S, B>(
 ) -> Result<Response<Body>, Error>
 where
     D: Door,
-    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body,
+    B::Error: Into<request::BoxError>,
+{
+    let incoming = incoming(&options, request).await?;
+    let caller = incoming.caller.clone();
+    let asked = door.decode(incoming)?;
+    let Asked { mut request, streamed, background, ignored, reply } = asked;
+    let session = caller.session.or(request.caller.session);
+    request.caller = Caller { key: caller.key, session };
+
+    let turn = ask(inner, request);
+    let (mut headers, body) = if background {
+        let streaming = Streaming { streamed, keep_alive: options.keep_alive };
+        (HeaderMap::new(), door.in_background(reply, Box::pin(turn), streaming)?)
+    } else {
+        let (head, headers, events) = turn.await.map_err(|error| door.in_its_words(&reply, error))?;
+        let body = if streamed {
+            Body::events(EventBytes::new(events, door.encoder(reply, head), options.keep_alive))
+        } else {
+            collect(events, door.collector(reply, head)).await?
+        };
+        (headers, body)
+    };
+    if let Some(names) = header_list(&ignored) {
+        headers.insert("x-ignored-parameters", names);
+    }
+    if streamed {
+        event_headers(&mut headers);
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Reads a request's body, and finds out who sent it.
+pub(crate) async fn incoming<B>(options: &Options, request: Request<B>) -> Result<Incoming, Error>
+where
     B: http_body::Body,
     B::Error: Into<request::BoxError>,
 {
@@ -35,41 +75,20 @@ where
     request::check_media_type(&headers)?;
     let caller = options.keys.caller(&headers);
     let body = request::read(body, options.body_limit).await?;
-
-    let asked = door.decode(Incoming { headers, caller: caller.clone(), body })?;
-    let Asked { mut request, streamed, ignored, reply } = asked;
-    let session = caller.session.or(request.caller.session);
-    request.caller = Caller { key: caller.key, session };
-
-    let (head, mut headers, events) = ask(inner, request).await?;
-    if let Some(names) = header_list(&ignored) {
-        headers.insert("x-ignored-parameters", names);
-    }
-    let body = if streamed {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // nginx holds a response back until it has a buffer full, unless it is told not to.
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        Body::events(EventBytes::new(events, door.encoder(reply, head), options.keep_alive))
-    } else {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        collect(events, door.collector(reply, head)).await?
-    };
-    let mut response = Response::new(body);
-    *response.headers_mut() = headers;
-    Ok(response)
+    Ok(Incoming { headers, caller, body })
 }
 
 /// Has the inner service answer, with `n` and `stop` seen to.
 pub(crate) async fn ask<S>(inner: S, request: ChatRequest) -> Result<(Head, HeaderMap, Settled), Error>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
 {
-    let choices = request.n.unwrap_or(1) as usize;
-    // The conversation is recognised by what the client is told, which a stop text has cut already, choice by choice.
-    let layers = (ChoicesLayer::new(), RecognizeLayer::new(), StopLayer::new());
-    let ChatResponse { id, created, model, headers, events } = layers.layer(inner).oneshot(request).await?;
-    Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices)))
+    let inner = tower::Layer::layer(&RecognizeLayer::new(), inner);
+    let (head, events) = choices::call(inner, request).await?;
+    let events = Settled::new(events);
+    let choices::Head { id, created, model, headers } = head;
+    Ok((Head { id, created, model, choices: events.choices() }, headers, events))
 }
 
 /// Waits for the whole answer. The first failure is the answer's.

@@ -6,13 +6,18 @@
 //! To add a door: implement [`Door`], [`Encoder`] and [`Collector`], give it a [`Route`](super::route::Route), and let
 //! [`ApiService`](super::ApiService) answer that route with it.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 
 use super::body::Body;
 use super::response::error_response;
+use super::settle::Settled;
 use crate::chat::Caller;
-use crate::{ChatEvent, ChatRequest, Error};
+use crate::{ChatEvent, ChatRequest, Error, ErrorKind};
 
 /// A dialect of the API. It is cloned for each request, so what it keeps for all of them belongs in an `Arc`.
 pub(crate) trait Door: Clone + Send + Sync + 'static {
@@ -30,6 +35,17 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// What writes the answer to any other request.
     fn collector(&self, reply: Self::Reply, head: Head) -> Box<dyn Collector>;
 
+    /// Takes over a turn that is to go on whether or not its client stays, where [`Asked::background`] says so.
+    /// `turn` asks the inner service. What comes back is sent at once.
+    fn in_background(&self, _reply: Self::Reply, _turn: Turn, _write: Streaming) -> Result<Body, Error> {
+        Err(Error::new(ErrorKind::Internal, "This door has no turns in the background."))
+    }
+
+    /// An error of the inner service, which names parameters as a [`ChatRequest`] has them, in this door's words.
+    fn in_its_words(&self, _reply: &Self::Reply, error: Error) -> Error {
+        error
+    }
+
     /// The answer to a request that failed before the head of its answer was sent.
     fn error(&self, error: &Error) -> Response<Body> {
         error_response(error)
@@ -38,7 +54,6 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
 
 /// A request whose body has been read, and whose sender is known.
 #[derive(Debug)]
-#[allow(dead_code)] // until doors are built that need more than the body
 pub(crate) struct Incoming {
     /// The request's headers.
     pub(crate) headers: HeaderMap,
@@ -46,6 +61,18 @@ pub(crate) struct Incoming {
     pub(crate) caller: Caller,
     /// The body, whole. Its media type has been checked: it says that it is JSON, or says nothing.
     pub(crate) body: Bytes,
+}
+
+/// A turn of the inner service that has not begun: its answer's head, the headers of that, and its events.
+pub(crate) type Turn = Pin<Box<dyn Future<Output = Result<(Head, HeaderMap, Settled), Error>> + Send>>;
+
+/// Whether an answer is streamed, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streaming {
+    /// Whether it is sent as server-sent events.
+    pub(crate) streamed: bool,
+    /// How long such a stream may be silent.
+    pub(crate) keep_alive: Duration,
 }
 
 /// A request as its door has read it.
@@ -56,6 +83,8 @@ pub(crate) struct Asked<R> {
     pub(crate) request: ChatRequest,
     /// Whether the answer is to be sent as server-sent events.
     pub(crate) streamed: bool,
+    /// Whether the turn goes on without its client: [`Door::in_background`].
+    pub(crate) background: bool,
     /// The names of the fields that have no effect, for the header `x-ignored-parameters`.
     pub(crate) ignored: Vec<String>,
     /// What the door remembers until the answer is written.

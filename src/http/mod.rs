@@ -7,6 +7,7 @@
 //! | route | answer |
 //! |---|---|
 //! | `POST /v1/chat/completions` | a chat completion, or its chunks as server-sent events |
+//! | `POST /v1/responses`, and what is below it | [`responses`](crate::openai::responses) |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models that [`ApiService::models`] was given |
 //! | `GET /health` | `{"status": "ok"}` and what [`ApiService::health`] adds |
 //!
@@ -51,7 +52,7 @@ mod models;
 mod options;
 pub(crate) mod request;
 pub(crate) mod response;
-mod route;
+pub(crate) mod route;
 mod service;
 pub(crate) mod settle;
 pub(crate) mod sse;

@@ -3,7 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::openai::responses::codex;
 use crate::{Error, ErrorKind};
 
 /// The list, in the operator's order.
@@ -11,6 +13,8 @@ use crate::{Error, ErrorKind};
 pub(crate) struct Models {
     object: &'static str,
     data: Vec<Model>,
+    /// The same in the form that Codex reads.
+    models: Vec<Value>,
 }
 
 /// One model.
@@ -27,7 +31,9 @@ impl Models {
         // The CLI does not say when a model was made, so it is as old as this list.
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let model = |id: String| Model { id, object: "model", created, owned_by: "anthropic" };
-        Models { object: "list", data: ids.into_iter().map(|id| model(id.into())).collect() }
+        let data: Vec<Model> = ids.into_iter().map(|id| model(id.into())).collect();
+        let models = data.iter().enumerate().map(|(place, model)| codex::model(&model.id, place)).collect();
+        Models { object: "list", data, models }
     }
 
     /// The model of this id.

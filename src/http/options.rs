@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::authorize::Keys;
 use super::health::Health;
 use super::models::Models;
+use crate::openai::responses::Responses;
 
 /// The settings of an [`ApiService`](super::ApiService), whose builder methods describe them.
 #[derive(Clone)]
@@ -14,6 +15,7 @@ pub(crate) struct Options {
     pub(crate) body_limit: usize,
     pub(crate) keep_alive: Duration,
     pub(crate) keys: Keys,
+    pub(crate) responses: Responses,
 }
 
 impl Default for Options {
@@ -24,6 +26,7 @@ impl Default for Options {
             body_limit: 32 * 1024 * 1024,
             keep_alive: Duration::from_secs(15),
             keys: Keys::any(),
+            responses: Responses::default(),
         }
     }
 }

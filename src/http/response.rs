@@ -36,6 +36,14 @@ pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
     }
 }
 
+/// What the head of a stream of events has.
+pub(crate) fn event_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx holds a response back until it has a buffer full, unless it is told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+}
+
 /// The same response to a `HEAD` request.
 pub(crate) fn without_body(response: Response<Body>) -> Response<Body> {
     let length = http_body::Body::size_hint(response.body()).exact();

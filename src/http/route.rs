@@ -9,6 +9,12 @@ use http::Method;
 pub(crate) enum Route<'a> {
     /// `/v1/chat/completions`
     ChatCompletions,
+    /// `/v1/responses`
+    Responses,
+    /// `/v1/responses/input_tokens`
+    InputTokens,
+    /// `/v1/responses/{id}`, and what may follow: `/input_items`, `/cancel`.
+    Response(&'a str),
     /// `/v1/models`
     Models,
     /// `/v1/models/{id}`, decoded.
@@ -23,31 +29,40 @@ impl<'a> Route<'a> {
         let path = path.trim_end_matches('/').trim_start_matches('/');
         match path.strip_prefix("v1/").unwrap_or(path) {
             "chat/completions" => Some(Route::ChatCompletions),
+            "responses" => Some(Route::Responses),
+            "responses/input_tokens" => Some(Route::InputTokens),
             "models" => Some(Route::Models),
             "health" => Some(Route::Health),
             // Ids may have slashes in them: `anthropic/claude-opus-4`.
-            path => path.strip_prefix("models/").map(|id| Route::Model(percent_decode(id))),
+            path => match path.split_once('/')? {
+                ("models", id) => Some(Route::Model(percent_decode(id))),
+                ("responses", rest) => match rest.split_once('/') {
+                    None | Some((_, "input_items" | "cancel")) => Some(Route::Response(rest)),
+                    Some(_) => None,
+                },
+                _ => None,
+            },
         }
     }
 
     /// What it may be asked with, as an `Allow` header has it.
     pub(crate) fn allow(&self) -> &'static str {
         match self {
-            Route::ChatCompletions => "POST",
+            Route::ChatCompletions | Route::Responses | Route::InputTokens => "POST",
+            Route::Response(rest) if rest.ends_with("/cancel") => "POST",
+            Route::Response(rest) if !rest.contains('/') => "GET, HEAD, DELETE",
+            Route::Response(_) => "GET, HEAD",
             Route::Models | Route::Model(_) | Route::Health => "GET, HEAD",
         }
     }
 
     pub(crate) fn allows(&self, method: &Method) -> bool {
-        match self {
-            Route::ChatCompletions => method == Method::POST,
-            Route::Models | Route::Model(_) | Route::Health => method == Method::GET || method == Method::HEAD,
-        }
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
     }
 }
 
 /// Undoes `%2F` and the like. What is not a valid escape stays as it is, and finds no model.
-fn percent_decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
@@ -81,7 +96,8 @@ mod tests {
         }
         assert_eq!(Route::of("/health"), Some(Route::Health));
         assert_eq!(Route::of("/v1/models/"), Some(Route::Models));
-        for path in ["/", "/v1", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/modelsx"] {
+        assert_eq!(Route::of("/v1/responses/resp_a/cancel"), Some(Route::Response("resp_a/cancel")));
+        for path in ["/", "/v1", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/modelsx", "/v1/responses/a/b"] {
             assert_eq!(Route::of(path), None, "{path}");
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use tower::Service;
 
-use super::answer::answer;
+use super::answer::{answer, incoming};
 use super::body::Body;
 use super::door::Door;
 use super::models::Models;
@@ -22,6 +22,7 @@ use super::request::BoxError;
 use super::response::{error_response, json_response, without_body};
 use super::route::Route;
 use crate::openai::chat_completions::ChatCompletions;
+use crate::openai::responses::Responses;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
 /// The API over HTTP, in front of a service of chat requests.
@@ -81,6 +82,14 @@ impl<S> ApiService<S> {
         self.set(|options| options.keys.want(key))
     }
 
+    /// How much of its answers the Responses API keeps for `previous_response_id` and for `GET`: at most about this many
+    /// bytes of memory, each answer for at most this time, the oldest going first. 64 MiB and 24 hours unless set; the
+    /// newest answer is kept in any case.
+    #[must_use]
+    pub fn keep_responses(self, bytes: usize, age: Duration) -> Self {
+        self.set(|options| options.responses = Responses::new(bytes, age))
+    }
+
     /// The service within.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -104,7 +113,8 @@ impl<S> ApiService<S> {
 
 impl<S, B> Service<Request<B>> for ApiService<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
     B: http_body::Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
@@ -126,6 +136,9 @@ where
             Route::Models => whole(&request, self.models_list(&request)),
             Route::Model(id) => whole(&request, self.model(&id, &request)),
             Route::ChatCompletions => self.door(ChatCompletions, request),
+            Route::Responses => self.door(self.options.responses.clone(), request),
+            Route::InputTokens => self.input_tokens(request),
+            Route::Response(path) => whole(&request, self.response(path, &request)),
         }
     }
 }
@@ -135,7 +148,8 @@ impl<S> ApiService<S> {
     fn door<D, B>(&self, door: D, request: Request<B>) -> ResponseFuture
     where
         D: Door,
-        S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+        S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
+        S::Future: Send,
         B: http_body::Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
@@ -147,6 +161,31 @@ impl<S> ApiService<S> {
         ResponseFuture::new(async move {
             answer(&door, inner, options, request).await.unwrap_or_else(|error| door.error(&error))
         })
+    }
+
+    /// `POST /v1/responses/input_tokens`
+    fn input_tokens<B>(&self, request: Request<B>) -> ResponseFuture
+    where
+        B: http_body::Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let options = Arc::clone(&self.options);
+        ResponseFuture::new(async move {
+            let count = async {
+                options.keys.check(request.headers())?;
+                let incoming = incoming(&options, request).await?;
+                json_response(StatusCode::OK, &options.responses.count_tokens(incoming)?)
+            };
+            count.await.unwrap_or_else(|error| error_response(&error))
+        })
+    }
+
+    /// What can be asked of a kept response.
+    fn response<B>(&self, path: &str, request: &Request<B>) -> Result<Response<Body>, Error> {
+        self.options.keys.check(request.headers())?;
+        let key = self.options.keys.caller(request.headers()).key;
+        let (method, query) = (request.method(), request.uri().query());
+        self.options.responses.about(method, path, query, key, self.options.keep_alive)
     }
 
     /// `GET /v1/models`
@@ -171,7 +210,9 @@ fn whole<B>(request: &Request<B>, response: Result<Response<Body>, Error>) -> Re
 
 fn no_such_route<B>(request: &Request<B>) -> Result<Response<Body>, Error> {
     let path = request.uri().path();
-    let message = format!("There is no `{path}` here. Chat completions are at `POST /v1/chat/completions`.");
+    let message = format!(
+        "There is no `{path}` here. Chat completions are at `POST /v1/chat/completions`, responses at `POST /v1/responses`."
+    );
     Err(Error::new(ErrorKind::NotFound, message))
 }
 

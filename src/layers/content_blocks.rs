@@ -1,11 +1,14 @@
 //! [`ContentBlocks`]: arrays of text parts become plain text, and a blank line stands between the answer's text blocks.
 
-use std::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::macros::{inner_service_accessors, opaque_future};
-use crate::chat::{Content, Events, Part, Translate, TranslateFuture};
+use crate::chat::{Content, Part};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Makes plain text of what is all text, on the way in and on the way out.
@@ -63,19 +66,32 @@ pub struct ContentBlocks<S> {
 }
 
 impl<S> ContentBlocks<S> {
-    inner_service_accessors!();
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S> Service<ChatRequest> for ContentBlocks<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
 {
     type Response = ChatResponse;
     type Error = Error;
     type Future = ContentBlocksFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
@@ -84,13 +100,27 @@ where
                 flatten(content);
             }
         }
-        ContentBlocksFuture::new(TranslateFuture::new(self.inner.call(request), Blocks::default()))
+        ContentBlocksFuture { inner: self.inner.call(request) }
     }
 }
 
-opaque_future! {
+pin_project! {
     /// The response future of [`ContentBlocks`].
-    pub struct ContentBlocksFuture<F>(TranslateFuture<F, Blocks>);
+    #[derive(Debug)]
+    pub struct ContentBlocksFuture<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F: Future<Output = Result<ChatResponse, Error>>> Future for ContentBlocksFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.project().inner.poll(cx))?;
+        let mut blocks = Blocks::default();
+        Poll::Ready(Ok(response.translate(move |event, out| blocks.event(event, out))))
+    }
 }
 
 fn flatten(content: &mut Content) {
@@ -104,7 +134,7 @@ fn flatten(content: &mut Content) {
 }
 
 /// How far the answer's text is.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Blocks {
     /// Some block has had text.
     text: bool,
@@ -112,9 +142,9 @@ struct Blocks {
     gap: bool,
 }
 
-impl Translate for Blocks {
-    fn event(&mut self, event: ChatEvent, out: &mut Events) {
-        out.push(match event {
+impl Blocks {
+    fn event(&mut self, event: ChatEvent, out: &mut VecDeque<ChatEvent>) {
+        out.push_back(match event {
             ChatEvent::TextBlockStart => {
                 self.gap = self.text;
                 ChatEvent::TextBlockStart
@@ -134,10 +164,7 @@ impl Translate for Blocks {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, StreamExt};
-
     use super::*;
-    use crate::EventStream;
 
     fn flattened(json: serde_json::Value) -> serde_json::Value {
         let mut content: Content = serde_json::from_value(json).unwrap();
@@ -169,9 +196,12 @@ mod tests {
     }
 
     fn answer(events: impl IntoIterator<Item = ChatEvent>) -> String {
-        let events = EventStream::from_iter(events).translate(Blocks::default());
-        let text = |event| if let Ok(ChatEvent::TextDelta(text)) = event { text } else { String::new() };
-        events.map(text).collect().now_or_never().unwrap()
+        let (mut blocks, mut out) = (Blocks::default(), VecDeque::new());
+        for event in events {
+            blocks.event(event, &mut out);
+        }
+        let text = |event: ChatEvent| if let ChatEvent::TextDelta(text) = event { text } else { String::new() };
+        out.into_iter().map(text).collect()
     }
 
     #[test]

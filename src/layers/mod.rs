@@ -16,8 +16,8 @@
 //! ```
 //! use std::task::{Context, Poll};
 //!
+//! use futures_util::{FutureExt, future::Map};
 //! use tower::{Layer, Service};
-//! use tower_claude::chat::{Events, Translate, TranslateFuture};
 //! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error};
 //!
 //! #[derive(Clone)]
@@ -36,31 +36,26 @@
 //!     inner: S,
 //! }
 //!
-//! impl<S> Service<ChatRequest> for Quiet<S>
-//! where
-//!     S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
-//! {
+//! type Answer = Result<ChatResponse, Error>;
+//!
+//! impl<S: Service<ChatRequest, Response = ChatResponse, Error = Error>> Service<ChatRequest> for Quiet<S> {
 //!     type Response = ChatResponse;
 //!     type Error = Error;
-//!     type Future = TranslateFuture<S::Future, WithoutReasoning>;
+//!     type Future = Map<S::Future, fn(Answer) -> Answer>;
 //!
 //!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-//!         self.inner.poll_ready(cx).map_err(Into::into)
+//!         self.inner.poll_ready(cx)
 //!     }
 //!
 //!     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
 //!         request.reasoning_effort.get_or_insert_with(|| "low".to_owned());
-//!         TranslateFuture::new(self.inner.call(request), WithoutReasoning)
+//!         self.inner.call(request).map(|answer| Ok(answer?.translate(without_reasoning)))
 //!     }
 //! }
 //!
-//! struct WithoutReasoning;
-//!
-//! impl Translate for WithoutReasoning {
-//!     fn event(&mut self, event: ChatEvent, out: &mut Events) {
-//!         if !matches!(event, ChatEvent::ReasoningDelta(_)) {
-//!             out.push(event);
-//!         }
+//! fn without_reasoning(event: ChatEvent, out: &mut std::collections::VecDeque<ChatEvent>) {
+//!     if !matches!(event, ChatEvent::ReasoningDelta(_)) {
+//!         out.push_back(event);
 //!     }
 //! }
 //! # use futures_util::StreamExt;
@@ -81,7 +76,6 @@
 
 pub(crate) mod choices;
 mod content_blocks;
-mod macros;
 mod model_alias;
 pub mod openclaw;
 mod predicate;
@@ -91,12 +85,10 @@ mod stop;
 mod strip_sections;
 mod tool_names;
 
-pub use choices::{Choices, ChoicesFuture, ChoicesLayer};
 pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer};
-pub use model_alias::{ModelAlias, ModelAliasFuture, ModelAliasLayer, UnknownModel};
-pub use openclaw::{OpenClaw, OpenClawFuture, OpenClawLayer, openclaw};
+pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
+pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
 pub use recognize::{Recognize, RecognizeFuture, RecognizeLayer};
 pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
-pub use stop::{Stop, StopFuture, StopLayer};
 pub use strip_sections::{Sections, SystemPrompt, SystemPromptLayer};
 pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

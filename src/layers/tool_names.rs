@@ -1,14 +1,16 @@
 //! [`ToolNames`]: functions have one name for the client and another for the model.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::macros::{inner_service_accessors, opaque_future};
 use super::predicate::Predicate;
-use crate::chat::{Events, Role, ToolChoice, Translate, TranslateFuture};
+use crate::chat::{Role, ToolChoice};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Renames functions on the way in, and back on the way out.
@@ -85,29 +87,42 @@ pub struct ToolNames<S> {
 }
 
 impl<S> ToolNames<S> {
-    inner_service_accessors!();
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S> Service<ChatRequest> for ToolNames<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
+    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
 {
     type Response = ChatResponse;
     type Error = Error;
     type Future = ToolNamesFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        let mut back = None;
+        let mut back = HashMap::new();
         if !self.table.is_empty() && self.condition.holds(&request) {
             let names = Names::new(&self.table, request.functions().map(|function| function.name.as_str()));
             names.rename(&mut request);
-            back = Some(names.back()).filter(|names| !names.is_empty()).map(|names| Back { names });
+            back = names.back();
         }
-        ToolNamesFuture::new(TranslateFuture::new(self.inner.call(request), back))
+        ToolNamesFuture { inner: self.inner.call(request), back }
     }
 }
 
@@ -183,25 +198,34 @@ impl<'a> Names<'a> {
     }
 }
 
-opaque_future! {
+pin_project! {
     /// The response future of [`ToolNames`].
-    pub struct ToolNamesFuture<F>(TranslateFuture<F, Back>);
+    #[derive(Debug)]
+    pub struct ToolNamesFuture<F> {
+        #[pin]
+        inner: F,
+        back: HashMap<String, String>,
+    }
 }
 
-/// Gives calls the client's names back.
-#[derive(Debug)]
-struct Back {
-    names: HashMap<String, String>,
-}
+impl<F: Future<Output = Result<ChatResponse, Error>>> Future for ToolNamesFuture<F> {
+    type Output = F::Output;
 
-impl Translate for Back {
-    fn event(&mut self, mut event: ChatEvent, out: &mut Events) {
-        if let ChatEvent::ToolCallStart { name, .. } = &mut event
-            && let Some(client) = self.names.get(name)
-        {
-            name.clone_from(client);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        if this.back.is_empty() {
+            return Poll::Ready(Ok(response));
         }
-        out.push(event);
+        let back = std::mem::take(this.back);
+        Poll::Ready(Ok(response.translate(move |mut event, out| {
+            if let ChatEvent::ToolCallStart { name, .. } = &mut event
+                && let Some(client) = back.get(name)
+            {
+                name.clone_from(client);
+            }
+            out.push_back(event);
+        })))
     }
 }
 

@@ -1,3 +1,4 @@
 //! OpenAI's dialects: each a door of its own over [`chat`](crate::chat).
 
 pub mod chat_completions;
+pub mod responses;

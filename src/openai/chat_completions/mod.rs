@@ -28,7 +28,8 @@ impl Door for ChatCompletions {
         let request: ChatRequest = request::decode(&incoming.body)?;
         let ignored = fields::check(&request)?;
         let include_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
-        Ok(Asked { streamed: request.stream == Some(true), request, ignored, reply: Reply { include_usage } })
+        let (streamed, reply) = (request.stream == Some(true), Reply { include_usage });
+        Ok(Asked { request, streamed, background: false, ignored, reply })
     }
 
     fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {

@@ -23,7 +23,9 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::settings::check_schema;
 pub use self::table::{FIELDS, Field, Shape, Treatment};
+pub(crate) use self::table::{admit, field};
 use crate::chat::ChatRequest;
 use crate::{Error, ErrorKind};
 
@@ -53,25 +55,25 @@ pub fn check(request: &ChatRequest) -> Result<Vec<String>, Error> {
 }
 
 /// A request that nobody could answer as it is.
-fn invalid(param: impl Into<String>, message: impl Into<String>) -> Error {
+pub(crate) fn invalid(param: impl Into<String>, message: impl Into<String>) -> Error {
     Error::invalid_request(message).with_param(param)
 }
 
 /// A request that OpenAI would answer, and the CLI cannot.
-fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Error {
+pub(crate) fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Error {
     Error::new(ErrorKind::UnsupportedParameter, message).with_param(param)
 }
 
 /// The names gathered so far, each once.
-#[derive(Default)]
-struct Ignored {
-    names: Vec<String>,
+#[derive(Debug, Default)]
+pub(crate) struct Ignored {
+    pub(crate) names: Vec<String>,
     seen: HashSet<String>,
 }
 
 impl Ignored {
     /// Adds a field that will have no effect. One that is `null` counts as absent.
-    fn name(&mut self, prefix: &str, name: &str, value: &Value) {
+    pub(crate) fn name(&mut self, prefix: &str, name: &str, value: &Value) {
         if value.is_null() {
             return;
         }
@@ -82,7 +84,7 @@ impl Ignored {
     }
 
     /// Adds all the fields here but those that need nothing done.
-    fn name_all(&mut self, prefix: &str, fields: &Map<String, Value>, accepted: &[&str]) {
+    pub(crate) fn name_all(&mut self, prefix: &str, fields: &Map<String, Value>, accepted: &[&str]) {
         for (name, value) in fields {
             if !accepted.contains(&name.as_str()) {
                 self.name(prefix, name, value);

@@ -148,7 +148,7 @@ fn check_name(name: &str, at: &str) -> Result<(), Error> {
 }
 
 /// Checks that a JSON schema is one of an object, which is all that a call's arguments or a structured answer can be.
-fn check_schema(schema: &Value, at: &str) -> Result<(), Error> {
+pub(crate) fn check_schema(schema: &Value, at: &str) -> Result<(), Error> {
     let Some(object) = schema.as_object() else {
         let message = format!("A JSON schema must be an object, not {}.", found(schema));
         return Err(invalid(at, message));

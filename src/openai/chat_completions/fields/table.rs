@@ -54,7 +54,7 @@ pub enum Treatment {
     },
 }
 
-const fn field(name: &'static str, shape: Shape, treatment: Treatment) -> Field {
+pub(crate) const fn field(name: &'static str, shape: Shape, treatment: Treatment) -> Field {
     Field { name, shape, treatment }
 }
 
@@ -137,7 +137,7 @@ pub const FIELDS: &[Field] = &[
 ];
 
 /// Lets a field in by its type and treatment, or refuses it.
-pub(super) fn admit(field: &Field, value: &Value) -> Result<Treatment, Error> {
+pub(crate) fn admit(field: &Field, value: &Value) -> Result<Treatment, Error> {
     if !value.is_null() {
         if !field.shape.fits(value) {
             let (name, expected) = (field.name, field.shape.described());

@@ -1,0 +1,377 @@
+//! One answer as it grows: chat events go in, its items are gathered, and the events of its stream are written.
+//!
+//! The events of a stream follow from the chat events alone. A kept answer is therefore no more than its chat events,
+//! from which its stream can be written again, with the same numbers, and its output at any time.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::echo::{Echo, Outcome};
+use super::events::Writer;
+use super::free_text::FreeText;
+use super::output::{ItemJson, Kind, MessagePart, OutputItem, Shown, Status, SummaryPart};
+use super::tools::{Origin, Tools};
+use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+
+/// How an answer is to look, which its request has decided.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The model that was asked for.
+    pub(crate) model: String,
+    pub(crate) shown: Shown,
+    /// Whether reasoning was asked for. Codex 0.144 waits for an item of it for ever where there is none.
+    pub(crate) reasoning: bool,
+    /// Whether the client offered a web search, and so knows what to make of one.
+    pub(crate) web_search: bool,
+    pub(crate) tools: Tools,
+}
+
+/// The answer so far.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    echo: Arc<Echo>,
+    plan: Arc<Plan>,
+    items: Vec<OutputItem>,
+    /// The message or reasoning that deltas belong to. Calls are open beside it.
+    open: Option<usize>,
+    calls: Vec<OpenCall>,
+    outcome: Outcome,
+    completed_at: Option<u64>,
+}
+
+/// A call whose arguments may not be complete.
+#[derive(Debug)]
+struct OpenCall {
+    index: u32,
+    item: usize,
+    /// Of a custom tool.
+    text: Option<FreeText>,
+}
+
+impl Answer {
+    pub(crate) fn new(echo: Arc<Echo>, plan: Arc<Plan>) -> Self {
+        Answer {
+            echo,
+            plan,
+            items: Vec::new(),
+            open: None,
+            calls: Vec::new(),
+            outcome: Outcome::default(),
+            completed_at: None,
+        }
+    }
+
+    pub(crate) fn items(&self) -> &[OutputItem] {
+        &self.items
+    }
+
+    /// When it ended, in seconds since 1970; to be said before its end is. Unless it is, that is when it is said.
+    pub(crate) fn ends_at(&mut self, time: Option<u64>) {
+        self.completed_at = time;
+    }
+
+    /// The answer as one object.
+    pub(crate) fn write_object(&self, out: &mut BytesMut) {
+        self.echo.write(&self.outcome, &self.items, self.plan.shown, out);
+    }
+
+    /// What a stream begins with. One that runs in the background is queued first.
+    pub(crate) fn start(&self, out: &mut Writer<'_>) {
+        if self.echo.background {
+            let queued = Outcome { queued: true, ..Outcome::default() };
+            for kind in ["response.created", "response.queued"] {
+                out.response(kind, |out| self.echo.write(&queued, &[], self.plan.shown, out));
+            }
+        } else {
+            out.response("response.created", |out| self.write_object(out));
+        }
+        out.response("response.in_progress", |out| self.write_object(out));
+    }
+
+    /// What one more event of the chat brings.
+    pub(crate) fn event(&mut self, event: ChatEvent, out: &mut Writer<'_>) -> Result<(), Error> {
+        match event {
+            ChatEvent::TextDelta(text) => self.text(&text, out),
+            ChatEvent::ReasoningDelta(text) => self.reasoning(&text, out),
+            ChatEvent::ToolCallStart { index, id, name } => self.call(index, id, name, out),
+            ChatEvent::ToolCallDelta { index, arguments } => return self.arguments(index, &arguments, out),
+            ChatEvent::BuiltinToolUse { name, input } if name == "WebSearch" && self.plan.web_search => {
+                self.web_search(input["query"].as_str().unwrap_or_default(), out);
+            }
+            ChatEvent::Finished { reason, usage } => self.finish(reason, usage, out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str, out: &mut Writer<'_>) {
+        if text.is_empty() {
+            return;
+        }
+        let (item, part) = self.open_part(false, out);
+        if let Kind::Message { parts } = &mut self.items[item].kind
+            && let Some(MessagePart::Text(whole)) = parts.last_mut()
+        {
+            whole.push_str(text);
+        }
+        out.delta("response.output_text.delta", &self.id(item), item, ("content_index", part), text);
+    }
+
+    #[allow(dead_code)] // until the conversation has refusals
+    fn refusal(&mut self, text: &str, out: &mut Writer<'_>) {
+        if text.is_empty() {
+            return;
+        }
+        let (item, part) = self.open_part(true, out);
+        if let Kind::Message { parts } = &mut self.items[item].kind
+            && let Some(MessagePart::Refusal(whole)) = parts.last_mut()
+        {
+            whole.push_str(text);
+        }
+        out.delta("response.refusal.delta", &self.id(item), item, ("content_index", part), text);
+    }
+
+    /// The message that is open, and its last part, which is one of that kind.
+    fn open_part(&mut self, refusal: bool, out: &mut Writer<'_>) -> (usize, usize) {
+        let item = match self.open {
+            Some(item) if matches!(self.items[item].kind, Kind::Message { .. }) => item,
+            _ => {
+                self.close(Status::Completed, out);
+                self.add(Kind::Message { parts: Vec::new() }, out)
+            }
+        };
+        let last = match &self.items[item].kind {
+            Kind::Message { parts } => {
+                parts.last().map(|part| (parts.len() - 1, matches!(part, MessagePart::Refusal(_))))
+            }
+            _ => None,
+        };
+        match last {
+            Some((part, is)) if is == refusal => return (item, part),
+            Some(_) => self.close_part(item, out),
+            None => {}
+        }
+        let part = if refusal { MessagePart::Refusal(String::new()) } else { MessagePart::Text(String::new()) };
+        let index = last.map_or(0, |(index, _)| index + 1);
+        out.part("response.content_part.added", &self.id(item), item, ("content_index", index), &part);
+        if let Kind::Message { parts } = &mut self.items[item].kind {
+            parts.push(part);
+        }
+        (item, index)
+    }
+
+    fn close_part(&self, item: usize, out: &mut Writer<'_>) {
+        let Kind::Message { parts } = &self.items[item].kind else { return };
+        let Some(part) = parts.last() else { return };
+        let (id, at) = (self.id(item), ("content_index", parts.len() - 1));
+        match part {
+            MessagePart::Text(text) => out.whole("response.output_text.done", &id, item, at, "text", text),
+            MessagePart::Refusal(refusal) => out.whole("response.refusal.done", &id, item, at, "refusal", refusal),
+        }
+        out.part("response.content_part.done", &id, item, at, part);
+    }
+
+    fn reasoning(&mut self, piece: &str, out: &mut Writer<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        let item = self.open_reasoning(out);
+        let id = self.id(item);
+        let Kind::Reasoning { text, .. } = &mut self.items[item].kind else { return };
+        let first = text.is_empty();
+        text.push_str(piece);
+        if self.plan.shown.summary {
+            let at = ("summary_index", 0);
+            if first {
+                out.part("response.reasoning_summary_part.added", &id, item, at, &SummaryPart(""));
+            }
+            out.delta("response.reasoning_summary_text.delta", &id, item, at, piece);
+        }
+    }
+
+    fn open_reasoning(&mut self, out: &mut Writer<'_>) -> usize {
+        match self.open {
+            Some(item) if matches!(self.items[item].kind, Kind::Reasoning { .. }) => item,
+            _ => {
+                self.close(Status::Completed, out);
+                self.add(Kind::Reasoning { text: String::new(), signature: None, redacted: false }, out)
+            }
+        }
+    }
+
+    fn call(&mut self, index: u32, id: String, name: String, out: &mut Writer<'_>) {
+        // Clients begin to run a call when it is complete, so one that is does not wait for those behind it.
+        self.close_open(Status::Completed, out);
+        let complete = |call: &OpenCall| match &self.items[call.item].kind {
+            Kind::Call { input, tool, .. } => {
+                !tool.custom && serde_json::from_str::<serde::de::IgnoredAny>(input).is_ok()
+            }
+            _ => false,
+        };
+        let done = self.calls.iter().position(complete);
+        if let Some(done) = done {
+            let call = self.calls.remove(done);
+            self.close_call(call, Status::Completed, out);
+        }
+        let tool = match self.plan.tools.origin(&name) {
+            Some(origin) => origin.clone(),
+            None => Origin { namespace: None, name, custom: false },
+        };
+        let text = tool.custom.then(FreeText::default);
+        let item = self.add(Kind::Call { id, tool, input: String::new() }, out);
+        // A call stays open beside others: their arguments may come by turns.
+        self.open = None;
+        self.calls.push(OpenCall { index, item, text });
+    }
+
+    fn arguments(&mut self, index: u32, piece: &str, out: &mut Writer<'_>) -> Result<(), Error> {
+        let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) else {
+            let message = format!("Arguments came for tool call {index}, which is not under way.");
+            return Err(Error::new(ErrorKind::Internal, message));
+        };
+        let item = call.item;
+        match &mut call.text {
+            Some(text) => {
+                let text = text.push(piece);
+                self.append_input(item, "response.custom_tool_call_input.delta", &text, out);
+            }
+            None => self.append_input(item, "response.function_call_arguments.delta", piece, out),
+        }
+        Ok(())
+    }
+
+    fn append_input(&mut self, item: usize, kind: &str, piece: &str, out: &mut Writer<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        if let Kind::Call { input, .. } = &mut self.items[item].kind {
+            input.push_str(piece);
+        }
+        out.call_delta(kind, &self.id(item), item, piece);
+    }
+
+    fn web_search(&mut self, query: &str, out: &mut Writer<'_>) {
+        self.close(Status::Completed, out);
+        let item = self.add(Kind::WebSearch { query: query.to_owned() }, out);
+        let id = self.id(item);
+        for kind in ["in_progress", "searching", "completed"] {
+            out.step(&format!("response.web_search_call.{kind}"), &id, item);
+        }
+        self.close(Status::Completed, out);
+    }
+
+    /// Begins an item, behind the reasoning that is expected first.
+    fn add(&mut self, kind: Kind, out: &mut Writer<'_>) -> usize {
+        if self.items.is_empty() && self.plan.reasoning && !matches!(kind, Kind::Reasoning { .. }) {
+            self.add(Kind::Reasoning { text: String::new(), signature: None, redacted: false }, out);
+            self.close(Status::Completed, out);
+        }
+        let index = self.items.len();
+        self.items.push(OutputItem { kind, status: Status::InProgress });
+        self.open = Some(index);
+        out.item("response.output_item.added", index, &self.json(index, true));
+        index
+    }
+
+    /// Ends what is open, calls included.
+    fn close(&mut self, status: Status, out: &mut Writer<'_>) {
+        self.close_open(status, out);
+        for call in std::mem::take(&mut self.calls) {
+            self.close_call(call, status, out);
+        }
+    }
+
+    fn close_open(&mut self, status: Status, out: &mut Writer<'_>) {
+        let Some(item) = self.open.take() else { return };
+        let id = self.id(item);
+        match &self.items[item].kind {
+            Kind::Message { .. } => self.close_part(item, out),
+            Kind::Reasoning { text, .. } if self.plan.shown.summary && !text.is_empty() => {
+                let at = ("summary_index", 0);
+                out.whole("response.reasoning_summary_text.done", &id, item, at, "text", text);
+                out.part("response.reasoning_summary_part.done", &id, item, at, &SummaryPart(text));
+            }
+            _ => {}
+        }
+        self.items[item].status = status;
+        out.item("response.output_item.done", item, &self.json(item, false));
+    }
+
+    fn close_call(&mut self, mut call: OpenCall, status: Status, out: &mut Writer<'_>) {
+        let item = call.item;
+        match &mut call.text {
+            Some(text) => {
+                let rest = text.end();
+                self.append_input(item, "response.custom_tool_call_input.delta", &rest, out);
+            }
+            // Clients parse the arguments as JSON whether there are any or not.
+            None if matches!(&self.items[item].kind, Kind::Call { input, .. } if input.is_empty()) => {
+                self.append_input(item, "response.function_call_arguments.delta", "{}", out);
+            }
+            None => {}
+        }
+        let id = self.id(item);
+        if let Kind::Call { tool, input, .. } = &self.items[item].kind {
+            out.call_done(&id, item, tool, input);
+        }
+        self.items[item].status = status;
+        out.item("response.output_item.done", item, &self.json(item, false));
+    }
+
+    fn finish(&mut self, reason: FinishReason, usage: Usage, out: &mut Writer<'_>) {
+        let refused = |item: &OutputItem| match &item.kind {
+            Kind::Message { parts } => parts.iter().any(|part| matches!(part, MessagePart::Refusal(_))),
+            _ => false,
+        };
+        let incomplete = match reason {
+            FinishReason::Length => Some("max_output_tokens"),
+            // A refusal that has words is an answer.
+            FinishReason::ContentFilter if !self.items.iter().any(refused) => Some("content_filter"),
+            _ => None,
+        };
+        self.close(if incomplete.is_some() { Status::Incomplete } else { Status::Completed }, out);
+        if self.items.is_empty() && self.plan.reasoning {
+            // Nothing was said at all: the reasoning that was expected is still owed.
+            self.add(Kind::Reasoning { text: String::new(), signature: None, redacted: false }, out);
+            self.close(Status::Completed, out);
+        }
+        let completed_at = incomplete.is_none().then(|| self.completed_at.unwrap_or_else(super::now));
+        self.outcome = Outcome {
+            usage: Some(usage),
+            incomplete,
+            completed: incomplete.is_none(),
+            completed_at,
+            ..Outcome::default()
+        };
+        let kind = if incomplete.is_some() { "response.incomplete" } else { "response.completed" };
+        out.response(kind, |out| self.write_object(out));
+    }
+
+    /// Ends the answer with a failure.
+    pub(crate) fn fail(&mut self, error: &Error, out: &mut Writer<'_>) {
+        for item in self.items.iter_mut().filter(|item| item.status == Status::InProgress) {
+            item.status = Status::Incomplete;
+        }
+        self.open = None;
+        self.calls.clear();
+        self.outcome = Outcome { failure: Some(error.clone()), ..Outcome::default() };
+        out.response("response.failed", |out| self.write_object(out));
+    }
+
+    /// Ends the answer because its client does not want it any more.
+    pub(crate) fn cancel(&mut self) {
+        for item in self.items.iter_mut().filter(|item| item.status == Status::InProgress) {
+            item.status = Status::Incomplete;
+        }
+        self.outcome = Outcome { cancelled: true, ..Outcome::default() };
+    }
+
+    fn id(&self, item: usize) -> String {
+        self.items[item].id(&self.echo.answer, item)
+    }
+
+    fn json(&self, index: usize, empty: bool) -> ItemJson<'_> {
+        ItemJson { item: &self.items[index], answer: &self.echo.answer, index, shown: self.plan.shown, empty }
+    }
+}

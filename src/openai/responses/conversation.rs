@@ -1,0 +1,317 @@
+//! From items to the messages of a conversation.
+//!
+//! What the model did in one go, its reasoning, texts and calls, is one assistant message here and several items there.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{Ignored, invalid, unsupported};
+use super::items::{Content, Item, Part};
+use super::tools::Tools;
+use crate::Error;
+use crate::chat::call_id::canonical;
+use crate::chat::{self, CalledFunction, Message, Role, ToolCall};
+
+/// Items that a hosted tool or OpenAI's own bookkeeping has left in a history. Clients replay them without a thought;
+/// what they held is in the answers that followed.
+const LEFT_BEHIND: &[&str] = &[
+    "additional_tools",
+    "code_interpreter_call",
+    "compaction",
+    "compaction_summary",
+    "context_compaction",
+    "file_search_call",
+    "image_generation_call",
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_call",
+    "mcp_list_tools",
+    "program",
+    "program_output",
+    "tool_search_call",
+    "tool_search_output",
+    "web_search_call",
+];
+
+/// The messages that items are, each with the number of the item that it began with.
+#[derive(Debug, Default)]
+pub(crate) struct Conversation {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) origins: Vec<usize>,
+}
+
+/// Turns items into messages. `items[0]` is the input's item number 0 after `kept` items of a conversation that was
+/// kept here; errors name the place in the client's own input.
+pub(crate) fn read(items: Vec<Item>, kept: usize, tools: &Tools, ignored: &mut Ignored) -> Result<Conversation, Error> {
+    let mut reader = Reader { tools, ignored, kept, conversation: Conversation::default(), open: HashMap::new() };
+    for (index, item) in items.into_iter().enumerate() {
+        reader.item(index, item)?;
+    }
+    reader.check_answered()?;
+    Ok(reader.conversation)
+}
+
+struct Reader<'a> {
+    tools: &'a Tools,
+    ignored: &'a mut Ignored,
+    kept: usize,
+    conversation: Conversation,
+    /// The calls of the last assistant message that have no result yet: canonical id to the client's.
+    open: HashMap<String, String>,
+}
+
+impl Reader<'_> {
+    /// Where the item is in the client's input.
+    fn at(&self, index: usize) -> String {
+        match index.checked_sub(self.kept) {
+            Some(index) => format!("input[{index}]"),
+            None => "previous_response_id".to_owned(),
+        }
+    }
+
+    fn item(&mut self, index: usize, mut item: Item) -> Result<(), Error> {
+        let kind = item.kind().to_owned();
+        match kind.as_str() {
+            "message" => self.message(index, item),
+            "reasoning" => {
+                self.reasoning(index, item);
+                Ok(())
+            }
+            "function_call" | "custom_tool_call" => self.call(index, item, kind == "custom_tool_call"),
+            "function_call_output" | "custom_tool_call_output" => self.result(index, &mut item),
+            kind if LEFT_BEHIND.contains(&kind) => {
+                self.ignored.name("input[].", kind, &Value::Bool(true));
+                Ok(())
+            }
+            "" => {
+                let message = "An item needs a `type`. Add it, or a `role` to make it a message.";
+                Err(invalid(format!("{}.type", self.at(index)), message))
+            }
+            other => {
+                let message = format!(
+                    "Items of type {other:?} are not supported. Send messages, function calls, custom tool calls, \
+                     their outputs, reasoning and item references."
+                );
+                Err(unsupported(format!("{}.type", self.at(index)), message))
+            }
+        }
+    }
+
+    fn message(&mut self, index: usize, item: Item) -> Result<(), Error> {
+        let Some(role) = item.role else {
+            return Err(invalid(format!("{}.role", self.at(index)), "A message needs a `role`. Add it."));
+        };
+        if matches!(role, Role::Tool | Role::Function) {
+            let message = "The result of a call is an item of type `function_call_output` here. Send it as one.";
+            return Err(invalid(format!("{}.role", self.at(index)), message));
+        }
+        let at = format!("{}.content", self.at(index));
+        let content = match item.content {
+            Some(Content::Text(text)) => chat::Content::Text(text),
+            Some(Content::Parts(parts)) if role == Role::User && parts.is_empty() => {
+                return Err(invalid(at, "The array of parts is empty. Send at least one part, or a string."));
+            }
+            Some(Content::Parts(parts)) => chat::Content::Parts(self.parts(parts, role, &at)?),
+            None if role == Role::Assistant => chat::Content::Parts(Vec::new()),
+            None => {
+                return Err(invalid(at, "A message needs `content`: a string or an array of parts. Add it."));
+            }
+        };
+        if role == Role::Assistant {
+            let message = self.assistant(index)?;
+            message.content = Some(match message.content.take() {
+                None | Some(chat::Content::Null) => content,
+                Some(before) => chat::Content::Parts(parts_of(before).chain(parts_of(content)).collect()),
+            });
+        } else {
+            self.push(index, Message { role, content: Some(content), ..Message::default() });
+        }
+        Ok(())
+    }
+
+    fn reasoning(&mut self, _index: usize, _item: Item) {}
+
+    fn call(&mut self, index: usize, item: Item, custom: bool) -> Result<(), Error> {
+        let at = self.at(index);
+        let missing = |field: &str| invalid(format!("{at}.{field}"), format!("A call needs its `{field}`. Add it."));
+        let Some(id) = item.call_id else { return Err(missing("call_id")) };
+        let Some(name) = item.name.filter(|name| !name.is_empty()) else { return Err(missing("name")) };
+        let arguments = if custom {
+            let Some(Value::String(input)) = item.input else { return Err(missing("input")) };
+            json!({"input": input}).to_string()
+        } else {
+            let Some(Value::String(arguments)) = item.arguments else { return Err(missing("arguments")) };
+            check_arguments(&arguments).map_err(|message| invalid(format!("{at}.arguments"), message))?;
+            arguments
+        };
+        let known_by = canonical(&id);
+        if known_by.is_empty() {
+            let message = format!("The id {id:?} has no letter or digit to know the call by. Give it some.");
+            return Err(invalid(format!("{at}.call_id"), message));
+        }
+        let name = self.tools.function(item.namespace.as_deref(), &name);
+        let message = self.assistant(index)?;
+        let call = ToolCall {
+            id: id.clone(),
+            kind: "function".to_owned(),
+            function: CalledFunction { name, arguments },
+            extra: Map::new(),
+        };
+        message.tool_calls.get_or_insert_default().push(call);
+        if self.open.insert(known_by, id.clone()).is_some() {
+            let message =
+                format!("Two calls have the id {id:?}; only the first 40 letters and digits count. Give each its own.");
+            return Err(invalid(format!("{at}.call_id"), message));
+        }
+        Ok(())
+    }
+
+    fn result(&mut self, index: usize, item: &mut Item) -> Result<(), Error> {
+        let at = self.at(index);
+        let Some(id) = item.call_id.take() else {
+            let message = "An output needs the `call_id` of its call. Add it.";
+            return Err(invalid(format!("{at}.call_id"), message));
+        };
+        if self.open.remove(&canonical(&id)).is_none() {
+            let message = format!(
+                "No tool call found for function call output with call_id {id}. Send the call before its output, and \
+                 one output for each call."
+            );
+            return Err(invalid(format!("{at}.call_id"), message));
+        }
+        let at = format!("{at}.output");
+        let content = match item.output.take() {
+            Some(Value::String(text)) => chat::Content::Text(text),
+            Some(parts @ Value::Array(_)) => {
+                let parts: Vec<Part> = serde_json::from_value(parts).map_err(|error| {
+                    invalid(at.clone(), format!("The output's parts are not valid: {error}. Send input_text parts."))
+                })?;
+                chat::Content::Parts(self.parts(parts, Role::Tool, &at)?)
+            }
+            _ => return Err(invalid(at, "An output needs `output`: a string or an array of parts. Add it.")),
+        };
+        let message =
+            Message { role: Role::Tool, content: Some(content), tool_call_id: Some(id), ..Message::default() };
+        self.push(index, message);
+        Ok(())
+    }
+
+    /// The assistant message that is being gathered, or a new one.
+    fn assistant(&mut self, index: usize) -> Result<&mut Message, Error> {
+        if self.conversation.messages.last().is_none_or(|last| last.role != Role::Assistant) {
+            self.check_answered()?;
+            self.push(index, Message { role: Role::Assistant, ..Message::default() });
+        }
+        let last = self.conversation.messages.len() - 1;
+        Ok(&mut self.conversation.messages[last])
+    }
+
+    fn push(&mut self, index: usize, message: Message) {
+        self.conversation.messages.push(message);
+        self.conversation.origins.push(index);
+    }
+
+    fn check_answered(&self) -> Result<(), Error> {
+        match self.open.values().min() {
+            None => Ok(()),
+            Some(id) => {
+                let message = format!("No tool output found for function call {id}. Send one for each call.");
+                Err(invalid("input", message))
+            }
+        }
+    }
+
+    fn parts(&mut self, parts: Vec<Part>, role: Role, at: &str) -> Result<Vec<chat::Part>, Error> {
+        let parts = parts.into_iter().enumerate();
+        parts.map(|(j, part)| self.part(part, role, &format!("{at}[{j}]"))).collect()
+    }
+
+    fn part(&mut self, part: Part, role: Role, at: &str) -> Result<chat::Part, Error> {
+        let missing = |field: &str| {
+            let message = format!("Parts of type `{}` need the field `{field}`. Add it.", part.kind);
+            invalid(format!("{at}.{field}"), message)
+        };
+        for (name, value) in part.rest.iter().filter(|(name, _)| !PART_ACCEPTED.contains(&name.as_str())) {
+            if name == "detail" && value == "auto" {
+                continue;
+            }
+            self.ignored.name("input[].content[].", name, value);
+        }
+        let media = matches!(role, Role::User | Role::Tool);
+        match part.kind.as_str() {
+            "input_text" | "output_text" | "text" => part
+                .text
+                .map(chat::Part::from_text)
+                .ok_or_else(|| invalid(format!("{at}.text"), "A part of text needs `text`. Add it.")),
+            "refusal" if role == Role::Assistant => {
+                let Some(refusal) = part.refusal else { return Err(missing("refusal")) };
+                Ok(chat::Part { kind: "refusal".to_owned(), refusal: Some(refusal), ..chat::Part::default() })
+            }
+            "input_image" if media => {
+                if part.file_id.is_some() {
+                    return Err(no_uploads(format!("{at}.file_id"), "the image as a data URL in `image_url`"));
+                }
+                let Some(url) = part.image_url else { return Err(missing("image_url")) };
+                let image = chat::ImageUrl { url, extra: Map::new() };
+                Ok(chat::Part { kind: "image_url".to_owned(), image_url: Some(image), ..chat::Part::default() })
+            }
+            "input_file" if media => {
+                if part.file_id.is_some() {
+                    return Err(no_uploads(format!("{at}.file_id"), "the file as a data URL in `file_data`"));
+                }
+                if part.file_url.is_some() {
+                    let message = "This server fetches no files. Send the file as a data URL in `file_data`.";
+                    return Err(unsupported(format!("{at}.file_url"), message));
+                }
+                let Some(data) = part.file_data else { return Err(missing("file_data")) };
+                let file = chat::File { file_data: Some(data), filename: part.filename, ..chat::File::default() };
+                Ok(chat::Part { kind: "file".to_owned(), file: Some(file), ..chat::Part::default() })
+            }
+            "input_audio" => {
+                let message = "Audio is not supported. Send a transcript as an `input_text` part.";
+                Err(unsupported(format!("{at}.type"), message))
+            }
+            kind => {
+                let message = format!("Parts of type {kind:?} are not supported here. {}", allowed(role));
+                Err(unsupported(format!("{at}.type"), message))
+            }
+        }
+    }
+}
+
+/// Fields of a part that need nothing done: what our own answers carry and clients send back.
+const PART_ACCEPTED: [&str; 2] = ["annotations", "logprobs"];
+
+fn parts_of(content: chat::Content) -> impl Iterator<Item = chat::Part> {
+    match content {
+        chat::Content::Text(text) => vec![chat::Part::from_text(text)],
+        chat::Content::Parts(parts) => parts,
+        chat::Content::Null => Vec::new(),
+    }
+    .into_iter()
+}
+
+/// Checks that a call's arguments can be replayed. Some clients keep no arguments as an empty text, which is fine.
+fn check_arguments(arguments: &str) -> Result<(), String> {
+    if arguments.trim().is_empty() {
+        return Ok(());
+    }
+    match serde_json::from_str::<Map<String, Value>>(arguments) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("The arguments are not a JSON object ({error}). Send them as the call had them.")),
+    }
+}
+
+fn no_uploads(at: String, advice: &str) -> Error {
+    unsupported(at, format!("Files cannot be uploaded here, so no `file_id` is known. Send {advice}."))
+}
+
+fn allowed(role: Role) -> &'static str {
+    match role {
+        Role::User => "A user message takes `input_text`, `input_image` and `input_file` parts.",
+        Role::Tool | Role::Function => "An output takes `input_text`, `input_image` and `input_file` parts.",
+        Role::Assistant => "An assistant message takes `output_text` and `refusal` parts.",
+        Role::System | Role::Developer => "A system or developer message takes `input_text` parts.",
+    }
+}

@@ -1,0 +1,248 @@
+//! The door: `POST /v1/responses`, from the JSON to what writes the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+
+use super::answer::Plan;
+use super::echo::Echo;
+use super::fields::{Ignored, invalid};
+use super::items::Item;
+use super::log::End;
+use super::output::place_of;
+use super::prepare::{Places, Prepared, prepare};
+use super::request::CreateResponse;
+use super::store::{Limits, Record, Store};
+use super::writers::{Gathered, Keeper, Streamed};
+use super::{codex, now};
+use crate::http::Body;
+use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming, Streaming, Turn};
+use crate::http::request::decode;
+use crate::{Error, ErrorKind};
+
+/// How much is kept unless it is set otherwise.
+const KEEP: Limits = Limits { bytes: 64 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) };
+
+/// How many turns may go on without their clients, and for how long each.
+const MAX_IN_BACKGROUND: usize = 16;
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// The door of the Responses API, with what it keeps between requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Responses {
+    pub(super) store: Arc<Store>,
+    /// Places for turns that go on without their clients.
+    background: Arc<Semaphore>,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Responses::new(KEEP.bytes, KEEP.age)
+    }
+}
+
+/// What is remembered until the answer is written.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    plan: Arc<Plan>,
+    /// The request, as the answer repeats it.
+    fields: Bytes,
+    places: Places,
+    background: bool,
+    /// Where the answer is to be kept: by whom it was asked for, and its input.
+    keep: Option<Keep>,
+}
+
+#[derive(Debug)]
+struct Keep {
+    key: Option<u64>,
+    /// The items as JSON.
+    input: Bytes,
+    previous: Option<Arc<Record>>,
+}
+
+impl Responses {
+    /// Keeps answers of about that many bytes, that long.
+    pub(crate) fn new(bytes: usize, age: Duration) -> Self {
+        let store = Arc::new(Store::new(Limits { bytes, age }));
+        Responses { store, background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)) }
+    }
+
+    /// The answer that a request goes on from.
+    fn previous(&self, id: &str, key: Option<u64>) -> Result<Arc<Record>, Error> {
+        let record = id.strip_prefix("resp_").and_then(|answer| self.store.get(answer, key)).ok_or_else(|| {
+            let message = format!(
+                "Previous response with id '{id}' not found. It may be too old to be kept: send the whole conversation \
+                 as `input`."
+            );
+            Error::new(ErrorKind::PreviousResponseNotFound, message).with_param("previous_response_id")
+        })?;
+        if !record.has_ended() {
+            let message = format!("The response '{id}' has not ended yet. Wait for it, or cancel it.");
+            return Err(invalid("previous_response_id", message));
+        }
+        Ok(record)
+    }
+
+    /// Puts items in the place of references to them.
+    fn resolve(&self, items: Vec<Item>, key: Option<u64>) -> Result<Vec<Item>, Error> {
+        let resolve = |(index, item): (usize, Item)| {
+            if item.kind() != "item_reference" {
+                return Ok(item);
+            }
+            let id = item.id.unwrap_or_default();
+            let found = place_of(&id).and_then(|(answer, place)| {
+                let record = self.store.get(answer, key)?;
+                record.output().ok()?.into_iter().nth(place)
+            });
+            found.filter(|found| found.id.as_deref() == Some(&*id)).ok_or_else(|| {
+                let message = format!(
+                    "Item with id '{id}' not found. Items are kept with their responses: where those have `store` \
+                     false or are too old, send the items themselves."
+                );
+                Error::new(ErrorKind::NotFound, message).with_param(format!("input[{index}].id"))
+            })
+        };
+        items.into_iter().enumerate().map(resolve).collect()
+    }
+
+    /// The conversation that a request asks about, with how many of its items are from kept answers.
+    fn conversation(&self, request: &mut CreateResponse, key: Option<u64>) -> Result<Whole, Error> {
+        let previous = request.previous_response_id.as_deref().map(|id| self.previous(id, key)).transpose()?;
+        let own = request.input.take().map(|input| input.into_items()).unwrap_or_default();
+        let own = self.resolve(own, key)?;
+        let input = if request.store == Some(false) { Bytes::new() } else { to_json(&own)? };
+        let mut items = previous.as_ref().map(|record| record.conversation()).transpose()?.unwrap_or_default();
+        let kept = items.len();
+        items.extend(own);
+        Ok(Whole { items, kept, input, previous })
+    }
+
+    /// About how many tokens a request has: the body of `POST /v1/responses/input_tokens`.
+    pub(crate) fn count_tokens(&self, incoming: Incoming) -> Result<serde_json::Value, Error> {
+        let mut request: CreateResponse = decode(&incoming.body)?;
+        request.store = Some(false);
+        let Whole { items, kept, .. } = self.conversation(&mut request, incoming.caller.key)?;
+        let prepared = prepare(&mut request, items, kept, &mut Ignored::default())?;
+        Ok(super::tokens::body(&prepared.chat))
+    }
+}
+
+struct Whole {
+    items: Vec<Item>,
+    kept: usize,
+    input: Bytes,
+    previous: Option<Arc<Record>>,
+}
+
+impl Door for Responses {
+    type Reply = Reply;
+
+    fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
+        let Incoming { headers, caller, body } = incoming;
+        let mut request: CreateResponse = decode(&body)?;
+        drop(body);
+        let mut ignored = Ignored::default();
+        let Whole { items, kept, input, previous } = self.conversation(&mut request, caller.key)?;
+        let keep = (request.store != Some(false)).then_some(Keep { key: caller.key, input, previous });
+        let fields = Echo::fields(&request);
+        let streamed = request.stream == Some(true);
+        let background = request.background == Some(true);
+        let Prepared { mut chat, plan, places } = prepare(&mut request, items, kept, &mut ignored)?;
+        chat.caller.session = codex::thread(&headers);
+        let reply = Reply { plan: Arc::new(plan), fields, places, background, keep };
+        Ok(Asked { request: chat, streamed, background, ignored: ignored.names, reply })
+    }
+
+    fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {
+        let (echo, plan) = (reply.echo(answer_id(&head.id), head.created, &head.model), Arc::clone(&reply.plan));
+        let keeper = self.keeper(reply, &echo);
+        Box::new(Streamed::new(echo, plan, keeper))
+    }
+
+    fn collector(&self, reply: Reply, head: Head) -> Box<dyn Collector> {
+        let (echo, plan) = (reply.echo(answer_id(&head.id), head.created, &head.model), Arc::clone(&reply.plan));
+        let keeper = self.keeper(reply, &echo);
+        Box::new(Gathered::new(echo, plan, keeper))
+    }
+
+    fn in_background(&self, reply: Reply, turn: Turn, streaming: Streaming) -> Result<Body, Error> {
+        let place = Arc::clone(&self.background).try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "{MAX_IN_BACKGROUND} responses are running in the background, and no more can. Try again when one of \
+                 them has ended, or send the request without `background`."
+            );
+            Error::new(ErrorKind::QueueFull, message)
+        })?;
+        // Which model answers is known when it begins to. This answer is told of before that.
+        let model = reply.plan.model.clone();
+        let echo = reply.echo(uuid::Uuid::new_v4().simple().to_string().into(), now(), &model);
+        let Some(record) = reply.record(&echo) else {
+            return Err(invalid("store", "A response in the background has to be kept: leave `store` out."));
+        };
+        self.store.keep(Arc::clone(&record));
+        let ours = Arc::clone(&record);
+        let task = tokio::spawn(async move {
+            let _place = place;
+            let run = async {
+                let (_, _, mut events) = turn.await?;
+                while let Some(event) = events.next().await {
+                    record.push(&event?.1);
+                }
+                Ok(())
+            };
+            let ended = tokio::time::timeout(BACKGROUND_TIMEOUT, run).await.unwrap_or_else(|_| {
+                let seconds = BACKGROUND_TIMEOUT.as_secs();
+                let message = format!("No complete answer within the {seconds} s that one in the background may take.");
+                Err(Error::new(ErrorKind::RequestTimeout, message))
+            });
+            if let Err(error) = ended {
+                tracing::warn!(kind = ?error.kind(), error = ?error.to_string(), "a response in the background failed");
+                record.end(End::Failed(reply.places.name(error)));
+            }
+        });
+        ours.runs_as(task.abort_handle());
+        Ok(if streaming.streamed {
+            Streamed::again(ours, None, streaming.keep_alive)
+        } else {
+            Body::from(ours.object())
+        })
+    }
+
+    fn in_its_words(&self, reply: &Reply, error: Error) -> Error {
+        reply.places.name(error)
+    }
+}
+
+impl Responses {
+    fn keeper(&self, reply: Reply, echo: &Arc<Echo>) -> Option<Keeper> {
+        Some(Keeper { record: reply.record(echo)?, store: Arc::clone(&self.store) })
+    }
+}
+
+impl Reply {
+    fn echo(&self, answer: Box<str>, created_at: u64, model: &str) -> Arc<Echo> {
+        let (model, fields) = (model.into(), self.fields.clone());
+        Arc::new(Echo { answer, created_at, background: self.background, model, fields })
+    }
+
+    fn record(&self, echo: &Arc<Echo>) -> Option<Arc<Record>> {
+        let Keep { key, input, previous } = self.keep.as_ref()?;
+        let (echo, plan) = (Arc::clone(echo), Arc::clone(&self.plan));
+        Some(Arc::new(Record::new(echo, plan, *key, input.clone(), previous.clone())))
+    }
+}
+
+/// How the ids of an answer and of its items end.
+fn answer_id(id: &str) -> Box<str> {
+    id.rsplit('-').next().unwrap_or(id).into()
+}
+
+fn to_json(items: &[Item]) -> Result<Bytes, Error> {
+    serde_json::to_vec(items).map(Bytes::from).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("The input could not be kept: {error}. Send `store: false`."))
+    })
+}

@@ -1,0 +1,160 @@
+//! The answer as one object: what it repeats of its request, and how it went.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::{Value, json};
+
+use super::events::{field, json};
+use super::output::{OutputItem, OutputJson, Shown};
+use super::request::CreateResponse;
+use crate::{Error, ErrorKind, Usage};
+
+/// What stays the same of an answer from its first event to its last.
+#[derive(Debug)]
+pub(crate) struct Echo {
+    /// How the id ends, behind `resp_`. The items' ids have it in them.
+    pub(crate) answer: Box<str>,
+    pub(crate) created_at: u64,
+    pub(crate) background: bool,
+    /// The model that really answers.
+    pub(crate) model: Box<str>,
+    /// The fields that repeat the request, each with a comma before it: `,"background":false,...`
+    pub(crate) fields: Bytes,
+}
+
+/// How an answer has gone so far.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) queued: bool,
+    pub(crate) completed: bool,
+    pub(crate) cancelled: bool,
+    /// Why it is not all there.
+    pub(crate) incomplete: Option<&'static str>,
+    pub(crate) failure: Option<Error>,
+    pub(crate) usage: Option<Usage>,
+    /// In seconds since 1970.
+    pub(crate) completed_at: Option<u64>,
+}
+
+impl Outcome {
+    pub(crate) fn status(&self) -> &'static str {
+        match self {
+            Outcome { failure: Some(_), .. } => "failed",
+            Outcome { incomplete: Some(_), .. } => "incomplete",
+            Outcome { cancelled: true, .. } => "cancelled",
+            Outcome { completed: true, .. } => "completed",
+            Outcome { queued: true, .. } => "queued",
+            _ => "in_progress",
+        }
+    }
+}
+
+impl Echo {
+    /// The fields of an answer that repeat its request.
+    pub(crate) fn fields(request: &CreateResponse) -> Bytes {
+        let mut out = BytesMut::new();
+        field(&mut out, "background", &request.background.unwrap_or(false));
+        field(&mut out, "instructions", &request.instructions);
+        field(&mut out, "max_output_tokens", &request.max_output_tokens);
+        field(&mut out, "max_tool_calls", &request.rest.get("max_tool_calls"));
+        let empty = serde_json::Map::new();
+        field(&mut out, "metadata", request.metadata.as_ref().unwrap_or(&empty));
+        field(&mut out, "parallel_tool_calls", &request.parallel_tool_calls.unwrap_or(true));
+        field(&mut out, "previous_response_id", &request.previous_response_id);
+        field(&mut out, "prompt_cache_key", &request.prompt_cache_key);
+        let reasoning = request.reasoning.as_ref();
+        let summary = reasoning.and_then(|asked| asked.summary.as_ref().or(asked.generate_summary.as_ref()));
+        let reasoning = json!({"effort": reasoning.and_then(|asked| asked.effort.as_ref()), "summary": summary});
+        field(&mut out, "reasoning", &reasoning);
+        field(&mut out, "safety_identifier", &request.safety_identifier);
+        field(&mut out, "service_tier", "default");
+        field(&mut out, "store", &request.store.unwrap_or(true));
+        // Neither can be set, so neither has a value that could be told.
+        field(&mut out, "temperature", &());
+        field(&mut out, "top_p", &());
+        field(&mut out, "text", &text(request));
+        field(&mut out, "tool_choice", &tool_choice(request.tool_choice.as_ref()));
+        field(&mut out, "tools", request.tools.as_deref().unwrap_or_default());
+        field(&mut out, "top_logprobs", &0);
+        field(&mut out, "truncation", "disabled");
+        if let Some(user) = &request.user {
+            field(&mut out, "user", user);
+        }
+        out.freeze()
+    }
+
+    /// The whole object, as it is when it has gone so far.
+    pub(crate) fn write(&self, outcome: &Outcome, items: &[OutputItem], shown: Shown, out: &mut BytesMut) {
+        out.put_slice(b"{\"id\":\"resp_");
+        out.put_slice(self.answer.as_bytes());
+        out.put_slice(br#"","object":"response""#);
+        field(out, "created_at", &self.created_at);
+        field(out, "status", outcome.status());
+        field(out, "completed_at", &outcome.completed_at);
+        field(out, "error", &outcome.failure.as_ref().map(failure));
+        field(out, "incomplete_details", &outcome.incomplete.map(|reason| json!({"reason": reason})));
+        field(out, "model", &self.model);
+        field(out, "output", &OutputJson { items, answer: &self.answer, shown });
+        out.put_slice(&self.fields);
+        if let Some(usage) = outcome.usage {
+            out.put_slice(br#","usage":"#);
+            json(out, &usage_body(usage));
+        }
+        out.put_slice(b"}");
+    }
+}
+
+/// What an answer says of the form of its text. A format has more fields than are known here: none of them is asked for.
+fn text(request: &CreateResponse) -> Value {
+    let format = request.text.as_ref().and_then(|text| text.format.as_ref());
+    let format = match format {
+        Some(format) if format.kind == "json_schema" => {
+            let mut body = json!({"type": "json_schema", "name": format.name, "schema": format.schema});
+            if let Some(description) = &format.description {
+                body["description"] = json!(description);
+            }
+            body["strict"] = json!(format.strict);
+            body
+        }
+        Some(format) => json!({"type": format.kind}),
+        None => json!({"type": "text"}),
+    };
+    json!({"format": format, "verbosity": "medium"})
+}
+
+/// The choice of a tool that is in force: a hosted tool that is not run here cannot be one.
+fn tool_choice(asked: Option<&Value>) -> Value {
+    match asked {
+        Some(choice) if choice.is_string() => choice.clone(),
+        Some(choice) if matches!(choice["type"].as_str(), Some("function" | "custom" | "allowed_tools")) => {
+            choice.clone()
+        }
+        _ => json!("auto"),
+    }
+}
+
+/// A failure in the words that an answer has for it.
+fn failure(error: &Error) -> Value {
+    let code = match error.kind() {
+        ErrorKind::RateLimited | ErrorKind::QueueFull => "rate_limit_exceeded",
+        ErrorKind::InvalidRequest
+        | ErrorKind::UnsupportedParameter
+        | ErrorKind::ContextLengthExceeded
+        | ErrorKind::ModelNotFound
+        | ErrorKind::RequestTooLarge => "invalid_prompt",
+        _ => "server_error",
+    };
+    json!({"code": code, "message": error.to_string()})
+}
+
+fn usage_body(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.prompt_tokens.saturating_add(usage.completion_tokens),
+    })
+}

@@ -1,0 +1,166 @@
+//! The text of a `custom` tool's call, out of the JSON in which the model gives it: `{"input": "..."}`, piece by piece.
+
+use serde_json::Value;
+
+/// Reads the arguments as they come.
+#[derive(Debug, Default)]
+pub(crate) struct FreeText {
+    /// What has come and is not read yet: everything until the text begins, then at most one unfinished escape.
+    raw: String,
+    state: State,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum State {
+    /// Before the text's opening quote.
+    #[default]
+    Before,
+    Within,
+    Ended,
+}
+
+impl FreeText {
+    /// The text that a further piece of the arguments brings.
+    pub(crate) fn push(&mut self, piece: &str) -> String {
+        self.raw.push_str(piece);
+        let mut text = String::new();
+        if self.state == State::Before
+            && let Some(start) = start_of_text(&self.raw)
+        {
+            self.raw.drain(..start);
+            self.state = State::Within;
+        }
+        if self.state == State::Within {
+            let read = self.read(&mut text);
+            self.raw.drain(..read);
+        }
+        text
+    }
+
+    /// What is left to say when the arguments are complete: all of it where they are not of the form that was asked for.
+    pub(crate) fn end(&mut self) -> String {
+        if self.state != State::Before {
+            return String::new();
+        }
+        self.state = State::Ended;
+        let raw = std::mem::take(&mut self.raw);
+        match serde_json::from_str::<Value>(&raw) {
+            Ok(Value::Object(mut arguments)) => match arguments.remove("input") {
+                Some(Value::String(text)) => text,
+                Some(other) => other.to_string(),
+                None if arguments.is_empty() => String::new(),
+                None => raw,
+            },
+            _ => raw,
+        }
+    }
+
+    /// Decodes as much of the string as is there. Returns how many bytes that was.
+    fn read(&mut self, text: &mut String) -> usize {
+        let mut at = 0;
+        loop {
+            let rest = &self.raw[at..];
+            let plain = rest.find(['"', '\\']).unwrap_or(rest.len());
+            text.push_str(&rest[..plain]);
+            at += plain;
+            let rest = &self.raw[at..];
+            if rest.starts_with('"') {
+                self.state = State::Ended;
+                return self.raw.len();
+            }
+            match escape(rest) {
+                Some((char, length)) => {
+                    text.push(char);
+                    at += length;
+                }
+                // Nothing more, or an escape that goes on in the next piece.
+                None => return at,
+            }
+        }
+    }
+}
+
+/// Where the text begins, behind `{"input": "`.
+fn start_of_text(raw: &str) -> Option<usize> {
+    let rest = raw.trim_start().strip_prefix('{')?.trim_start();
+    let rest = rest.strip_prefix("\"input\"")?.trim_start().strip_prefix(':')?.trim_start();
+    Some(raw.len() - rest.strip_prefix('"')?.len())
+}
+
+/// The character that an escape stands for and the escape's length, if all of it is there.
+fn escape(text: &str) -> Option<(char, usize)> {
+    let mut bytes = text.bytes().skip(1);
+    let char = match bytes.next()? {
+        b'n' => '\n',
+        b't' => '\t',
+        b'r' => '\r',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => {
+            let first = code_unit(text.get(2..6)?);
+            if !(0xd800..0xdc00).contains(&first) {
+                return Some((char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6));
+            }
+            // The first half of a character beyond the basic plane: the second must follow.
+            if !text.get(6..)?.is_empty() && !"\\u".starts_with(text.get(6..8.min(text.len()))?) {
+                return Some((char::REPLACEMENT_CHARACTER, 6));
+            }
+            let second = code_unit(text.get(8..12)?);
+            if !(0xdc00..0xe000).contains(&second) {
+                return Some((char::REPLACEMENT_CHARACTER, 6));
+            }
+            let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            return Some((char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12));
+        }
+        byte @ (b'"' | b'\\' | b'/') => char::from(byte),
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    // An unknown escape may be of a character of several bytes.
+    let length = 1 + text[1..].chars().next().map_or(0, char::len_utf8);
+    Some((char, length))
+}
+
+fn code_unit(digits: &str) -> u32 {
+    u32::from_str_radix(digits, 16).unwrap_or(u32::from(char::REPLACEMENT_CHARACTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(text: &str) -> String {
+        let mut reader = FreeText::default();
+        let mut said = reader.push(text);
+        said.push_str(&reader.end());
+        said
+    }
+
+    #[test]
+    fn a_text_is_the_same_however_its_json_is_cut() {
+        let text = "*** Begin Patch\n+\"quoted\" \\ \t é 😀 \u{7f}/\u{0}end";
+        let json = serde_json::json!({"input": text}).to_string();
+        for cut in (0..=json.len()).filter(|&cut| json.is_char_boundary(cut)) {
+            let mut reader = FreeText::default();
+            let said = [reader.push(&json[..cut]), reader.push(&json[cut..]), reader.end()].concat();
+            assert_eq!(said, text, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_decoded_wherever_they_are_cut() {
+        let json = r#"{"input":"a\u00e9\ud83d\ude00\n\/\ud83dx\udc00\"z"}"#;
+        let mut reader = FreeText::default();
+        let said: String = json.chars().map(|char| reader.push(&char.to_string())).collect();
+        assert_eq!(said, "aé😀\n/\u{fffd}x\u{fffd}\"z");
+    }
+
+    #[test]
+    fn arguments_of_another_form_are_told_as_they_are() {
+        assert_eq!(whole("{}"), "");
+        assert_eq!(whole(r#"{"patch":"x"}"#), r#"{"patch":"x"}"#);
+        assert_eq!(whole(r#"{"note":1,"input":"x"}"#), "x");
+        assert_eq!(whole(r#"{"input":["x"]}"#), r#"["x"]"#);
+        assert_eq!(whole("no json"), "no json");
+        assert_eq!(whole(""), "");
+    }
+}

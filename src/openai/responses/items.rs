@@ -1,0 +1,164 @@
+//! The items of a request's input, and of the conversation that is kept for the next one.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use crate::chat::Role;
+
+/// `input`: a text, or items.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Text(String),
+    Items(Vec<Item>),
+}
+
+impl Input {
+    /// The items. A text is a user's message.
+    pub(crate) fn into_items(self) -> Vec<Item> {
+        match self {
+            Input::Text(text) => vec![Item {
+                kind: Some("message".to_owned()),
+                role: Some(Role::User),
+                content: Some(Content::Text(text)),
+                ..Item::default()
+            }],
+            Input::Items(items) => items,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_list(deserializer, "a string, or an array of items").map(|either| match either {
+            Either::Text(text) => Input::Text(text),
+            Either::List(items) => Input::Items(items),
+        })
+    }
+}
+
+/// An item of any kind: a message, a call, the result of one, reasoning, and those that only have a name here.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Item {
+    /// A message and a reference may leave it out.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<Content>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) call_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// Of a `function_call`. Other kinds of call have other types of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) arguments: Option<Value>,
+    /// Of a `custom_tool_call`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) input: Option<Value>,
+    /// Of a call's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<Value>,
+    /// Of reasoning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) summary: Option<Vec<Part>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encrypted_content: Option<String>,
+    #[serde(flatten)]
+    pub(crate) rest: Map<String, Value>,
+}
+
+impl Item {
+    /// Its type, which a message and a reference may leave out.
+    pub(crate) fn kind(&self) -> &str {
+        match (&self.kind, &self.role, &self.id) {
+            (Some(kind), ..) => kind,
+            (None, Some(_), _) => "message",
+            (None, None, Some(_)) => "item_reference",
+            (None, None, None) => "",
+        }
+    }
+}
+
+/// What a message or a result holds: text, or parts.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_list(deserializer, "a string, or an array of parts").map(|either| match either {
+            Either::Text(text) => Content::Text(text),
+            Either::List(parts) => Content::Parts(parts),
+        })
+    }
+}
+
+/// A part of any kind: text, a refusal, an image, a file.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Part {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refusal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) image_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file_data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) filename: Option<String>,
+    #[serde(flatten)]
+    pub(crate) rest: Map<String, Value>,
+}
+
+/// Either a string or an array.
+enum Either<T> {
+    Text(String),
+    List(Vec<T>),
+}
+
+/// Reads either of them without a copy, and keeps the path to a fault inside of the array.
+fn text_or_list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+) -> Result<Either<T>, D::Error> {
+    struct Visitor<T>(&'static str, PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+        type Value = Either<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str(self.0)
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Either<T>, E> {
+            Ok(Either::Text(text.to_owned()))
+        }
+        fn visit_string<E>(self, text: String) -> Result<Either<T>, E> {
+            Ok(Either::Text(text))
+        }
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<Either<T>, A::Error> {
+            Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(list)).map(Either::List)
+        }
+    }
+
+    deserializer.deserialize_any(Visitor(expected, PhantomData))
+}

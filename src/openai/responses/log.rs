@@ -1,0 +1,98 @@
+//! The chat events of a kept answer, in little more room than their texts take.
+
+use serde_json::json;
+
+use crate::{ChatEvent, FinishReason, Usage};
+
+/// The events that an answer's stream follows from, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    entries: Vec<Entry>,
+    /// All texts, one behind the other.
+    text: String,
+}
+
+/// One event. Lengths are of its texts, in bytes.
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    Text(u32),
+    Reasoning(u32),
+    Call { index: u32, id: u32, name: u32 },
+    Arguments { index: u32, length: u32 },
+    Search(u32),
+}
+
+/// Where a reader of a log is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Position {
+    entry: usize,
+    text: usize,
+}
+
+impl Log {
+    /// Adds an event, if it is one that anything follows from. The end is not in the log itself.
+    pub(crate) fn push(&mut self, event: &ChatEvent) {
+        let entry = match event {
+            ChatEvent::TextDelta(text) => Entry::Text(self.add(text)),
+            ChatEvent::ReasoningDelta(text) => Entry::Reasoning(self.add(text)),
+            ChatEvent::ToolCallStart { index, id, name } => {
+                Entry::Call { index: *index, id: self.add(id), name: self.add(name) }
+            }
+            ChatEvent::ToolCallDelta { index, arguments } => {
+                Entry::Arguments { index: *index, length: self.add(arguments) }
+            }
+            ChatEvent::BuiltinToolUse { name, input } if name == "WebSearch" => {
+                Entry::Search(self.add(input["query"].as_str().unwrap_or_default()))
+            }
+            _ => return,
+        };
+        self.entries.push(entry);
+    }
+
+    fn add(&mut self, text: &str) -> u32 {
+        // A text of 4 GiB does not come in one event.
+        let length = u32::try_from(text.len()).unwrap_or(0);
+        self.text.push_str(&text[..length as usize]);
+        length
+    }
+
+    /// The event at a position, which moves on behind it.
+    pub(crate) fn next(&self, position: &mut Position) -> Option<ChatEvent> {
+        let entry = *self.entries.get(position.entry)?;
+        position.entry += 1;
+        let mut text = |length: u32| {
+            let start = position.text;
+            position.text += length as usize;
+            self.text[start..position.text].to_owned()
+        };
+        Some(match entry {
+            Entry::Text(length) => ChatEvent::TextDelta(text(length)),
+            Entry::Reasoning(length) => ChatEvent::ReasoningDelta(text(length)),
+            Entry::Call { index, id, name } => {
+                let id = text(id);
+                ChatEvent::ToolCallStart { index, id, name: text(name) }
+            }
+            Entry::Arguments { index, length } => ChatEvent::ToolCallDelta { index, arguments: text(length) },
+            Entry::Search(length) => {
+                ChatEvent::BuiltinToolUse { name: "WebSearch".to_owned(), input: json!({"query": text(length)}) }
+            }
+        })
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.text.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+/// How a kept answer ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Finished {
+        reason: FinishReason,
+        usage: Usage,
+    },
+    Failed(crate::Error),
+    /// By its client.
+    Cancelled,
+}

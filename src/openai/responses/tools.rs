@@ -1,0 +1,274 @@
+//! The tools that a request offers, as functions for the model, and the way back from a function's name to its tool.
+//!
+//! A `custom` tool takes free text, and a `namespace` is a group of tools: both become plain functions. A hosted tool,
+//! which OpenAI would run itself, becomes nothing and is named in `x-ignored-parameters`.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::fields::{Ignored, invalid, unsupported};
+use crate::Error;
+use crate::chat::{Function, Tool, ToolChoice};
+
+/// A tool, as the request has it. It serialises as an answer repeats it.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ToolParam {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) parameters: Option<Value>,
+    pub(crate) strict: Option<bool>,
+    /// The grammar of a `custom` tool's text.
+    pub(crate) format: Option<Value>,
+    /// The tools of a `namespace`.
+    pub(crate) tools: Option<Vec<ToolParam>>,
+    #[serde(flatten)]
+    pub(crate) rest: Map<String, Value>,
+}
+
+impl Serialize for ToolParam {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", &self.kind)?;
+        if let Some(name) = &self.name {
+            map.serialize_entry("name", name)?;
+        }
+        if let Some(description) = &self.description {
+            map.serialize_entry("description", description)?;
+        }
+        // An answer's function must have both, whether or not the request's has.
+        if self.kind == "function" || self.parameters.is_some() {
+            map.serialize_entry("parameters", &self.parameters)?;
+        }
+        if self.kind == "function" || self.strict.is_some() {
+            map.serialize_entry("strict", &self.strict)?;
+        }
+        if let Some(format) = &self.format {
+            map.serialize_entry("format", format)?;
+        }
+        if let Some(tools) = &self.tools {
+            map.serialize_entry("tools", tools)?;
+        }
+        for (name, value) in &self.rest {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// What a client calls a tool, where that is not simply a function of its name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Origin {
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
+    /// Whether it takes text instead of JSON.
+    pub(crate) custom: bool,
+}
+
+/// The tools of a request that are not plain functions, by the name of the function that the model sees.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tools {
+    by_function: HashMap<String, Origin>,
+    functions: HashMap<(Option<String>, String), String>,
+}
+
+impl Tools {
+    /// What the client knows the function as; none for a plain function.
+    pub(crate) fn origin(&self, function: &str) -> Option<&Origin> {
+        self.by_function.get(function)
+    }
+
+    /// The function that stands for a tool, offered or not: a history may hold calls of tools that are gone.
+    pub(crate) fn function(&self, namespace: Option<&str>, name: &str) -> String {
+        let known = self.functions.get(&(namespace.map(str::to_owned), name.to_owned()));
+        known.cloned().unwrap_or_else(|| flat_name(namespace, name))
+    }
+
+    /// Takes a request's tools apart: the functions for the model, and the way back.
+    pub(crate) fn of(params: Vec<ToolParam>, ignored: &mut Ignored) -> Result<(Self, Vec<Tool>), Error> {
+        let mut taken = Taken { tools: Tools::default(), functions: Vec::new(), names: HashSet::new() };
+        for (i, param) in params.into_iter().enumerate() {
+            match param.kind.as_str() {
+                "function" | "custom" => taken.add(param, None, &format!("tools[{i}]"), ignored)?,
+                "namespace" => {
+                    let at = format!("tools[{i}]");
+                    let Some(namespace) = param.name.filter(|name| !name.is_empty()) else {
+                        return Err(invalid(format!("{at}.name"), "A namespace needs a `name`. Add it."));
+                    };
+                    for (j, tool) in param.tools.into_iter().flatten().enumerate() {
+                        let at = format!("{at}.tools[{j}]");
+                        if !matches!(tool.kind.as_str(), "function" | "custom") {
+                            let message = format!(
+                                "A namespace holds `function` and `custom` tools, not {:?}. Offer that one beside it.",
+                                tool.kind
+                            );
+                            return Err(unsupported(format!("{at}.type"), message));
+                        }
+                        taken.add(tool, Some(&namespace), &at, ignored)?;
+                    }
+                }
+                // Tools that OpenAI runs on its own machines. A turn does not fail for want of them.
+                kind => ignored.name("tools.", kind, &Value::Bool(true)),
+            }
+        }
+        Ok((taken.tools, taken.functions))
+    }
+}
+
+/// The tools taken so far.
+struct Taken {
+    tools: Tools,
+    functions: Vec<Tool>,
+    names: HashSet<String>,
+}
+
+impl Taken {
+    fn add(&mut self, param: ToolParam, namespace: Option<&str>, at: &str, ignored: &mut Ignored) -> Result<(), Error> {
+        let name = param.name.unwrap_or_default();
+        let custom = param.kind == "custom";
+        let function = if namespace.is_none() { name.clone() } else { self.free_name(flat_name(namespace, &name)) };
+        check_name(&name, at)?;
+        if !self.names.insert(function.clone()) {
+            let message = format!("Two tools have the name {name:?}. Give each its own.");
+            return Err(invalid(format!("{at}.name"), message));
+        }
+        if custom || namespace.is_some() {
+            let namespace = namespace.map(str::to_owned);
+            self.tools.functions.insert((namespace.clone(), name.clone()), function.clone());
+            self.tools.by_function.insert(function.clone(), Origin { namespace, name, custom });
+        }
+        for name in param.rest.keys().filter(|name| !ACCEPTED.contains(&name.as_str())) {
+            ignored.name("tools[].", name, &Value::Bool(true));
+        }
+        let (description, parameters) = if custom {
+            (Some(described(param.description, param.format.as_ref())), Some(text_parameters()))
+        } else {
+            (param.description, param.parameters)
+        };
+        let function = Function { name: function, description, parameters, extra: Map::new() };
+        self.functions.push(Tool { kind: "function".to_owned(), function, extra: Map::new() });
+        Ok(())
+    }
+
+    /// The name, or that with a number behind where another tool has it.
+    fn free_name(&self, name: String) -> String {
+        let numbered = (2..).map(|number: u32| format!("{name}_{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        names.find(|name| !self.names.contains(name)).unwrap_or(name)
+    }
+}
+
+/// Fields of a tool that need nothing done.
+const ACCEPTED: [&str; 4] = ["output_schema", "allowed_callers", "defer_loading", "cache_control"];
+
+/// The name of a namespace's tool among plain functions.
+fn flat_name(namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        None => name.to_owned(),
+        // MCP servers have the underscores already: `mcp__files__`.
+        Some(namespace) if namespace.ends_with("__") => format!("{namespace}{name}"),
+        Some(namespace) => format!("{namespace}__{name}"),
+    }
+}
+
+/// The arguments of the function that stands for a tool of free text.
+fn text_parameters() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"input": {"type": "string", "description": "The whole text, as it is."}},
+        "required": ["input"],
+        "additionalProperties": false,
+    })
+}
+
+fn described(description: Option<String>, format: Option<&Value>) -> String {
+    let mut text = description.unwrap_or_default();
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str("This tool takes plain text: give all of it as the one argument `input`.");
+    if let Some(definition) = format.and_then(|format| format["definition"].as_str()) {
+        let syntax = format.and_then(|format| format["syntax"].as_str()).unwrap_or("formal");
+        text.push_str(&format!(" The text must follow this {syntax} grammar:\n\n{definition}"));
+    }
+    text
+}
+
+fn check_name(name: &str, at: &str) -> Result<(), Error> {
+    const LONGEST: usize = 128;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=LONGEST).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    let message = format!("The name {name:?} is not valid. Use 1 to {LONGEST} letters, digits, `_` and `-`.");
+    Err(invalid(format!("{at}.name"), message))
+}
+
+/// `tool_choice`, in any of its forms.
+pub(crate) fn choice(
+    asked: Option<&Value>,
+    tools: &Tools,
+    functions: &[Tool],
+    ignored: &mut Ignored,
+) -> Result<Option<ToolChoice>, Error> {
+    let Some(asked) = asked.filter(|asked| !asked.is_null()) else { return Ok(None) };
+    let offered = |name: &str| functions.iter().any(|tool| tool.function.name == name);
+    let named = |tool: &Value| -> Option<String> {
+        let function = tools.function(tool["namespace"].as_str(), tool["name"].as_str()?);
+        offered(&function).then_some(function)
+    };
+    let not_offered = |tool: &Value| {
+        let message = format!(
+            "`tool_choice` names the tool {}, which is not offered. Add it to `tools`.",
+            tool["name"].as_str().map_or_else(|| tool.to_string(), |name| format!("{name:?}"))
+        );
+        invalid("tool_choice", message)
+    };
+    match (asked.as_str(), asked["type"].as_str()) {
+        (Some("none"), _) => Ok(Some(ToolChoice::None)),
+        (Some("auto"), _) => Ok(Some(ToolChoice::Auto)),
+        // With hosted tools alone, which are not run here, there is nothing that could be required.
+        (Some("required"), _) if functions.is_empty() && !ignored.names.is_empty() => Ok(Some(ToolChoice::Auto)),
+        (Some("required"), _) if functions.is_empty() => {
+            let message = "`tool_choice` requires a call, and no tools are offered. Offer some in `tools`.";
+            Err(invalid("tool_choice", message))
+        }
+        (Some("required"), _) => Ok(Some(ToolChoice::Required)),
+        (_, Some("function" | "custom")) => match named(asked) {
+            Some(function) => Ok(Some(ToolChoice::Function(function))),
+            None => Err(not_offered(asked)),
+        },
+        (_, Some("allowed_tools")) => {
+            let required = match asked["mode"].as_str() {
+                Some("auto") | None => false,
+                Some("required") => true,
+                Some(other) => {
+                    let message = format!("`tool_choice.mode` is {other:?}. Use \"auto\" or \"required\".");
+                    return Err(invalid("tool_choice.mode", message));
+                }
+            };
+            let mut names = Vec::new();
+            for tool in asked["tools"].as_array().into_iter().flatten() {
+                match tool["type"].as_str() {
+                    Some("function" | "custom") | None => names.push(named(tool).ok_or_else(|| not_offered(tool))?),
+                    Some(hosted) => ignored.name("tool_choice.", hosted, &Value::Bool(true)),
+                }
+            }
+            // Where only hosted tools are allowed, there is nothing to call.
+            Ok(Some(if names.is_empty() { ToolChoice::None } else { ToolChoice::Allowed { required, names } }))
+        }
+        (_, Some(hosted)) => {
+            ignored.name("tool_choice.", hosted, &Value::Bool(true));
+            Ok(Some(ToolChoice::Auto))
+        }
+        _ => Err(invalid(
+            "tool_choice",
+            "`tool_choice` must be \"none\", \"auto\", \"required\", {\"type\":\"function\",\"name\":...}, \
+             {\"type\":\"custom\",\"name\":...} or {\"type\":\"allowed_tools\",...}.",
+        )),
+    }
+}
