@@ -14,15 +14,14 @@
 //!     {"type": "object", "properties": {"command": {"type": "string"}}}}}]}'
 //! ```
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
-use futures_util::FutureExt;
-use futures_util::future::Map;
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceBuilder};
+use tower_claude::chat::{Events, Translate, TranslateFuture};
 use tower_claude::cli::ClaudeCli;
 use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::layers::{ContentBlocksLayer, ModelAliasLayer, Sections, SystemPromptLayer, ToolNamesLayer};
@@ -86,24 +85,21 @@ struct Veto<S> {
     names: Arc<HashSet<String>>,
 }
 
-type Answer = Result<ChatResponse, Error>;
-
 impl<S> Service<ChatRequest> for Veto<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
-    type Future = Map<S::Future, Box<dyn FnOnce(Answer) -> Answer + Send>>;
+    type Future = TranslateFuture<S::Future, Calls>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: ChatRequest) -> Self::Future {
-        let mut calls = Calls { names: Arc::clone(&self.names), places: Vec::new() };
-        let translate = move |event, out: &mut VecDeque<ChatEvent>| calls.translate(event, out);
-        self.inner.call(request).map(Box::new(move |answer| Ok(answer?.translate(translate))))
+        let calls = Calls { names: Arc::clone(&self.names), places: Vec::new() };
+        TranslateFuture::new(self.inner.call(request), calls)
     }
 }
 
@@ -114,29 +110,29 @@ struct Calls {
     places: Vec<Option<u32>>,
 }
 
-impl Calls {
-    fn translate(&mut self, event: ChatEvent, out: &mut VecDeque<ChatEvent>) {
+impl Translate for Calls {
+    fn event(&mut self, event: ChatEvent, out: &mut Events) {
         let heard_of = self.places.iter().flatten().count() as u32;
         match event {
             ChatEvent::ToolCallStart { name, .. } if self.names.contains(&name) => {
                 self.places.push(None);
-                out.push_back(ChatEvent::TextBlockStart);
-                out.push_back(ChatEvent::TextDelta(format!("[A call of `{name}` was not allowed.]")));
+                out.push(ChatEvent::TextBlockStart);
+                out.push(ChatEvent::TextDelta(format!("[A call of `{name}` was not allowed.]")));
             }
             ChatEvent::ToolCallStart { id, name, .. } => {
                 self.places.push(Some(heard_of));
-                out.push_back(ChatEvent::ToolCallStart { index: heard_of, id, name });
+                out.push(ChatEvent::ToolCallStart { index: heard_of, id, name });
             }
             ChatEvent::ToolCallDelta { index, arguments } => {
                 if let Some(index) = self.places.get(index as usize).copied().flatten() {
-                    out.push_back(ChatEvent::ToolCallDelta { index, arguments });
+                    out.push(ChatEvent::ToolCallDelta { index, arguments });
                 }
             }
             // The client has nothing to run, so that it must not wait for the model to go on.
             ChatEvent::Finished { reason: FinishReason::ToolCalls, usage } if heard_of == 0 => {
-                out.push_back(ChatEvent::Finished { reason: FinishReason::Stop, usage });
+                out.push(ChatEvent::Finished { reason: FinishReason::Stop, usage });
             }
-            other => out.push_back(other),
+            other => out.push(other),
         }
     }
 }

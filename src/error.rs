@@ -1,21 +1,29 @@
 //! The one error of this crate, and the one table of what each kind of failure is to a client.
 
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tower::BoxError;
 
 /// A request that could not be answered: its kind, and what a person needs to know.
 ///
 /// The same value becomes an HTTP status and a JSON body before the answer's head is out, and an `error` event after.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{message}")]
+///
+/// Tower's own layers have errors of their own, boxed. Each of them becomes one of these where it meets a service of this
+/// crate, so `timeout`, `load_shed`, `buffer` and `filter` may stand anywhere in a stack: see its `From<BoxError>`.
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     param: Option<String>,
     retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What kind of failure it is. [`ErrorKind::class`] is the table of their HTTP statuses and OpenAI names.
@@ -24,7 +32,7 @@ pub struct Error {
 pub enum ErrorKind {
     /// The request is not one that can be answered as it is.
     InvalidRequest,
-    /// A field asks for something that the CLI has no way to do.
+    /// A field asks for something that the service behind this API has no way to do.
     UnsupportedParameter,
     /// The conversation is longer than the model's context window.
     ContextLengthExceeded,
@@ -68,6 +76,7 @@ pub enum ErrorKind {
 
 /// How a kind of failure looks to an OpenAI client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ErrorClass {
     /// The HTTP status.
     pub status: StatusCode,
@@ -79,7 +88,7 @@ pub struct ErrorClass {
 
 impl ErrorKind {
     /// Every kind, in the table's order.
-    pub const ALL: [ErrorKind; 21] = [
+    pub const ALL: &'static [ErrorKind] = &[
         ErrorKind::InvalidRequest,
         ErrorKind::UnsupportedParameter,
         ErrorKind::ContextLengthExceeded,
@@ -145,7 +154,7 @@ impl ErrorKind {
 impl Error {
     /// A failure of this kind. The message says what happened, what was expected and what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), param: None, retry_after: None }
+        Error { kind, message: message.into(), param: None, retry_after: None, source: None }
     }
 
     /// A request that is not one that can be answered as it is.
@@ -164,6 +173,13 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = Some(retry_after);
+        self
+    }
+
+    /// Keeps the error that led to this one, as its [`source`](std::error::Error::source).
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into().into());
         self
     }
 
@@ -194,6 +210,66 @@ impl Error {
     }
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Whether they say the same to a client; what led to them is not looked at.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.message == other.message
+            && self.param == other.param
+            && self.retry_after == other.retry_after
+    }
+}
+
+impl From<BoxError> for Error {
+    /// The [`Error`] in the box, or the first one among its sources. Of tower's errors, that of `timeout` is
+    /// [`ErrorKind::RequestTimeout`], and that of `load_shed` [`ErrorKind::QueueFull`]. Anything else is
+    /// [`ErrorKind::Internal`], with the error as its source.
+    fn from(error: BoxError) -> Self {
+        let error = match error.downcast::<Error>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
+        while let Some(this) = cause {
+            if let Some(known) = this.downcast_ref::<Error>() {
+                return known.clone();
+            }
+            if this.is::<tower::timeout::error::Elapsed>() {
+                let message = "The answer did not begin within the time that this server allows. Try again, or ask for \
+                               less at once.";
+                return Error::new(ErrorKind::RequestTimeout, message).with_source(error);
+            }
+            if this.is::<tower::load_shed::error::Overloaded>() {
+                let message = "This server is busy with other requests. Try again in a moment.";
+                return Error::new(ErrorKind::QueueFull, message)
+                    .with_retry_after(Duration::from_secs(1))
+                    .with_source(error);
+            }
+            cause = this.source();
+        }
+        let message = format!("The request failed inside of this server: {error}.");
+        Error::new(ErrorKind::Internal, message).with_source(error)
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl Serialize for Error {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.body().serialize(serializer)
@@ -206,5 +282,37 @@ pub(crate) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(MAX_CHARS) {
         None => text.into(),
         Some((end, _)) => format!("{}...", &text[..end]).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] BoxError);
+
+    #[test]
+    fn an_error_of_ours_comes_out_of_any_box() {
+        let ours = Error::invalid_request("no").with_param("p");
+        assert_eq!(Error::from(BoxError::from(ours.clone())), ours);
+        assert_eq!(Error::from(BoxError::from(Outer(ours.clone().into()))), ours);
+    }
+
+    #[test]
+    fn towers_errors_have_their_kinds() {
+        let elapsed = tower::timeout::error::Elapsed::new();
+        assert_eq!(Error::from(BoxError::from(elapsed)).kind(), ErrorKind::RequestTimeout);
+        let shed = Outer(tower::load_shed::error::Overloaded::new().into());
+        assert_eq!(Error::from(BoxError::from(shed)).kind(), ErrorKind::QueueFull);
+    }
+
+    #[test]
+    fn any_other_error_is_kept_as_the_source() {
+        let error = Error::from(BoxError::from("disk on fire"));
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert_eq!(error.to_string(), "The request failed inside of this server: disk on fire.");
+        assert_eq!(StdError::source(&error).unwrap().to_string(), "disk on fire");
     }
 }

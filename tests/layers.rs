@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "layers/joints.rs"]
+mod joints;
 #[path = "layers/openclaw.rs"]
 mod openclaw;
 #[path = "layers/transcript.rs"]

@@ -13,11 +13,13 @@ mod message;
 pub(crate) mod recognition;
 mod request;
 mod response;
+mod translate;
 
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Role, ToolCall};
 pub use recognition::{Sent, Told};
 pub use request::{Caller, ChatRequest, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Tool, ToolChoice};
-pub use response::{ChatEvent, ChatResponse, EventStream, FinishReason, Usage};
+pub use response::{ChatEvent, ChatResponse, FinishReason, Usage};
+pub use translate::{EventStream, Events, Translate, TranslateFuture};
 
 #[cfg(test)]
 mod tests {

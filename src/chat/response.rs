@@ -1,16 +1,10 @@
 //! The answer: its head, and its events as they come.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_core::Stream;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Error;
+use super::translate::{EventStream, Translate};
 
 /// The answer to a [`ChatRequest`](super::ChatRequest): its head, and its events as they come.
 ///
@@ -42,25 +36,22 @@ impl ChatResponse {
         }
     }
 
-    /// Rewrites the events on their way: each one goes to `translate`, which pushes those that take its place, be it
-    /// none, one or several.
+    /// Rewrites the events on their way to the client: see [`Translate`], which is also implemented by closures.
     ///
     /// ```
+    /// use tower_claude::chat::Events;
     /// use tower_claude::{ChatEvent, ChatResponse};
     ///
     /// fn shout(response: ChatResponse) -> ChatResponse {
-    ///     response.translate(|event, out| match event {
-    ///         ChatEvent::TextDelta(text) => out.push_back(ChatEvent::TextDelta(text.to_uppercase())),
-    ///         other => out.push_back(other),
+    ///     response.translate(|event, out: &mut Events| match event {
+    ///         ChatEvent::TextDelta(text) => out.push(ChatEvent::TextDelta(text.to_uppercase())),
+    ///         other => out.push(other),
     ///     })
     /// }
     /// ```
-    pub fn translate<F>(self, translate: F) -> Self
-    where
-        F: FnMut(ChatEvent, &mut VecDeque<ChatEvent>) + Send + 'static,
-    {
-        let events = EventStream::new(Translate { inner: self.events, translate, ready: VecDeque::new() });
-        ChatResponse { events, ..self }
+    #[must_use]
+    pub fn translate(self, translate: impl Translate) -> Self {
+        ChatResponse { events: self.events.translate(translate), ..self }
     }
 }
 
@@ -68,6 +59,9 @@ impl ChatResponse {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ChatEvent {
+    /// The events from here on are this choice's, counted from 0. Only in answers with several, as a
+    /// [`ChoicesLayer`](crate::layers::ChoicesLayer) makes them: whatever stands inside of it never meets this.
+    Choice(u32),
     /// The model has begun to answer.
     Started,
     /// A new block of text begins; deltas until the next one belong to it.
@@ -158,63 +152,5 @@ impl std::ops::AddAssign for Usage {
         self.cache_write_tokens += other.cache_write_tokens;
         self.completion_tokens += other.completion_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
-    }
-}
-
-/// The events of an answer, ending with [`ChatEvent::Finished`] or an error.
-pub struct EventStream(Pin<Box<dyn Stream<Item = Result<ChatEvent, Error>> + Send>>);
-
-impl EventStream {
-    /// Boxes any stream of events.
-    pub fn new(stream: impl Stream<Item = Result<ChatEvent, Error>> + Send + 'static) -> Self {
-        EventStream(Box::pin(stream))
-    }
-}
-
-impl Stream for EventStream {
-    type Item = Result<ChatEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-impl FromIterator<ChatEvent> for EventStream {
-    fn from_iter<I: IntoIterator<Item = ChatEvent>>(events: I) -> Self {
-        let events: VecDeque<ChatEvent> = events.into_iter().collect();
-        EventStream::new(futures_util::stream::iter(events.into_iter().map(Ok)))
-    }
-}
-
-impl fmt::Debug for EventStream {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("EventStream")
-    }
-}
-
-/// The stream behind [`ChatResponse::translate`].
-struct Translate<F> {
-    inner: EventStream,
-    translate: F,
-    ready: VecDeque<ChatEvent>,
-}
-
-// The closure is called, never polled, so nothing in here minds being moved.
-impl<F> Unpin for Translate<F> {}
-
-impl<F: FnMut(ChatEvent, &mut VecDeque<ChatEvent>)> Stream for Translate<F> {
-    type Item = Result<ChatEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(event) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(event)));
-            }
-            match std::task::ready!(Pin::new(&mut this.inner).poll_next(cx)) {
-                Some(Ok(event)) => (this.translate)(event, &mut this.ready),
-                end => return Poll::Ready(end),
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
-use tower::Service;
+use tower::{Layer, Service, ServiceExt};
 
 use super::body::Body;
 use super::door::{Asked, Collector, Door, Head, Incoming, Streaming};
@@ -14,7 +14,7 @@ use super::response::{event_headers, header_list};
 use super::settle::Settled;
 use super::sse::EventBytes;
 use crate::chat::Caller;
-use crate::layers::{RecognizeLayer, choices};
+use crate::layers::{ChoicesLayer, RecognizeLayer, StopLayer};
 use crate::{ChatRequest, ChatResponse, Error};
 
 /// Reads the request, has the inner service answer it, and begins to write the answer.
@@ -26,8 +26,7 @@ pub(crate) async fn answer<D, S, B>(
 ) -> Result<Response<Body>, Error>
 where
     D: Door,
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
     B: http_body::Body,
     B::Error: Into<request::BoxError>,
 {
@@ -81,14 +80,13 @@ where
 /// Has the inner service answer, with `n` and `stop` seen to.
 pub(crate) async fn ask<S>(inner: S, request: ChatRequest) -> Result<(Head, HeaderMap, Settled), Error>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
 {
-    let inner = tower::Layer::layer(&RecognizeLayer::new(), inner);
-    let (head, events) = choices::call(inner, request).await?;
-    let events = Settled::new(events);
-    let choices::Head { id, created, model, headers } = head;
-    Ok((Head { id, created, model, choices: events.choices() }, headers, events))
+    let choices = request.n.unwrap_or(1) as usize;
+    // The conversation is recognised by what the client is told, which a stop text has cut already, choice by choice.
+    let layers = (ChoicesLayer::new(), RecognizeLayer::new(), StopLayer::new());
+    let ChatResponse { id, created, model, headers, events } = layers.layer(inner).oneshot(request).await?;
+    Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices)))
 }
 
 /// Waits for the whole answer. The first failure is the answer's.

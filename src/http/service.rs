@@ -113,8 +113,7 @@ impl<S> ApiService<S> {
 
 impl<S, B> Service<Request<B>> for ApiService<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
     B: http_body::Body + Send + 'static,
     B::Error: Into<BoxError>,
 {
@@ -148,8 +147,7 @@ impl<S> ApiService<S> {
     fn door<D, B>(&self, door: D, request: Request<B>) -> ResponseFuture
     where
         D: Door,
-        S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
-        S::Future: Send,
+        S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
         B: http_body::Body + Send + 'static,
         B::Error: Into<BoxError>,
     {

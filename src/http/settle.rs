@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::layers::choices::Choices;
-use crate::{ChatEvent, Error, ErrorKind, FinishReason};
+use crate::layers::choices::ended_early;
+use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason};
 
 /// The events of all choices, each with its choice's index, settled:
 ///
@@ -19,7 +19,9 @@ use crate::{ChatEvent, Error, ErrorKind, FinishReason};
 #[derive(Debug)]
 pub(crate) struct Settled {
     /// Gone when the answer has ended, and with it what its turns hold.
-    events: Option<Choices>,
+    events: Option<EventStream>,
+    /// Whose the events are.
+    current: usize,
     choices: Box<[Choice]>,
     ready: VecDeque<(usize, ChatEvent)>,
 }
@@ -33,21 +35,19 @@ struct Choice {
 }
 
 impl Settled {
-    pub(crate) fn new(events: Choices) -> Self {
-        let choices = vec![Choice::default(); events.len()].into();
-        Settled { events: Some(events), choices, ready: VecDeque::new() }
+    /// The events of that many choices.
+    pub(crate) fn new(events: EventStream, choices: usize) -> Self {
+        let choices = vec![Choice::default(); choices].into();
+        Settled { events: Some(events), current: 0, choices, ready: VecDeque::new() }
     }
 
-    /// How many choices there are.
-    pub(crate) fn choices(&self) -> usize {
-        self.choices.len()
-    }
-
-    fn settle(&mut self, index: usize, event: ChatEvent) -> Result<(), Error> {
+    fn settle(&mut self, event: ChatEvent) -> Result<(), Error> {
+        let index = self.current;
         let choice = self.choices.get_mut(index).ok_or_else(|| {
             Error::new(ErrorKind::Internal, format!("An event came for choice {index}, which was not asked for."))
         })?;
         match event {
+            ChatEvent::Choice(index) => self.current = index as usize,
             ChatEvent::ToolCallStart { index: call, .. } => {
                 self.ready.extend(choice.close_call().map(|event| (index, event)));
                 choice.calls.push((call, false));
@@ -70,6 +70,10 @@ impl Settled {
                 let called = !choice.calls.is_empty();
                 let reason = if called && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
                 self.ready.push_back((index, ChatEvent::Finished { reason, usage }));
+                if self.choices.iter().all(|choice| choice.finished) {
+                    // Nothing follows, so whatever the turns hold is given back now.
+                    self.events = None;
+                }
             }
             event => self.ready.push_back((index, event)),
         }
@@ -97,16 +101,11 @@ impl Stream for Settled {
             }
             let Some(events) = &mut this.events else { return Poll::Ready(None) };
             let failed = match ready!(Pin::new(events).poll_next(cx)) {
-                Some(Ok((index, event))) => this.settle(index, event).err(),
+                Some(Ok(event)) => this.settle(event).err(),
                 Some(Err(error)) => Some(error),
                 None => {
                     this.events = None;
-                    let early = this.choices.iter().any(|choice| !choice.finished);
-                    early.then(|| {
-                        let message =
-                            "The answer ended early: its events stopped without a finish. Send the request again.";
-                        Error::new(ErrorKind::Internal, message)
-                    })
+                    this.choices.iter().any(|choice| !choice.finished).then(ended_early)
                 }
             };
             if let Some(error) = failed {

@@ -1,4 +1,4 @@
-//! The choices of one answer: `n` turns of the inner service at once, their events told apart by index.
+//! [`Choices`]: several answers to one request, as turns of the inner service that run at the same time.
 
 use std::fmt;
 use std::future::Future;
@@ -7,30 +7,182 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::future::select_all;
-use http::HeaderMap;
-use tower::{Service, ServiceExt};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service, ServiceExt};
 
-use super::stop::cut_at_stop;
+use super::macros::inner_service_accessors;
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream};
 
-/// The most choices that one request may ask for: each is a turn, with a process of its own.
-pub(crate) const MOST: u32 = 8;
+/// The most choices that one request may ask for unless the layer is told otherwise: each is a turn of its own.
+pub(crate) const MAX_CHOICES: u32 = 8;
 
-/// What the chunks and the completion of one answer have in common.
-#[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) id: String,
-    pub(crate) created: u64,
-    pub(crate) model: String,
-    pub(crate) headers: HeaderMap,
+/// Honours `n`: takes it out of the request, asks the inner service `n` times at once, and makes one answer of theirs.
+///
+/// In that answer [`ChatEvent::Choice`] says whose the events are that follow, whenever that changes; each choice has its
+/// own [`ChatEvent::Finished`]. The first error is the whole answer's: it ends all turns. The answer begins when the
+/// first of the turns does; others may begin later, since an inner service with few processes can only begin one when
+/// another's events have been read to their end. The head is that of the first.
+///
+/// Where `n` is absent or 1, the inner service's answer is passed on untouched.
+///
+/// [`ApiService`](crate::http::ApiService) puts this layer around its inner service.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::layers::ChoicesLayer;
+/// use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let done = ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() };
+/// let answer = [ChatEvent::TextDelta("hi".into()), done.clone()];
+/// let service = ServiceBuilder::new().layer(ChoicesLayer::new()).service_fn(move |request: ChatRequest| {
+///     let events = EventStream::from_iter(answer.clone());
+///     async move { Ok::<_, Error>(ChatResponse::new(request.model, events)) }
+/// });
+///
+/// let request: ChatRequest = serde_json::from_str(r#"{"model": "opus", "messages": [], "n": 2}"#)?;
+/// let events: Vec<_> = service.oneshot(request).await?.events.map(|event| event.unwrap()).collect().await;
+/// let told = |choice| ChatEvent::Choice(choice);
+/// let hi = ChatEvent::TextDelta("hi".into());
+/// assert_eq!(events, [told(0), hi.clone(), told(1), hi, told(0), done.clone(), told(1), done]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ChoicesLayer {
+    max: u32,
 }
 
-/// The events of all choices as they come, each with its choice's index. The first failure is the last item.
-#[derive(Debug)]
-pub(crate) struct Choices {
-    turns: Vec<Option<Turn>>,
-    stop: Vec<String>,
-    next: usize,
+impl ChoicesLayer {
+    /// The layer, for up to 8 choices.
+    pub const fn new() -> Self {
+        ChoicesLayer { max: MAX_CHOICES }
+    }
+
+    /// The most choices that a request may ask for; for more it is refused with
+    /// [`InvalidRequest`](ErrorKind::InvalidRequest). 8 unless set.
+    #[must_use]
+    pub const fn max(mut self, choices: u32) -> Self {
+        self.max = choices;
+        self
+    }
+}
+
+impl Default for ChoicesLayer {
+    fn default() -> Self {
+        ChoicesLayer::new()
+    }
+}
+
+impl<S> Layer<S> for ChoicesLayer {
+    type Service = Choices<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Choices { inner, max: self.max }
+    }
+}
+
+/// The service that [`ChoicesLayer`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Choices<S> {
+    inner: S,
+    max: u32,
+}
+
+impl<S> Choices<S> {
+    inner_service_accessors!();
+}
+
+impl<S> Service<ChatRequest> for Choices<S>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+{
+    type Response = ChatResponse;
+    type Error = Error;
+    type Future = ChoicesFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+        // Each turn is asked for one answer, or an inner service that knows `n` would multiply them again.
+        let n = request.n.take().unwrap_or(1);
+        if n == 0 || n > self.max {
+            let message = format!("`n` is {n}. Ask for 1 to {} choices.", self.max);
+            let refusal = Error::invalid_request(message).with_param("n");
+            return ChoicesFuture::several(std::future::ready(Err(refusal)));
+        }
+        if n == 1 {
+            return ChoicesFuture { turns: Turns::One { turn: self.inner.call(request) } };
+        }
+        let mut starting: Vec<Starting> = Vec::new();
+        for _ in 1..n {
+            let other = self.inner.clone().oneshot(request.clone());
+            starting.push(Box::pin(async move { other.await.map_err(Into::into) }));
+        }
+        // The service that is known to be ready.
+        let first = self.inner.call(request);
+        starting.insert(0, Box::pin(async move { first.await.map_err(Into::into) }));
+        ChoicesFuture::several(begin(starting))
+    }
+}
+
+type Starting = Pin<Box<dyn Future<Output = Result<ChatResponse, Error>> + Send>>;
+
+/// Waits until one of the turns has begun.
+async fn begin(starting: Vec<Starting>) -> Result<ChatResponse, Error> {
+    let (response, index, others) = select_all(starting).await;
+    let response = response?;
+    let mut turns: Vec<Option<Turn>> = others.into_iter().map(|other| Some(Turn::Starting(other))).collect();
+    turns.insert(index.min(turns.len()), Some(Turn::Running(response.events)));
+    let events = EventStream::new(Merged { turns, next: index, told: None, ready: None });
+    Ok(ChatResponse { events, ..response })
+}
+
+pin_project! {
+    /// The response future of [`Choices`].
+    pub struct ChoicesFuture<F> {
+        #[pin]
+        turns: Turns<F>,
+    }
+}
+
+pin_project! {
+    #[project = TurnsProjection]
+    enum Turns<F> {
+        One { #[pin] turn: F },
+        Several { begin: Starting },
+    }
+}
+
+impl<F> ChoicesFuture<F> {
+    fn several(begin: impl Future<Output = Result<ChatResponse, Error>> + Send + 'static) -> Self {
+        ChoicesFuture { turns: Turns::Several { begin: Box::pin(begin) } }
+    }
+}
+
+impl<F, E> Future for ChoicesFuture<F>
+where
+    F: Future<Output = Result<ChatResponse, E>>,
+    E: Into<Error>,
+{
+    type Output = Result<ChatResponse, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().turns.project() {
+            TurnsProjection::One { turn } => turn.poll(cx).map_err(Into::into),
+            TurnsProjection::Several { begin } => begin.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F> fmt::Debug for ChoicesFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("ChoicesFuture")
+    }
 }
 
 /// One choice's turn.
@@ -40,54 +192,13 @@ enum Turn {
     Running(EventStream),
 }
 
-type Starting = Pin<Box<dyn Future<Output = Result<ChatResponse, Error>> + Send>>;
-
-impl fmt::Debug for Turn {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Turn::Starting(_) => "Starting",
-            Turn::Running(_) => "Running",
-        })
-    }
-}
-
-/// Runs the request's turns, and waits until one of them has begun; the head is that one's.
-///
-/// The others may begin later: a turn may need the place of another, which that one gives up only when its events have
-/// been taken.
-pub(crate) async fn call<S>(inner: S, mut request: ChatRequest) -> Result<(Head, Choices), Error>
-where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    // Each turn is asked for one answer, or an inner service that knows `n` would multiply them again.
-    let n = request.n.take().unwrap_or(1).clamp(1, MOST);
-    let stop = request.stop.as_ref().map(|stop| stop.as_slice().to_vec()).unwrap_or_default();
-
-    let (response, index, others) = if n == 1 {
-        (inner.oneshot(request).await?, 0, Vec::new())
-    } else {
-        let start = |_| -> Starting { Box::pin(inner.clone().oneshot(request.clone())) };
-        let (response, index, others) = select_all((0..n).map(start)).await;
-        (response?, index, others)
-    };
-    let mut turns: Vec<Option<Turn>> = others.into_iter().map(|other| Some(Turn::Starting(other))).collect();
-    let ChatResponse { id, created, model, headers, events } = response;
-    turns.insert(index.min(turns.len()), Some(Turn::Running(cut(events, &stop))));
-    Ok((Head { id, created, model, headers }, Choices { turns, stop, next: 0 }))
-}
-
-fn cut(events: EventStream, stop: &[String]) -> EventStream {
-    if stop.is_empty() { events } else { cut_at_stop(events, stop) }
-}
-
 impl Turn {
-    fn poll_next(&mut self, stop: &[String], cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent, Error>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChatEvent, Error>>> {
         loop {
             match self {
                 Turn::Running(events) => return Pin::new(events).poll_next(cx),
                 Turn::Starting(start) => match ready!(start.as_mut().poll(cx)) {
-                    Ok(response) => *self = Turn::Running(cut(response.events, stop)),
+                    Ok(response) => *self = Turn::Running(response.events),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 },
             }
@@ -95,35 +206,39 @@ impl Turn {
     }
 }
 
-impl Choices {
-    /// The one choice of a turn that has begun.
-    pub(crate) fn one(events: EventStream) -> Self {
-        Choices { turns: vec![Some(Turn::Running(events))], stop: Vec::new(), next: 0 }
-    }
+/// The events of all choices as they come. The first failure is the last item.
+struct Merged {
+    turns: Vec<Option<Turn>>,
+    /// Whose turn it is to be asked first.
+    next: usize,
+    /// Whose the last event was.
+    told: Option<usize>,
+    /// The event that follows the marker that was just given.
+    ready: Option<ChatEvent>,
+}
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.turns.len()
-    }
-
-    fn fail(&mut self, error: Error) -> Poll<Option<<Self as Stream>::Item>> {
+impl Merged {
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<ChatEvent, Error>>> {
         // One failure is the whole answer's: the other turns end with it.
         self.turns.iter_mut().for_each(|turn| *turn = None);
         Poll::Ready(Some(Err(error)))
     }
 }
 
-impl Stream for Choices {
-    type Item = Result<(usize, ChatEvent), Error>;
+impl Stream for Merged {
+    type Item = Result<ChatEvent, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Some(event) = this.ready.take() {
+            return Poll::Ready(Some(Ok(event)));
+        }
         let mut waiting = false;
         // Starting behind the choice that spoke last keeps a busy one from holding up the others.
         for step in 0..this.turns.len() {
             let index = (this.next + step) % this.turns.len();
             let Some(turn) = &mut this.turns[index] else { continue };
-            match turn.poll_next(&this.stop, cx) {
+            match turn.poll_next(cx) {
                 Poll::Pending => waiting = true,
                 Poll::Ready(Some(Ok(event))) => {
                     if let ChatEvent::Finished { .. } = event {
@@ -131,17 +246,23 @@ impl Stream for Choices {
                         this.turns[index] = None;
                     }
                     this.next = index + 1;
-                    return Poll::Ready(Some(Ok((index, event))));
+                    if this.told == Some(index) {
+                        return Poll::Ready(Some(Ok(event)));
+                    }
+                    this.told = Some(index);
+                    this.ready = Some(event);
+                    return Poll::Ready(Some(Ok(ChatEvent::Choice(index as u32))));
                 }
                 Poll::Ready(Some(Err(error))) => return this.fail(error),
-                Poll::Ready(None) => {
-                    return this.fail(Error::new(
-                        ErrorKind::Internal,
-                        "The answer ended early: its events stopped without a finish. Send the request again.",
-                    ));
-                }
+                Poll::Ready(None) => return this.fail(ended_early()),
             }
         }
         if waiting { Poll::Pending } else { Poll::Ready(None) }
     }
+}
+
+/// What an answer fails with whose events stop without a finish.
+pub(crate) fn ended_early() -> Error {
+    let message = "The answer ended early: its events stopped without a finish. Send the request again.";
+    Error::new(ErrorKind::Internal, message)
 }

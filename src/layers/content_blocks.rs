@@ -1,14 +1,11 @@
 //! [`ContentBlocks`]: arrays of text parts become plain text, and a blank line stands between the answer's text blocks.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::chat::{Content, Part};
+use super::macros::{inner_service_accessors, opaque_future};
+use crate::chat::{Content, Events, Part, Translate, TranslateFuture};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Makes plain text of what is all text, on the way in and on the way out.
@@ -66,32 +63,19 @@ pub struct ContentBlocks<S> {
 }
 
 impl<S> ContentBlocks<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to change.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, by itself.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner_service_accessors!();
 }
 
 impl<S> Service<ChatRequest> for ContentBlocks<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
     type Future = ContentBlocksFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
@@ -100,27 +84,13 @@ where
                 flatten(content);
             }
         }
-        ContentBlocksFuture { inner: self.inner.call(request) }
+        ContentBlocksFuture::new(TranslateFuture::new(self.inner.call(request), Blocks::default()))
     }
 }
 
-pin_project! {
+opaque_future! {
     /// The response future of [`ContentBlocks`].
-    #[derive(Debug)]
-    pub struct ContentBlocksFuture<F> {
-        #[pin]
-        inner: F,
-    }
-}
-
-impl<F: Future<Output = Result<ChatResponse, Error>>> Future for ContentBlocksFuture<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(self.project().inner.poll(cx))?;
-        let mut blocks = Blocks::default();
-        Poll::Ready(Ok(response.translate(move |event, out| blocks.event(event, out))))
-    }
+    pub struct ContentBlocksFuture<F>(TranslateFuture<F, Blocks>);
 }
 
 fn flatten(content: &mut Content) {
@@ -134,7 +104,7 @@ fn flatten(content: &mut Content) {
 }
 
 /// How far the answer's text is.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Blocks {
     /// Some block has had text.
     text: bool,
@@ -142,9 +112,9 @@ struct Blocks {
     gap: bool,
 }
 
-impl Blocks {
-    fn event(&mut self, event: ChatEvent, out: &mut VecDeque<ChatEvent>) {
-        out.push_back(match event {
+impl Translate for Blocks {
+    fn event(&mut self, event: ChatEvent, out: &mut Events) {
+        out.push(match event {
             ChatEvent::TextBlockStart => {
                 self.gap = self.text;
                 ChatEvent::TextBlockStart
@@ -164,7 +134,10 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
     use super::*;
+    use crate::EventStream;
 
     fn flattened(json: serde_json::Value) -> serde_json::Value {
         let mut content: Content = serde_json::from_value(json).unwrap();
@@ -196,12 +169,9 @@ mod tests {
     }
 
     fn answer(events: impl IntoIterator<Item = ChatEvent>) -> String {
-        let (mut blocks, mut out) = (Blocks::default(), VecDeque::new());
-        for event in events {
-            blocks.event(event, &mut out);
-        }
-        let text = |event: ChatEvent| if let ChatEvent::TextDelta(text) = event { text } else { String::new() };
-        out.into_iter().map(text).collect()
+        let events = EventStream::from_iter(events).translate(Blocks::default());
+        let text = |event| if let Ok(ChatEvent::TextDelta(text)) = event { text } else { String::new() };
+        events.map(text).collect().now_or_never().unwrap()
     }
 
     #[test]

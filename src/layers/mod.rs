@@ -16,8 +16,8 @@
 //! ```
 //! use std::task::{Context, Poll};
 //!
-//! use futures_util::{FutureExt, future::Map};
 //! use tower::{Layer, Service};
+//! use tower_claude::chat::{Events, Translate, TranslateFuture};
 //! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error};
 //!
 //! #[derive(Clone)]
@@ -36,26 +36,31 @@
 //!     inner: S,
 //! }
 //!
-//! type Answer = Result<ChatResponse, Error>;
-//!
-//! impl<S: Service<ChatRequest, Response = ChatResponse, Error = Error>> Service<ChatRequest> for Quiet<S> {
+//! impl<S> Service<ChatRequest> for Quiet<S>
+//! where
+//!     S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
+//! {
 //!     type Response = ChatResponse;
 //!     type Error = Error;
-//!     type Future = Map<S::Future, fn(Answer) -> Answer>;
+//!     type Future = TranslateFuture<S::Future, WithoutReasoning>;
 //!
 //!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-//!         self.inner.poll_ready(cx)
+//!         self.inner.poll_ready(cx).map_err(Into::into)
 //!     }
 //!
 //!     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
 //!         request.reasoning_effort.get_or_insert_with(|| "low".to_owned());
-//!         self.inner.call(request).map(|answer| Ok(answer?.translate(without_reasoning)))
+//!         TranslateFuture::new(self.inner.call(request), WithoutReasoning)
 //!     }
 //! }
 //!
-//! fn without_reasoning(event: ChatEvent, out: &mut std::collections::VecDeque<ChatEvent>) {
-//!     if !matches!(event, ChatEvent::ReasoningDelta(_)) {
-//!         out.push_back(event);
+//! struct WithoutReasoning;
+//!
+//! impl Translate for WithoutReasoning {
+//!     fn event(&mut self, event: ChatEvent, out: &mut Events) {
+//!         if !matches!(event, ChatEvent::ReasoningDelta(_)) {
+//!             out.push(event);
+//!         }
 //!     }
 //! }
 //! # use futures_util::StreamExt;
@@ -76,6 +81,7 @@
 
 pub(crate) mod choices;
 mod content_blocks;
+mod macros;
 mod model_alias;
 pub mod openclaw;
 mod predicate;
@@ -85,10 +91,12 @@ mod stop;
 mod strip_sections;
 mod tool_names;
 
+pub use choices::{Choices, ChoicesFuture, ChoicesLayer};
 pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer};
-pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
-pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
+pub use model_alias::{ModelAlias, ModelAliasFuture, ModelAliasLayer, UnknownModel};
+pub use openclaw::{OpenClaw, OpenClawFuture, OpenClawLayer, openclaw};
 pub use recognize::{Recognize, RecognizeFuture, RecognizeLayer};
 pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
+pub use stop::{Stop, StopFuture, StopLayer};
 pub use strip_sections::{Sections, SystemPrompt, SystemPromptLayer};
 pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

@@ -1,13 +1,16 @@
 //! [`ModelAlias`]: the ids that clients send become names of models that the CLI knows.
 
 use std::borrow::Cow;
-use std::future::{Ready, ready};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::Either;
+use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::macros::inner_service_accessors;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
 /// The aliases a [`ModelAliasLayer`] starts with.
@@ -223,42 +226,62 @@ pub struct ModelAlias<S> {
 }
 
 impl<S> ModelAlias<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to change.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, by itself.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner_service_accessors!();
 }
 
 impl<S> Service<ChatRequest> for ModelAlias<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
-    type Future = Either<S::Future, Ready<Result<ChatResponse, Error>>>;
+    type Future = ModelAliasFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
         match self.table.resolve(&request.model) {
             Ok(model) => {
                 request.model = model.into_owned();
-                Either::Left(self.inner.call(request))
+                ModelAliasFuture { inner: Some(self.inner.call(request)), refusal: None }
             }
-            Err(error) => Either::Right(ready(Err(error))),
+            Err(error) => ModelAliasFuture { inner: None, refusal: Some(error) },
         }
+    }
+}
+
+pin_project! {
+    /// The response future of [`ModelAlias`].
+    pub struct ModelAliasFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        // Where there is no such model, and so nothing to wait for.
+        refusal: Option<Error>,
+    }
+}
+
+impl<F, E> Future for ModelAliasFuture<F>
+where
+    F: Future<Output = Result<ChatResponse, E>>,
+    E: Into<Error>,
+{
+    type Output = Result<ChatResponse, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match (this.inner.as_pin_mut(), this.refusal.take()) {
+            (Some(inner), _) => inner.poll(cx).map_err(Into::into),
+            (None, Some(refusal)) => Poll::Ready(Err(refusal)),
+            (None, None) => Poll::Pending,
+        }
+    }
+}
+
+impl<F> fmt::Debug for ModelAliasFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("ModelAliasFuture")
     }
 }
 

@@ -1,14 +1,12 @@
 //! [`Recognize`]: a conversation goes on in its live process, whatever the layers inside of this one change.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::chat::Told;
-use crate::{ChatRequest, ChatResponse, Error};
+use super::macros::{inner_service_accessors, opaque_future};
+use crate::chat::{Events, Told, Translate, TranslateFuture};
+use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Keeps for each request what the client sent and what it was told, beside what the layers make of both.
 ///
@@ -43,46 +41,42 @@ pub struct Recognize<S> {
     inner: S,
 }
 
+impl<S> Recognize<S> {
+    inner_service_accessors!();
+}
+
 impl<S> Service<ChatRequest> for Recognize<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
     type Future = RecognizeFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
         let told = request.told.is_none().then(|| Told::put_into(&mut request));
-        RecognizeFuture { inner: self.inner.call(request), told }
+        RecognizeFuture::new(TranslateFuture::new(self.inner.call(request), told.map(|told| Record { told })))
     }
 }
 
-pin_project! {
+opaque_future! {
     /// The response future of [`Recognize`].
-    #[derive(Debug)]
-    pub struct RecognizeFuture<F> {
-        #[pin]
-        inner: F,
-        told: Option<Told>,
-    }
+    pub struct RecognizeFuture<F>(TranslateFuture<F, Record>);
 }
 
-impl<F: Future<Output = Result<ChatResponse, Error>>> Future for RecognizeFuture<F> {
-    type Output = F::Output;
+/// Records the events that pass.
+#[derive(Debug)]
+struct Record {
+    told: Told,
+}
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        Poll::Ready(Ok(match this.told.take() {
-            None => response,
-            Some(told) => response.translate(move |event, out| {
-                told.record(&event);
-                out.push_back(event);
-            }),
-        }))
+impl Translate for Record {
+    fn event(&mut self, event: ChatEvent, out: &mut Events) {
+        self.told.record(&event);
+        out.push(event);
     }
 }

@@ -1,15 +1,13 @@
 //! [`ShowTools`]: what Claude Code's own tools do, as lines among the reasoning.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use serde_json::Value;
 use tower::{Layer, Service};
 
+use super::macros::{inner_service_accessors, opaque_future};
+use crate::chat::{Events, Translate, TranslateFuture};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// The longest line that a call is shown as, in characters, its name not counted.
@@ -87,32 +85,19 @@ pub struct ShowTools<S> {
 }
 
 impl<S> ShowTools<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to change.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, by itself.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner_service_accessors!();
 }
 
 impl<S> Service<ChatRequest> for ShowTools<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
     type Future = ShowToolsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: ChatRequest) -> Self::Future {
@@ -121,31 +106,13 @@ where
             let names = table.iter().filter(|(client, _)| offered(client)).cloned().collect();
             Lines { names, midway: false }
         });
-        ShowToolsFuture { inner: self.inner.call(request), lines }
+        ShowToolsFuture::new(TranslateFuture::new(self.inner.call(request), lines))
     }
 }
 
-pin_project! {
+opaque_future! {
     /// The response future of [`ShowTools`].
-    #[derive(Debug)]
-    pub struct ShowToolsFuture<F> {
-        #[pin]
-        inner: F,
-        lines: Option<Lines>,
-    }
-}
-
-impl<F: Future<Output = Result<ChatResponse, Error>>> Future for ShowToolsFuture<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        Poll::Ready(Ok(match this.lines.take() {
-            Some(mut lines) => response.translate(move |event, out| lines.event(event, out)),
-            None => response,
-        }))
-    }
+    pub struct ShowToolsFuture<F>(TranslateFuture<F, Lines>);
 }
 
 /// Writes the lines of one answer.
@@ -157,9 +124,9 @@ struct Lines {
     midway: bool,
 }
 
-impl Lines {
-    fn event(&mut self, event: ChatEvent, out: &mut VecDeque<ChatEvent>) {
-        out.push_back(match event {
+impl Translate for Lines {
+    fn event(&mut self, event: ChatEvent, out: &mut Events) {
+        out.push(match event {
             ChatEvent::BuiltinToolUse { name, input } => {
                 let shown = self.names.iter().find(|(_, tool)| *tool == name).map_or(&name, |(client, _)| client);
                 let start = if std::mem::take(&mut self.midway) { "\n" } else { "" };
@@ -187,9 +154,11 @@ fn one_line(input: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{FutureExt, StreamExt};
     use serde_json::json;
 
     use super::*;
+    use crate::EventStream;
 
     #[test]
     fn a_line_is_what_tells_most_of_the_input_and_is_one_line() {
@@ -203,15 +172,13 @@ mod tests {
 
     #[test]
     fn a_line_begins_where_the_reasoning_before_it_has_ended() {
-        let mut lines = Lines { names: Vec::new(), midway: false };
+        let lines = Lines { names: Vec::new(), midway: false };
         let used = || ChatEvent::BuiltinToolUse { name: "Bash".to_owned(), input: json!({"command": "ls"}) };
         let thought = |text: &str| ChatEvent::ReasoningDelta(text.to_owned());
-        let mut out = VecDeque::new();
-        for event in [used(), thought("hm"), thought(""), used(), used(), thought("so\n"), used()] {
-            lines.event(event, &mut out);
-        }
-        let text = |event: ChatEvent| if let ChatEvent::ReasoningDelta(text) = event { text } else { String::new() };
-        let all: String = out.into_iter().map(text).collect();
+        let events = [used(), thought("hm"), thought(""), used(), used(), thought("so\n"), used()];
+        let text = |event| if let Ok(ChatEvent::ReasoningDelta(text)) = event { text } else { String::new() };
+        let shown = EventStream::from_iter(events).translate(lines).map(text);
+        let all: String = shown.collect().now_or_never().unwrap();
         assert_eq!(all, "Bash: ls\nhm\nBash: ls\nBash: ls\nso\nBash: ls\n");
     }
 }

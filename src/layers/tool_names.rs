@@ -1,16 +1,14 @@
 //! [`ToolNames`]: functions have one name for the client and another for the model.
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::macros::{inner_service_accessors, opaque_future};
 use super::predicate::Predicate;
-use crate::chat::{Role, ToolChoice};
+use crate::chat::{Events, Role, ToolChoice, Translate, TranslateFuture};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Renames functions on the way in, and back on the way out.
@@ -87,42 +85,29 @@ pub struct ToolNames<S> {
 }
 
 impl<S> ToolNames<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to change.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, by itself.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner_service_accessors!();
 }
 
 impl<S> Service<ChatRequest> for ToolNames<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
     type Future = ToolNamesFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        let mut back = HashMap::new();
+        let mut back = None;
         if !self.table.is_empty() && self.condition.holds(&request) {
             let names = Names::new(&self.table, request.functions().map(|function| function.name.as_str()));
             names.rename(&mut request);
-            back = names.back();
+            back = Some(names.back()).filter(|names| !names.is_empty()).map(|names| Back { names });
         }
-        ToolNamesFuture { inner: self.inner.call(request), back }
+        ToolNamesFuture::new(TranslateFuture::new(self.inner.call(request), back))
     }
 }
 
@@ -198,34 +183,25 @@ impl<'a> Names<'a> {
     }
 }
 
-pin_project! {
+opaque_future! {
     /// The response future of [`ToolNames`].
-    #[derive(Debug)]
-    pub struct ToolNamesFuture<F> {
-        #[pin]
-        inner: F,
-        back: HashMap<String, String>,
-    }
+    pub struct ToolNamesFuture<F>(TranslateFuture<F, Back>);
 }
 
-impl<F: Future<Output = Result<ChatResponse, Error>>> Future for ToolNamesFuture<F> {
-    type Output = F::Output;
+/// Gives calls the client's names back.
+#[derive(Debug)]
+struct Back {
+    names: HashMap<String, String>,
+}
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        if this.back.is_empty() {
-            return Poll::Ready(Ok(response));
+impl Translate for Back {
+    fn event(&mut self, mut event: ChatEvent, out: &mut Events) {
+        if let ChatEvent::ToolCallStart { name, .. } = &mut event
+            && let Some(client) = self.names.get(name)
+        {
+            name.clone_from(client);
         }
-        let back = std::mem::take(this.back);
-        Poll::Ready(Ok(response.translate(move |mut event, out| {
-            if let ChatEvent::ToolCallStart { name, .. } = &mut event
-                && let Some(client) = back.get(name)
-            {
-                name.clone_from(client);
-            }
-            out.push_back(event);
-        })))
+        out.push(event);
     }
 }
 

@@ -81,7 +81,7 @@ async fn arguments_of_no_call_are_a_failure() {
 
 #[tokio::test]
 async fn each_kind_of_failure_has_the_status_and_body_of_its_class() {
-    for kind in ErrorKind::ALL {
+    for &kind in ErrorKind::ALL {
         let class = kind.class();
         for streamed in [false, true] {
             let service = ApiService::new(refuses(Error::new(kind, "What happened.").with_param("p")));

@@ -54,9 +54,11 @@ use memchr::memmem;
 use once_cell::sync::Lazy;
 use tower::{Layer, Service, ServiceBuilder};
 
+use super::macros::opaque_future;
 use super::{
-    ContentBlocks, ContentBlocksLayer, ModelAlias, ModelAliasLayer, Sections, ShowTools, ShowToolsLayer, SystemPrompt,
-    SystemPromptLayer, ToolNames, ToolNamesLayer,
+    ContentBlocks, ContentBlocksFuture, ContentBlocksLayer, ModelAlias, ModelAliasFuture, ModelAliasLayer, Sections,
+    ShowTools, ShowToolsFuture, ShowToolsLayer, SystemPrompt, SystemPromptLayer, ToolNames, ToolNamesFuture,
+    ToolNamesLayer,
 };
 use crate::chat::{Content, Message, Role};
 use crate::{ChatRequest, ChatResponse, Error};
@@ -300,20 +302,24 @@ impl<S> OpenClaw<S> {
 
 impl<S> Service<ChatRequest> for OpenClaw<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 {
     type Response = ChatResponse;
     type Error = Error;
-    // That of the stack: only these four layers have a future of their own.
-    type Future = <ModelAlias<ShowTools<ToolNames<ContentBlocks<S>>>> as Service<ChatRequest>>::Future;
+    type Future = OpenClawFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: ChatRequest) -> Self::Future {
-        self.inner.call(request)
+        OpenClawFuture::new(self.inner.call(request))
     }
+}
+
+opaque_future! {
+    /// The response future of [`OpenClaw`].
+    pub struct OpenClawFuture<F>(ModelAliasFuture<ShowToolsFuture<ToolNamesFuture<ContentBlocksFuture<F>>>>);
 }
 
 #[derive(Clone, Debug)]
@@ -339,13 +345,13 @@ struct Habits<S> {
 
 impl<S> Service<ChatRequest> for Habits<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest>,
 {
-    type Response = ChatResponse;
-    type Error = Error;
+    type Response = S::Response;
+    type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 

@@ -1,46 +1,109 @@
-//! Stop texts: the answer ends before the first of them, wherever the deltas were cut.
+//! [`Stop`]: the answer ends before the first of the request's stop texts, wherever the deltas were cut.
 
 mod scanner;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use futures_core::Stream;
+use tower::{Layer, Service};
 
-pub(crate) use self::scanner::{Scanned, StopScanner};
-use crate::Error;
-use crate::chat::{ChatEvent, EventStream, FinishReason, Usage};
+use self::scanner::{Scanned, StopScanner};
+use super::macros::{inner_service_accessors, opaque_future};
+use crate::chat::{ChatEvent, Events, FinishReason, Translate, TranslateFuture, Usage};
+use crate::{ChatRequest, ChatResponse, Error};
 
-/// Ends the answer before the first of these texts, and the turn behind it: the inner stream is dropped at once.
+/// Honours `stop`: takes it out of the request, and ends the answer before the first of its texts.
 ///
-/// Only the answer's text is looked at, as one text whatever its blocks; reasoning and arguments of calls are not.
-/// Text that may be the beginning of a match is held back, until it is known not to be, a call begins, or the answer
-/// ends. With no stop texts the events come back untouched.
+/// The turn behind the answer ends there too: the inner stream is dropped at once. Only the answer's text is looked at,
+/// as one text whatever its blocks; reasoning and arguments of calls are not. Text that may be the beginning of a match
+/// is held back until it is known not to be, a call begins, or the answer ends in whatever way. A request without stop
+/// texts has its events passed on untouched.
 ///
-/// The CLI reports what a turn cost at its end, which a match does not wait for: the [`FinishReason::Stop`] that it
-/// sends has the last [`ChatEvent::Usage`] seen, with at least a token for each four bytes of the answer.
-pub(crate) fn cut_at_stop(events: EventStream, stop: &[String]) -> EventStream {
-    if stop.is_empty() {
-        return events;
+/// What a turn costs is reported at its end, which a match does not wait for: the [`FinishReason::Stop`] that ends the
+/// answer has the last [`ChatEvent::Usage`] seen, with at least a token for each four bytes of the answer.
+///
+/// [`ApiService`](crate::http::ApiService) puts this layer around its inner service.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::layers::StopLayer;
+/// use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let service = ServiceBuilder::new().layer(StopLayer::new()).service_fn(|request: ChatRequest| async move {
+///     assert_eq!(request.stop, None);
+///     let events = ["1, 2, 3, f", "our, 5"].map(|text| ChatEvent::TextDelta(text.into()));
+///     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(events)))
+/// });
+///
+/// let request: ChatRequest = serde_json::from_str(r#"{"model": "opus", "messages": [], "stop": ", four"}"#)?;
+/// let events: Vec<_> = service.oneshot(request).await?.events.collect().await;
+/// assert_eq!(events[0], Ok(ChatEvent::TextDelta("1, 2, 3".into())));
+/// assert!(matches!(events[1], Ok(ChatEvent::Finished { .. })));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StopLayer {}
+
+impl StopLayer {
+    /// The layer; it has nothing to set.
+    pub const fn new() -> Self {
+        StopLayer {}
     }
-    EventStream::new(CutAtStop {
-        inner: Some(events),
-        scanner: StopScanner::new(stop),
-        ready: VecDeque::new(),
-        usage: Usage::default(),
-        bytes: 0,
-        reasoning_bytes: 0,
-    })
 }
 
+impl<S> Layer<S> for StopLayer {
+    type Service = Stop<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Stop { inner }
+    }
+}
+
+/// The service that [`StopLayer`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop<S> {
+    inner: S,
+}
+
+impl<S> Stop<S> {
+    inner_service_accessors!();
+}
+
+impl<S> Service<ChatRequest> for Stop<S>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
+{
+    type Response = ChatResponse;
+    type Error = Error;
+    type Future = StopFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+        let stop = request.stop.take();
+        let stop = stop.as_ref().map(|stop| stop.as_slice()).filter(|texts| texts.iter().any(|text| !text.is_empty()));
+        let cut = stop.map(CutAtStop::new);
+        StopFuture::new(TranslateFuture::new(self.inner.call(request), cut))
+    }
+}
+
+opaque_future! {
+    /// The response future of [`Stop`].
+    pub struct StopFuture<F>(TranslateFuture<F, CutAtStop>);
+}
+
+/// Ends the answer before the first of the stop texts.
 struct CutAtStop {
-    /// Gone after a match, and with it the process that worked on the turn.
-    inner: Option<EventStream>,
     scanner: StopScanner,
-    ready: VecDeque<Result<ChatEvent, Error>>,
+    /// Whether the text that the answer ended with had a match in it.
+    is_cut: bool,
     usage: Usage,
     /// Of all that the model wrote, reasoning included.
     bytes: usize,
@@ -48,53 +111,9 @@ struct CutAtStop {
 }
 
 impl CutAtStop {
-    fn take(&mut self, event: Result<ChatEvent, Error>) {
-        match event {
-            Ok(ChatEvent::TextDelta(text)) => {
-                self.bytes += text.len();
-                let scanned = self.scanner.push(text);
-                let usage = self.estimate();
-                self.send(scanned, usage);
-            }
-            Ok(ChatEvent::ReasoningDelta(text)) => {
-                self.bytes += text.len();
-                self.reasoning_bytes += text.len();
-                self.ready.push_back(Ok(ChatEvent::ReasoningDelta(text)));
-            }
-            Ok(ChatEvent::ToolCallDelta { index, arguments }) => {
-                self.bytes += arguments.len();
-                self.ready.push_back(Ok(ChatEvent::ToolCallDelta { index, arguments }));
-            }
-            Ok(ChatEvent::Usage(usage)) => {
-                self.usage = usage;
-                self.ready.push_back(Ok(ChatEvent::Usage(usage)));
-            }
-            Ok(ChatEvent::Finished { usage, .. }) => self.release(usage, Some(event)),
-            Ok(ChatEvent::ToolCallStart { .. }) | Err(_) => self.release(self.estimate(), Some(event)),
-            Ok(ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::BuiltinToolUse { .. }) => {
-                self.ready.push_back(event);
-            }
-        }
-    }
-
-    /// Lets go of the text held back, then of the event that it must not come after.
-    fn release(&mut self, usage: Usage, event: Option<Result<ChatEvent, Error>>) {
-        let scanned = self.scanner.finish();
-        let matched = scanned.matched;
-        self.send(scanned, usage);
-        if !matched {
-            self.ready.extend(event);
-        }
-    }
-
-    fn send(&mut self, scanned: Scanned, usage: Usage) {
-        if !scanned.text.is_empty() {
-            self.ready.push_back(Ok(ChatEvent::TextDelta(scanned.text)));
-        }
-        if scanned.matched {
-            self.inner = None;
-            self.ready.push_back(Ok(ChatEvent::Finished { reason: FinishReason::Stop, usage }));
-        }
+    fn new(stop: &[String]) -> Self {
+        let scanner = StopScanner::new(stop);
+        CutAtStop { scanner, is_cut: false, usage: Usage::default(), bytes: 0, reasoning_bytes: 0 }
     }
 
     fn estimate(&self) -> Usage {
@@ -105,25 +124,55 @@ impl CutAtStop {
             ..self.usage
         }
     }
+
+    /// Lets text go, and says whether the answer ends with it.
+    fn send(scanned: Scanned, out: &mut Events) -> bool {
+        if !scanned.text.is_empty() {
+            out.push(ChatEvent::TextDelta(scanned.text));
+        }
+        scanned.matched
+    }
 }
 
-impl Stream for CutAtStop {
-    type Item = Result<ChatEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(event) = this.ready.pop_front() {
-                return Poll::Ready(Some(event));
-            }
-            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-            match ready!(Pin::new(inner).poll_next(cx)) {
-                Some(event) => this.take(event),
-                None => {
-                    this.inner = None;
-                    this.release(this.estimate(), None);
+impl Translate for CutAtStop {
+    fn event(&mut self, mut event: ChatEvent, out: &mut Events) {
+        let is_cut = match &mut event {
+            ChatEvent::TextDelta(text) => {
+                self.bytes += text.len();
+                if Self::send(self.scanner.push(std::mem::take(text)), out) {
+                    out.push(ChatEvent::Finished { reason: FinishReason::Stop, usage: self.estimate() });
+                    out.finish();
                 }
+                return;
             }
+            ChatEvent::ToolCallStart { .. } => Self::send(self.scanner.finish(), out),
+            ChatEvent::Finished { reason, .. } if self.is_cut => {
+                *reason = FinishReason::Stop;
+                false
+            }
+            ChatEvent::ReasoningDelta(text) => {
+                self.bytes += text.len();
+                self.reasoning_bytes += text.len();
+                false
+            }
+            ChatEvent::ToolCallDelta { arguments, .. } => {
+                self.bytes += arguments.len();
+                false
+            }
+            ChatEvent::Usage(usage) => {
+                self.usage = *usage;
+                false
+            }
+            _ => false,
+        };
+        if is_cut {
+            event = ChatEvent::Finished { reason: FinishReason::Stop, usage: self.estimate() };
+            out.finish();
         }
+        out.push(event);
+    }
+
+    fn end(&mut self, out: &mut Events) {
+        self.is_cut = Self::send(self.scanner.finish(), out);
     }
 }

@@ -5,7 +5,7 @@
 /// It holds back the longest end of the text that is the beginning of a stop text, and no more. Where a match begins
 /// inside of what may still become an earlier match, it waits for that to be decided, so that the outcome never depends
 /// on how the text was cut up.
-pub(crate) struct StopScanner {
+pub(super) struct StopScanner {
     stops: Vec<Matcher>,
     held: String,
     /// Where in `held` the earliest match so far begins, while an earlier one is possible.
@@ -14,22 +14,22 @@ pub(crate) struct StopScanner {
 
 /// What a piece of text has led to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scanned {
+pub(super) struct Scanned {
     /// Text that is no part of any match; may be empty.
-    pub(crate) text: String,
+    pub(super) text: String,
     /// Whether a match follows this text, so that nothing else may.
-    pub(crate) matched: bool,
+    pub(super) matched: bool,
 }
 
 impl StopScanner {
     /// A scanner for these texts, none of which may be empty (an empty one is never found).
-    pub(crate) fn new(stop: &[String]) -> Self {
+    pub(super) fn new(stop: &[String]) -> Self {
         let stops = stop.iter().filter(|text| !text.is_empty()).map(|text| Matcher::new(text)).collect();
         StopScanner { stops, held: String::new(), found: None }
     }
 
     /// Takes a piece of text, and gives back what can be sent by now. A piece with nothing to hold comes back as it is.
-    pub(crate) fn push(&mut self, mut piece: String) -> Scanned {
+    pub(super) fn push(&mut self, mut piece: String) -> Scanned {
         let start = self.held.len();
         for (i, byte) in piece.bytes().enumerate() {
             let end = start + i + 1;
@@ -61,7 +61,7 @@ impl StopScanner {
     }
 
     /// Gives back what is held, since no more text comes; what comes after all is scanned afresh.
-    pub(crate) fn finish(&mut self) -> Scanned {
+    pub(super) fn finish(&mut self) -> Scanned {
         let mut text = std::mem::take(&mut self.held);
         let matched = self.found.is_some();
         if let Some(found) = self.found {

@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use proptest::prelude::*;
 
 use super::*;
+use crate::EventStream;
 
 fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -116,7 +117,7 @@ fn call(index: u32) -> ChatEvent {
 
 /// The events after the stop texts have had their say; none of these streams ever waits.
 fn cut(stop: &[&str], events: Vec<ChatEvent>) -> Vec<ChatEvent> {
-    let events = cut_at_stop(events.into_iter().collect(), &texts(stop));
+    let events = EventStream::from_iter(events).translate(CutAtStop::new(&texts(stop)));
     let events = events.map(|event| event.expect("no errors here")).collect().now_or_never();
     events.expect("a stream that is ready at once")
 }
@@ -153,7 +154,7 @@ fn a_match_drops_the_turn_before_the_client_reads_on() {
         let _held = &turn;
         event
     });
-    let mut events = cut_at_stop(EventStream::new(inner), &texts(&["END"]));
+    let mut events = EventStream::new(inner).translate(CutAtStop::new(&texts(&["END"])));
     let mut next = || events.next().now_or_never().expect("ready at once");
     assert_eq!(next(), Some(Ok(text("one "))));
     assert!(dropped.load(Ordering::SeqCst));
@@ -182,12 +183,22 @@ fn a_match_that_waited_for_an_earlier_one_counts_when_the_text_is_over() {
 fn text_held_back_is_not_lost_to_an_error() {
     let error = Error::invalid_request("gone");
     let inner = EventStream::new(stream::iter([Ok(text("a E")), Err(error.clone())]));
-    let events: Vec<_> = cut_at_stop(inner, &texts(&["END"])).collect().now_or_never().expect("ready at once");
+    let events = inner.translate(CutAtStop::new(&texts(&["END"])));
+    let events: Vec<_> = events.collect().now_or_never().expect("ready at once");
     assert_eq!(events, [Ok(text("a ")), Ok(text("E")), Err(error)]);
 }
 
-#[test]
-fn without_stop_texts_every_event_is_as_it_was() {
+#[tokio::test]
+async fn without_stop_texts_every_event_is_as_it_was() {
     let events = vec![text("a"), text(""), call(0), finished(FinishReason::Stop, Usage::default())];
-    assert_eq!(cut(&[], events.clone()), events);
+    for stop in [None, Some(crate::chat::Stop::Many(Vec::new())), Some(crate::chat::Stop::One(String::new()))] {
+        let inner = tower::service_fn(|request: ChatRequest| {
+            assert_eq!(request.stop, None);
+            let events = EventStream::from_iter(events.clone());
+            std::future::ready(Ok::<_, Error>(ChatResponse::new("m", events)))
+        });
+        let request = ChatRequest { stop, ..ChatRequest::default() };
+        let response = tower::ServiceExt::oneshot(StopLayer::new().layer(inner), request).await.unwrap();
+        assert_eq!(response.events.map(Result::unwrap).collect::<Vec<_>>().await, events);
+    }
 }

@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
+use super::macros::inner_service_accessors;
 use super::predicate::Predicate;
-
+use crate::ChatRequest;
 use crate::chat::{Content, Message, Role};
-use crate::{ChatRequest, ChatResponse, Error};
 
 /// Takes Markdown sections out of the system and developer messages, wherever they stand in the conversation.
 ///
@@ -80,31 +80,18 @@ pub struct SystemPrompt<S> {
 }
 
 impl<S> SystemPrompt<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to change.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, by itself.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
+    inner_service_accessors!();
 }
 
 impl<S> Service<ChatRequest> for SystemPrompt<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error>,
+    S: Service<ChatRequest>,
 {
-    type Response = ChatResponse;
-    type Error = Error;
+    type Response = S::Response;
+    type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
