@@ -73,6 +73,11 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
+    /// A request of a model to go on with these messages; everything else is for the caller to set.
+    pub fn new(model: impl Into<String>, messages: impl IntoIterator<Item = Message>) -> Self {
+        ChatRequest { model: model.into(), messages: messages.into_iter().collect(), ..ChatRequest::default() }
+    }
+
     /// The functions that the client offers, in its order.
     pub fn functions(&self) -> impl Iterator<Item = &Function> {
         self.tools.iter().flatten().map(|tool| &tool.function)

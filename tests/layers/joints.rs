@@ -27,10 +27,7 @@ async fn model(request: ChatRequest) -> Result<ChatResponse, Error> {
 }
 
 fn request(model: &str) -> ChatRequest {
-    let mut request = ChatRequest::default();
-    request.model = model.to_owned();
-    request.messages = vec![Message::new(Role::User, "hello")];
-    request
+    ChatRequest::new(model, [Message::new(Role::User, "hello")])
 }
 
 /// Tower's layers as one, each as anyone would mount it: refuses the model `filtered`, and waits for ten seconds.
