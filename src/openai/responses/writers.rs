@@ -14,7 +14,6 @@ use crate::http::Body;
 use crate::http::door::{Collector, Encoder};
 use crate::http::settle::Settled;
 use crate::http::sse::EventBytes;
-use crate::layers::choices::Choices;
 use crate::{ChatEvent, Error, EventStream};
 
 /// Keeps an answer when it has ended.
@@ -58,7 +57,7 @@ impl Streamed {
         let answer = Answer::new(Arc::clone(&record.echo), Arc::clone(&record.plan));
         let events = EventStream::new(Follow::new(Arc::clone(&record)));
         let writer = Streamed { answer, numbers: Numbers::after(had), keeper: None, again: Some(record) };
-        Body::events(EventBytes::new(Settled::new(Choices::one(events)), Box::new(writer), keep_alive))
+        Body::events(EventBytes::new(Settled::new(events, 1), Box::new(writer), keep_alive))
     }
 }
 
