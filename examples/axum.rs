@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     claude.version().await?;
     claude.warm_up();
 
-    let models = ModelAliasLayer::new();
+    let models = ModelAliasLayer::claude();
     let api = ApiService::new(models.layer(claude)).models(models.ids());
     let app = Router::new()
         .route("/", get(|| async { "The application's own page; the API is below /v1.\n" }))

@@ -24,7 +24,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use tower_claude::chat::{Events, Translate, TranslateFuture};
 use tower_claude::cli::ClaudeCli;
 use tower_claude::http::{ApiService, GuardLayer, http_stack};
-use tower_claude::layers::{ContentBlocksLayer, ModelAliasLayer, Sections, SystemPromptLayer, ToolNamesLayer};
+use tower_claude::layers::{ModelAliasLayer, Sections, SeparateBlocksLayer, StripSectionsLayer, ToolNamesLayer};
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, FinishReason};
 
 /// Continue's functions, and the names of Claude Code's tools of the same sort, which the model knows best.
@@ -39,13 +39,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     claude.warm_up();
 
     // From the client to Claude Code; answers go the other way.
-    let models = ModelAliasLayer::new().without_defaults().alias("coder", "opus").alias("autocomplete", "haiku");
+    let models = ModelAliasLayer::new([("coder", "opus"), ("autocomplete", "haiku")]);
     let preset = ServiceBuilder::new()
         .layer(&models)
         // A rule file of ours has a section for the models that run on this machine.
-        .layer(SystemPromptLayer::new(Sections::named(["For local models"])))
+        .layer(StripSectionsLayer::new(Sections::named(["For local models"])))
         // Makes a paragraph of its own of what the veto says, which is why it stands before it.
-        .layer(ContentBlocksLayer::new())
+        .layer(SeparateBlocksLayer::new())
         // Before the names are changed: it goes by Continue's.
         .layer(VetoLayer::new(["run_terminal_command"]))
         .layer(ToolNamesLayer::new(TOOL_NAMES))

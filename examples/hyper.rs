@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     claude.version().await?;
     claude.warm_up();
 
-    let models = ModelAliasLayer::new();
+    let models = ModelAliasLayer::claude();
     let api = ApiService::new(models.layer(claude)).models(models.ids());
     let service = TowerToHyperService::new(http_stack(api, GuardLayer::new()));
 

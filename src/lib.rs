@@ -7,9 +7,9 @@
 //! ```text
 //!  http::Request                                                             claude (child process, NDJSON on stdio)
 //!       │                                                                        ▲             │
-//!    ApiService ── ChatRequest ─► ModelAlias ► SystemPrompt ► ToolNames ► ContentBlocks ► ClaudeCli
+//!    ApiService ── ChatRequest ─► ModelAlias ► StripSections ► ToolNames ► FlattenParts ► ClaudeCli
 //!       │                                                                                      │
-//!  JSON or SSE ◄──── ChatResponse { events } ◄── ToolNames ◄── ContentBlocks ◄─────────────────┘
+//!  JSON or SSE ◄──── ChatResponse { events } ◄── ToolNames ◄── SeparateBlocks ◄────────────────┘
 //! ```
 //!
 //! | part | where | its idea |

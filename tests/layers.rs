@@ -12,7 +12,7 @@ mod transcript;
 use serde_json::json;
 use tower::{Layer, ServiceExt};
 use tower_claude::layers::{
-    ContentBlocksLayer, ModelAliasLayer, Sections, SystemPromptLayer, ToolNamesLayer, UnknownModel,
+    FlattenPartsLayer, ModelAliasLayer, Sections, SeparateBlocksLayer, StripSectionsLayer, ToolNamesLayer, UnknownModel,
 };
 use tower_claude::{ChatEvent, ChatRequest, ErrorKind, FinishReason, Usage};
 use transcript::{assert_answer, assert_request, through, unreachable_service};
@@ -57,14 +57,14 @@ async fn model_alias_gives_the_cli_its_own_name_for_the_model() {
         "model": "claude-max/claude-sonnet-4.5",
         "messages": [{"role": "user", "content": "hi"}]
     }));
-    let (after, events) = through(ModelAliasLayer::new(), before.clone(), &any_answer()).await;
+    let (after, events) = through(ModelAliasLayer::claude(), before.clone(), &any_answer()).await;
     assert_request("model_alias_request", "A provider prefix and a version come off.", &before, &after);
     assert_eq!(events, any_answer());
 }
 
 #[tokio::test]
 async fn model_alias_refuses_an_unknown_model_where_it_is_told_to() {
-    let layer = ModelAliasLayer::new().unknown(UnknownModel::Reject);
+    let layer = ModelAliasLayer::claude().unknown(UnknownModel::Reject);
     let error = layer.layer(unreachable_service()).oneshot(request(json!({"model": "gpt-4o", "messages": []}))).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ModelNotFound);
@@ -167,7 +167,7 @@ async fn system_prompt_loses_the_sections_that_are_named_and_nothing_else() {
             {"role": "developer", "content": [{"type": "text", "text": "## Tooling\nonly"}]}
         ]
     }));
-    let layer = SystemPromptLayer::new(Sections::named(["Tooling"]));
+    let layer = StripSectionsLayer::new(Sections::named(["Tooling"]));
     let (after, events) = through(layer.clone(), before.clone(), &any_answer()).await;
     let description = "Tooling goes, with what is below it; the fenced example and the user's own text stay.";
     assert_request("system_prompt_request", description, &before, &after);
@@ -178,7 +178,7 @@ async fn system_prompt_loses_the_sections_that_are_named_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn content_blocks_become_text_on_the_way_in() {
+async fn parts_become_text_on_the_way_in() {
     let before = request(json!({
         "model": "opus",
         "messages": [
@@ -199,12 +199,12 @@ async fn content_blocks_become_text_on_the_way_in() {
             {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}}]}
         ]
     }));
-    let (after, _) = through(ContentBlocksLayer::new(), before.clone(), &any_answer()).await;
-    assert_request("content_blocks_request", "Only arrays that are all text become text.", &before, &after);
+    let (after, _) = through(FlattenPartsLayer::new(), before.clone(), &any_answer()).await;
+    assert_request("flatten_parts_request", "Only arrays that are all text become text.", &before, &after);
 }
 
 #[tokio::test]
-async fn content_blocks_have_a_blank_line_between_them_on_the_way_out() {
+async fn text_blocks_have_a_blank_line_between_them_on_the_way_out() {
     let answer = [
         ChatEvent::Started,
         ChatEvent::TextBlockStart,
@@ -220,6 +220,6 @@ async fn content_blocks_have_a_blank_line_between_them_on_the_way_out() {
         finished(FinishReason::Stop),
     ];
     let before = request(json!({"model": "opus", "messages": []}));
-    let (_, events) = through(ContentBlocksLayer::new(), before, &answer).await;
-    assert_answer("content_blocks_answer", "Blocks without text get no blank line.", &answer, &events);
+    let (_, events) = through(SeparateBlocksLayer::new(), before, &answer).await;
+    assert_answer("separate_blocks_answer", "Blocks without text get no blank line.", &answer, &events);
 }

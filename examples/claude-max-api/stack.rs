@@ -42,7 +42,7 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
 
 /// Everything from an HTTP request to the inner service.
 pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> HttpStack<OpenClaw<ClaudeCli>> {
-    let models = ModelAliasLayer::new().unknown(match flags.claude.unknown_model {
+    let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
         UnknownModel::Reject => layers::UnknownModel::Reject,
     });

@@ -54,6 +54,26 @@ impl Message {
         }
     }
 
+    /// Its texts: the content, where that is text, or each part that is one.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let (text, parts) = match &self.content {
+            Some(Content::Text(text)) => (Some(text.as_str()), &[][..]),
+            Some(Content::Parts(parts)) => (None, parts.as_slice()),
+            Some(Content::Null) | None => (None, &[][..]),
+        };
+        text.into_iter().chain(parts.iter().filter_map(Part::as_text))
+    }
+
+    /// The same, to rewrite.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let (text, parts) = match &mut self.content {
+            Some(Content::Text(text)) => (Some(text), &mut [][..]),
+            Some(Content::Parts(parts)) => (None, parts.as_mut_slice()),
+            Some(Content::Null) | None => (None, &mut [][..]),
+        };
+        text.into_iter().chain(parts.iter_mut().filter_map(Part::as_text_mut))
+    }
+
     /// The calls of an assistant message.
     pub fn calls(&self) -> &[ToolCall] {
         self.tool_calls.as_deref().unwrap_or_default()
@@ -77,6 +97,13 @@ pub enum Role {
     Tool,
     /// The result of a function call, in the form that OpenAI has deprecated.
     Function,
+}
+
+impl Role {
+    /// Whether it is that of instructions, by either of its names.
+    pub fn is_instructions(self) -> bool {
+        matches!(self, Role::System | Role::Developer)
+    }
 }
 
 /// What a message holds.
@@ -167,6 +194,15 @@ impl Part {
         match self.kind.as_str() {
             "text" | "input_text" | "output_text" => self.text.as_deref(),
             "refusal" => self.refusal.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same, to rewrite.
+    pub fn as_text_mut(&mut self) -> Option<&mut String> {
+        match self.kind.as_str() {
+            "text" | "input_text" | "output_text" => self.text.as_mut(),
+            "refusal" => self.refusal.as_mut(),
             _ => None,
         }
     }

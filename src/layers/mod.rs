@@ -3,7 +3,7 @@
 //! | layer | to the request | to the answer |
 //! |---|---|---|
 //! | [`ModelAlias`] | model ids become the CLI's | |
-//! | [`SystemPrompt`] | named sections of the instructions go | |
+//! | [`StripSections`] | named sections of the instructions go | |
 //! | [`ToolNames`] | functions get the names of a table | and the client's names back |
 //! | [`ContentBlocks`] | arrays of text parts become text | a blank line between text blocks |
 //! | [`ShowTools`] | | uses of built-in tools become lines of reasoning |
@@ -80,23 +80,25 @@
 //! ```
 
 pub(crate) mod choices;
-mod content_blocks;
+mod flatten_parts;
 mod macros;
 mod model_alias;
 pub mod openclaw;
 mod predicate;
 mod recognize;
+mod separate_blocks;
 mod show_tools;
 mod stop;
 mod strip_sections;
 mod tool_names;
 
 pub use choices::{Choices, ChoicesFuture, ChoicesLayer};
-pub use content_blocks::{ContentBlocks, ContentBlocksFuture, ContentBlocksLayer};
+pub use flatten_parts::{FlattenParts, FlattenPartsLayer};
 pub use model_alias::{ModelAlias, ModelAliasFuture, ModelAliasLayer, UnknownModel};
 pub use openclaw::{OpenClaw, OpenClawFuture, OpenClawLayer, openclaw};
 pub use recognize::{Recognize, RecognizeFuture, RecognizeLayer};
+pub use separate_blocks::{SeparateBlocks, SeparateBlocksFuture, SeparateBlocksLayer};
 pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
 pub use stop::{Stop, StopFuture, StopLayer};
-pub use strip_sections::{Sections, SystemPrompt, SystemPromptLayer};
+pub use strip_sections::{Sections, StripSections, StripSectionsLayer};
 pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};

@@ -13,8 +13,8 @@ use tower::{Layer, Service};
 use super::macros::inner_service_accessors;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
-/// The aliases a [`ModelAliasLayer`] starts with.
-const ALIASES: [(&str, &str); 8] = [
+/// What ids mean to Claude Code.
+const CLAUDE: &[(&str, &str)] = &[
     ("claude-opus-4", "opus"),
     ("claude-sonnet-4", "sonnet"),
     ("claude-haiku-4", "haiku"),
@@ -25,24 +25,24 @@ const ALIASES: [(&str, &str); 8] = [
     ("sonnet-max", "sonnet"),
 ];
 
-/// The provider prefixes it starts with.
-const PREFIXES: [&str; 7] =
-    ["claude-code-cli/", "claude-code/", "claude-max/", "anthropic/", "openai/", "openrouter/", "local/"];
+/// The names of providers that clients of Claude put before an id.
+const CLAUDE_PREFIXES: &[&str] =
+    &["claude-code-cli/", "claude-code/", "claude-max/", "anthropic/", "openai/", "openrouter/", "local/"];
 
-/// Turns the model ids of clients into those of the CLI.
+/// Turns the model ids of clients into those of the inner service.
 ///
-/// An id is trimmed, its provider prefixes (`openai/`, `claude-max/`, ...) are taken off, one after the other, and the
-/// rest is looked up, upper and lower case being the same:
+/// An id is trimmed, its provider prefixes ([`prefix`](Self::prefix)) are taken off, one after the other, and the rest is
+/// looked up, upper and lower case being the same:
 ///
-/// | the id is | the CLI gets |
-/// |---|---|
-/// | in the table (`claude-opus-4`, `opus`, `opus-max`, ...) | what the table says: `opus`, `sonnet`, `haiku` |
-/// | the same and a version or date (`claude-opus-4-5`, `claude-opus-4.6`, `claude-opus-4-5-20251101`) | the same |
-/// | another one that begins with `claude-` | the id as it is |
-/// | unknown (`gpt-4o`) | `opus`, or nothing: [`UnknownModel`] |
+/// | the id is | the inner service gets | with [`claude`](Self::claude) |
+/// |---|---|---|
+/// | in the table | what the table says | `claude-opus-4`, `opus-max`: `opus`; likewise `sonnet`, `haiku` |
+/// | the same with a version or date | the same | `claude-opus-4-5`, `claude-opus-4.6`, `claude-opus-4-5-20251101`: `opus` |
+/// | of a family that is passed on ([`pass`](Self::pass)) | the id without its prefixes | `claude-3-5-haiku-latest` |
+/// | unknown | what [`unknown`](Self::unknown) says | `gpt-4o`: `opus` |
 ///
-/// So a version is not pinned: the CLI's alias is its newest model of that family, and the answer names the one that
-/// was really used. To pin one, give it an entry of its own, which wins:
+/// So a version is not pinned: an alias of Claude Code's is its newest model of that family, and the answer names the one
+/// that was really used. To pin a version, give it an entry, which wins:
 /// `.alias("claude-opus-4-5", "claude-opus-4-5-20251101")`.
 ///
 /// ```
@@ -53,7 +53,7 @@ const PREFIXES: [&str; 7] =
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
 /// let service = ServiceBuilder::new()
-///     .layer(ModelAliasLayer::new().alias("fast", "haiku"))
+///     .layer(ModelAliasLayer::claude().alias("fast", "haiku"))
 ///     .service_fn(|request: ChatRequest| async move {
 ///         Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
 ///     });
@@ -73,49 +73,42 @@ pub struct ModelAliasLayer {
 
 /// What becomes of a model id that nothing is known about.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnknownModel {
-    /// The CLI gets this model instead.
+    /// The inner service gets it as it is, without its provider's prefix.
+    Keep,
+    /// The inner service gets this model instead.
     Use(String),
     /// The request is refused with [`ErrorKind::ModelNotFound`] (404 `model_not_found`).
     Reject,
-}
-
-impl Default for UnknownModel {
-    /// `opus`.
-    fn default() -> Self {
-        UnknownModel::Use("opus".to_owned())
-    }
 }
 
 #[derive(Clone, Debug)]
 struct Table {
     aliases: Vec<(String, String)>,
     prefixes: Vec<String>,
+    passed: Vec<String>,
     unknown: UnknownModel,
 }
 
-impl Default for ModelAliasLayer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl ModelAliasLayer {
-    /// The table above, with unknown ids answered by `opus`.
-    pub fn new() -> Self {
-        let aliases = ALIASES.map(|(id, model)| (id.to_owned(), model.to_owned())).into();
-        let prefixes = PREFIXES.map(str::to_owned).into();
-        ModelAliasLayer { table: Arc::new(Table { aliases, prefixes, unknown: UnknownModel::default() }) }
+    /// This table of ids and models, and nothing else: no prefixes, and unknown ids are kept.
+    pub fn new<I: Into<String>, M: Into<String>>(table: impl IntoIterator<Item = (I, M)>) -> Self {
+        let empty =
+            Table { aliases: Vec::new(), prefixes: Vec::new(), passed: Vec::new(), unknown: UnknownModel::Keep };
+        let layer = ModelAliasLayer { table: Arc::new(empty) };
+        table.into_iter().fold(layer, |layer, (id, model)| layer.alias(id, model))
     }
 
-    /// Empties the table of ids, so that it holds only what [`alias`](Self::alias) adds from here on.
-    #[must_use]
-    pub fn without_defaults(mut self) -> Self {
-        Arc::make_mut(&mut self.table).aliases.clear();
-        self
+    /// The table for Claude Code: its families of models, the prefixes that its clients know, ids that begin with
+    /// `claude-` passed on, and unknown ids answered by `opus`.
+    pub fn claude() -> Self {
+        let layer = ModelAliasLayer::new(CLAUDE.iter().copied()).pass("claude-");
+        let layer = CLAUDE_PREFIXES.iter().fold(layer, |layer, prefix| layer.prefix(*prefix));
+        layer.unknown(UnknownModel::Use("opus".to_owned()))
     }
 
-    /// Has `id`, and its versions and dates, mean `model`. An entry of the same id is replaced.
+    /// Maps `id`, with any version or date suffix, to `model`. An entry of the same id is replaced.
     #[must_use]
     pub fn alias(mut self, id: impl Into<String>, model: impl Into<String>) -> Self {
         let (id, model) = (id.into(), model.into());
@@ -127,8 +120,7 @@ impl ModelAliasLayer {
         self
     }
 
-    /// Has this taken off the front of ids as well, in addition to the prefixes that are known.
-    /// Include the slash: `my-provider/`.
+    /// Also strips this prefix from ids. Include the slash: `my-provider/`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
@@ -138,7 +130,14 @@ impl ModelAliasLayer {
         self
     }
 
-    /// Says what becomes of unknown ids. The default is `opus`.
+    /// Passes ids that begin with this to the inner service as they are, where the table has no entry for them.
+    #[must_use]
+    pub fn pass(mut self, beginning: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.table).passed.push(beginning.into());
+        self
+    }
+
+    /// Says what becomes of unknown ids: [`UnknownModel::Keep`] unless set, and `opus` with [`claude`](Self::claude).
     #[must_use]
     pub fn unknown(mut self, unknown: UnknownModel) -> Self {
         Arc::make_mut(&mut self.table).unknown = unknown;
@@ -150,7 +149,7 @@ impl ModelAliasLayer {
         self.table.ids()
     }
 
-    /// The CLI's name for the model that a client calls `id`.
+    /// The inner service's name for the model that a client calls `id`.
     ///
     /// # Errors
     ///
@@ -171,17 +170,17 @@ impl Table {
         if let Some(model) = model {
             return Ok(Cow::Borrowed(model));
         }
-        if starts_with(bare, "claude-") {
+        if self.passed.iter().any(|beginning| starts_with(bare, beginning)) {
             return Ok(Cow::Borrowed(bare));
         }
         match &self.unknown {
+            UnknownModel::Keep => Ok(Cow::Borrowed(bare)),
             UnknownModel::Use(model) => Ok(Cow::Borrowed(model)),
             UnknownModel::Reject => {
                 let known = self.ids().collect::<Vec<_>>().join(", ");
-                let message = format!(
-                    "The model `{id}` is not known. Known are {known}, versions of these, and any id that begins with \
-                     `claude-`."
-                );
+                let passed: String =
+                    self.passed.iter().map(|start| format!(", and any id that begins with `{start}`")).collect();
+                let message = format!("The model `{id}` is not known. Known are {known}, versions of these{passed}.");
                 Err(Error::new(ErrorKind::ModelNotFound, message).with_param("model"))
             }
         }
@@ -296,7 +295,7 @@ mod tests {
 
     #[test]
     fn versions_and_dates_of_a_family_mean_the_family() {
-        let layer = ModelAliasLayer::new();
+        let layer = ModelAliasLayer::claude();
         for id in
             ["claude-opus-4", "claude-opus-4-5", "claude-opus-4.6", "claude-opus-4-5-20251101", "opus", "opus-4.1"]
         {
@@ -310,7 +309,7 @@ mod tests {
 
     #[test]
     fn prefixes_come_off_one_after_the_other() {
-        let layer = ModelAliasLayer::new().prefix("mine/");
+        let layer = ModelAliasLayer::claude().prefix("mine/");
         resolves(&layer, "openai/claude-max/opus-max", "opus");
         resolves(&layer, "Mine/openrouter/anthropic/claude-haiku-4.5", "haiku");
         resolves(&layer, "yours/claude-haiku-4.5", "opus");
@@ -318,7 +317,7 @@ mod tests {
 
     #[test]
     fn other_claude_ids_go_to_the_cli_as_they_are() {
-        let layer = ModelAliasLayer::new().unknown(UnknownModel::Reject);
+        let layer = ModelAliasLayer::claude().unknown(UnknownModel::Reject);
         for id in ["claude-3-5-haiku-latest", "claude-3-7-sonnet-20250219", "claude-fable-5-2", "claude-opus-41"] {
             resolves(&layer, id, id);
         }
@@ -327,7 +326,7 @@ mod tests {
 
     #[test]
     fn unknown_ids_are_opus_unless_they_are_to_be_refused() {
-        let layer = ModelAliasLayer::new();
+        let layer = ModelAliasLayer::claude();
         for id in ["gpt-4o", "", "openai/", "4", "-4", "opus-", "ö"] {
             resolves(&layer, id, "opus");
         }
@@ -340,15 +339,21 @@ mod tests {
 
     #[test]
     fn the_table_is_the_callers_to_change() {
-        let layer = ModelAliasLayer::new().alias("Opus", "claude-opus-4-1").alias("claude-opus-4-5", "pinned");
+        let layer = ModelAliasLayer::claude().alias("Opus", "claude-opus-4-1").alias("claude-opus-4-5", "pinned");
         resolves(&layer, "opus", "claude-opus-4-1");
         resolves(&layer, "claude-opus-4-5-20251101", "pinned");
         resolves(&layer, "claude-opus-4-6", "opus");
-        assert_eq!(layer.ids().count(), ALIASES.len() + 1);
+        assert_eq!(layer.ids().count(), CLAUDE.len() + 1);
+    }
 
-        let layer = layer.without_defaults().alias("only", "sonnet");
+    #[test]
+    fn a_table_of_ones_own_knows_nothing_of_claude() {
+        let layer = ModelAliasLayer::new([("only", "sonnet")]);
         assert_eq!(layer.ids().collect::<Vec<_>>(), ["only"]);
-        resolves(&layer, "only", "sonnet");
+        resolves(&layer, "only-2", "sonnet");
         resolves(&layer, "claude-opus-4", "claude-opus-4");
+        resolves(&layer, " openai/gpt-4o", "openai/gpt-4o");
+        let error = layer.unknown(UnknownModel::Reject).resolve("claude-opus-4").unwrap_err();
+        assert_eq!(error.to_string(), "The model `claude-opus-4` is not known. Known are only, versions of these.");
     }
 }

@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_claude::chat::{Events, Message, Role};
 use tower_claude::layers::{
-    ChoicesLayer, ContentBlocksLayer, ModelAliasLayer, RecognizeLayer, Sections, ShowToolsLayer, StopLayer,
-    SystemPromptLayer, ToolNamesLayer, openclaw,
+    ChoicesLayer, FlattenPartsLayer, ModelAliasLayer, RecognizeLayer, Sections, SeparateBlocksLayer, ShowToolsLayer,
+    StopLayer, StripSectionsLayer, ToolNamesLayer, openclaw,
 };
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream, FinishReason, Usage};
 
@@ -66,7 +66,7 @@ macro_rules! between {
         $(
             #[tokio::test(start_paused = true)]
             async fn $name() {
-                let models = ModelAliasLayer::new().alias("slow", "slow").alias("filtered", "filtered");
+                let models = ModelAliasLayer::claude().alias("slow", "slow").alias("filtered", "filtered");
                 let inside = models.clone().layer(towers!($layer.layer(service_fn(model))));
                 behaves($layer.layer(inside)).await;
             }
@@ -80,15 +80,16 @@ between! {
     tower_between_two_stop: StopLayer::new();
     tower_between_two_tool_names: ToolNamesLayer::new([("exec", "Bash")]);
     tower_between_two_show_tools: ShowToolsLayer::new([("exec", "Bash")]);
-    tower_between_two_content_blocks: ContentBlocksLayer::new();
-    tower_between_two_openclaw: openclaw().models(ModelAliasLayer::new().alias("slow", "slow").alias("filtered", "filtered"));
+    tower_between_two_separate_blocks: SeparateBlocksLayer::new();
+    tower_between_two_openclaw: openclaw().models(ModelAliasLayer::claude().alias("slow", "slow").alias("filtered", "filtered"));
 }
 
 /// The layers that leave the answer alone leave the error alone as well: it is the inner service's own.
 #[tokio::test(start_paused = true)]
 async fn tower_around_a_layer_that_only_sees_requests() {
-    let strip = SystemPromptLayer::new(Sections::named(["Gone"]));
-    let service = RecognizeLayer::new().layer(strip.layer(towers!(strip.layer(service_fn(model)))));
+    let strip = StripSectionsLayer::new(Sections::named(["Gone"]));
+    let flatten = FlattenPartsLayer::new();
+    let service = RecognizeLayer::new().layer(strip.layer(towers!(flatten.layer(service_fn(model)))));
     behaves(service).await;
 }
 

@@ -248,7 +248,7 @@ async fn other_clients_are_left_alone_in_both_modes() {
 
 #[tokio::test]
 async fn the_presets_model_table_is_the_operators_to_change() {
-    let layer = layers::openclaw().models(ModelAliasLayer::new().unknown(UnknownModel::Use("haiku".into())));
+    let layer = layers::openclaw().models(ModelAliasLayer::claude().unknown(UnknownModel::Use("haiku".into())));
     let (after, _) = through(layer, request(json!({"model": "gpt-4o", "messages": []})), &any_answer()).await;
     assert_eq!(after.model, "haiku");
 }

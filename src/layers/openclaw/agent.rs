@@ -1,11 +1,54 @@
-//! Agent mode: the functions of OpenClaw's that Claude Code's own tools take the place of.
+//! [`AgentMode`]: Claude Code's own tools take the place of the functions of OpenClaw's that do the same.
 
-use super::{is_instructions, is_prompt};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tower::{Layer, Service};
+
+use super::detect::{is_openclaw, is_prompt};
 use crate::ChatRequest;
 use crate::chat::{Content, Message, Part, Role, ToolChoice};
 
+/// Takes out the functions that these tools take the place of, and tells the model so.
+#[derive(Clone, Debug)]
+pub(super) struct AgentModeLayer {
+    /// OpenClaw's functions and the CLI's enabled tools for them; none in client mode.
+    pub(super) names: Arc<[(&'static str, &'static str)]>,
+}
+
+impl<S> Layer<S> for AgentModeLayer {
+    type Service = AgentMode<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AgentMode { inner, names: Arc::clone(&self.names) }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct AgentMode<S> {
+    pub(super) inner: S,
+    names: Arc<[(&'static str, &'static str)]>,
+}
+
+impl<S: Service<ChatRequest>> Service<ChatRequest> for AgentMode<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
+        if !self.names.is_empty() && is_openclaw(&request) {
+            serve_builtins(&mut request, &self.names);
+        }
+        self.inner.call(request)
+    }
+}
+
 /// Takes out the functions that the CLI has tools for, and tells the model so.
-pub(super) fn serve_builtins(request: &mut ChatRequest, names: &[(&'static str, &'static str)]) {
+fn serve_builtins(request: &mut ChatRequest, names: &[(&'static str, &'static str)]) {
     let served = |name: &str| names.iter().any(|(client, _)| *client == name);
     let offered: Vec<&str> = request.functions().map(|function| function.name.as_str()).collect();
     let in_use: Vec<_> = names.iter().copied().filter(|(client, _)| offered.contains(client)).collect();
@@ -50,7 +93,11 @@ fn note(names: &[(&'static str, &'static str)]) -> String {
 
 /// Adds a paragraph to the end of the client's instructions, which begin the conversation.
 fn append(request: &mut ChatRequest, paragraph: &str) {
-    let at = request.messages.iter().position(is_prompt).or_else(|| request.messages.iter().position(is_instructions));
+    let at = request
+        .messages
+        .iter()
+        .position(is_prompt)
+        .or_else(|| request.messages.iter().position(|message| message.role.is_instructions()));
     let Some(at) = at else {
         request.messages.insert(0, Message::new(Role::System, paragraph));
         return;

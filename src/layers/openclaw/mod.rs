@@ -45,135 +45,36 @@
 //! Claude Code has run `Bash`.
 
 mod agent;
+mod detect;
+mod internal_context;
+mod tables;
 
-use std::borrow::Cow;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use memchr::memmem;
-use once_cell::sync::Lazy;
 use tower::{Layer, Service, ServiceBuilder};
 
+use self::agent::{AgentMode, AgentModeLayer};
+use self::detect::has_prompt;
+pub use self::detect::is_openclaw;
+use self::internal_context::{InternalContext, InternalContextLayer};
+pub use self::tables::{SECTIONS, TOOL_NAMES, client_name, sections};
 use super::macros::opaque_future;
 use super::{
-    ContentBlocks, ContentBlocksFuture, ContentBlocksLayer, ModelAlias, ModelAliasFuture, ModelAliasLayer, Sections,
-    ShowTools, ShowToolsFuture, ShowToolsLayer, SystemPrompt, SystemPromptLayer, ToolNames, ToolNamesFuture,
-    ToolNamesLayer,
+    FlattenParts, FlattenPartsLayer, ModelAlias, ModelAliasFuture, ModelAliasLayer, SeparateBlocks,
+    SeparateBlocksFuture, SeparateBlocksLayer, ShowTools, ShowToolsFuture, ShowToolsLayer, StripSections,
+    StripSectionsLayer, ToolNames, ToolNamesFuture, ToolNamesLayer,
 };
-use crate::chat::{Content, Message, Role};
 use crate::{ChatRequest, ChatResponse, Error};
 
-/// OpenClaw's functions that Claude Code has a tool of its own for, and that tool. Where several have the same one, the
-/// first is the one that [`client_name`] prefers.
-pub const TOOL_NAMES: [(&str, &str); 13] = [
-    ("exec", "Bash"),
-    ("process", "Bash"),
-    ("ls", "Bash"),
-    ("read", "Read"),
-    ("view_image", "Read"),
-    ("image", "Read"),
-    ("write", "Write"),
-    ("edit", "Edit"),
-    ("apply_patch", "Edit"),
-    ("grep", "Grep"),
-    ("find", "Glob"),
-    ("web_search", "WebSearch"),
-    ("web_fetch", "WebFetch"),
-];
-
-/// The headings of the sections that tell the model about OpenClaw's own tools, early names and present ones.
-pub const SECTIONS: [&str; 5] =
-    ["Tooling", "Tool Call Style", "OpenClaw CLI Quick Reference", "OpenClaw Self-Update", "OpenClaw Control"];
-
-/// The heading after which come the files of the user's workspace, with headings of their own.
-const WORKSPACE_FILES: &str = "Project Context";
-
-/// The lines that the two parts of the system prompt begin and end with.
-const MARKERS: [&str; 4] = [
-    "<!-- openclaw:attempt:STABLE -->",
-    "<!-- /openclaw:attempt:STABLE -->",
-    "<!-- openclaw:attempt:DYNAMIC -->",
-    "<!-- /openclaw:attempt:DYNAMIC -->",
-];
-
-/// How a line of the system prompt begins, in versions with markers and in those without.
-const OPENINGS: [&str; 2] = [MARKERS[0], "You are a personal assistant running inside OpenClaw"];
-
-/// What stands around a message that OpenClaw adds to a request, and leaves out of the next one.
-const INTERNAL_CONTEXT: (&str, &str) = ("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>", "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>");
-
-static CHOSEN: Lazy<Sections> = Lazy::new(|| {
-    MARKERS
-        .into_iter()
-        .fold(Sections::named(SECTIONS).until(WORKSPACE_FILES), |sections, marker| sections.boundary(marker))
-});
-
-/// The [`SECTIONS`] of OpenClaw's system prompt, and not the headings of the same name in the user's workspace files,
-/// which the prompt holds as well.
-pub fn sections() -> Sections {
-    CHOSEN.clone()
-}
-
-/// The name to show for a built-in tool of the CLI: the client's own for it, if it offered a function of that sort.
-///
-/// ```
-/// use tower_claude::layers::openclaw::client_name;
-///
-/// assert_eq!(client_name("Bash", ["read", "process", "exec"]), "exec");
-/// assert_eq!(client_name("Bash", ["run"]), "Bash");
-/// ```
-pub fn client_name<'a, 'o>(builtin: &'a str, offered: impl IntoIterator<Item = &'o str>) -> &'a str {
-    let offered: Vec<&str> = offered.into_iter().collect();
-    let mut names = TOOL_NAMES.into_iter().filter(|(client, tool)| *tool == builtin && offered.contains(client));
-    names.next().map_or(builtin, |(client, _)| client)
-}
-
-/// Whether OpenClaw sent this: by the opening of its system prompt, or by the internal context at the request's end.
-pub fn is_openclaw(request: &ChatRequest) -> bool {
-    request.messages.last().is_some_and(is_internal_context) || has_prompt(request)
-}
-
-fn has_prompt(request: &ChatRequest) -> bool {
-    request.messages.iter().any(is_prompt)
-}
-
-fn is_prompt(message: &Message) -> bool {
-    is_instructions(message) && {
-        let text = text_of(message);
-        OPENINGS.iter().any(|opening| {
-            memmem::find_iter(text.as_bytes(), opening).any(|at| at == 0 || text.as_bytes()[at - 1] == b'\n')
-        })
-    }
-}
-
-fn is_instructions(message: &Message) -> bool {
-    matches!(message.role, Role::System | Role::Developer)
-}
-
-fn is_internal_context(message: &Message) -> bool {
-    message.role == Role::User && {
-        let text = text_of(message);
-        let text = text.trim();
-        text.starts_with(INTERNAL_CONTEXT.0) && text.ends_with(INTERNAL_CONTEXT.1)
-    }
-}
-
-fn text_of(message: &Message) -> Cow<'_, str> {
-    match &message.content {
-        Some(Content::Text(text)) => Cow::Borrowed(text),
-        _ => Cow::Owned(message.text()),
-    }
-}
-
-/// The preset for OpenClaw, in client mode: see [`OpenClawLayer`].
+/// The preset for OpenClaw, in client mode: [`OpenClawLayer::new`].
 pub fn openclaw() -> OpenClawLayer {
-    OpenClawLayer::default()
+    OpenClawLayer::new()
 }
 
-/// The four layers with OpenClaw's tables, as one.
+/// The layers of this crate with OpenClaw's tables, as one.
 ///
-/// Every request goes through [`ModelAlias`] and [`ContentBlocks`]. The rest is done only to those that OpenClaw sent
-/// ([`is_openclaw`]), so that other clients may use the same server:
+/// Every request goes through [`ModelAlias`], [`FlattenParts`] and [`SeparateBlocks`]. The rest is done only to requests
+/// that OpenClaw sent ([`is_openclaw`]), so other clients can use the same server:
 ///
 /// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](Message::ephemeral): OpenClaw
 ///   leaves it out of its next request, which is to be recognised as the same conversation all the same.
@@ -207,15 +108,26 @@ pub fn openclaw() -> OpenClawLayer {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OpenClawLayer {
     models: ModelAliasLayer,
     builtin_tools: Option<Vec<String>>,
     show_tools: bool,
 }
 
+impl Default for OpenClawLayer {
+    fn default() -> Self {
+        OpenClawLayer::new()
+    }
+}
+
 impl OpenClawLayer {
-    /// Takes these model aliases in place of the default ones.
+    /// Client mode, with the model aliases of [`ModelAliasLayer::claude`].
+    pub fn new() -> Self {
+        OpenClawLayer { models: ModelAliasLayer::claude(), builtin_tools: None, show_tools: false }
+    }
+
+    /// Uses these model aliases instead of [`ModelAliasLayer::claude`].
     #[must_use]
     pub fn models(mut self, models: ModelAliasLayer) -> Self {
         self.models = models;
@@ -245,7 +157,7 @@ impl OpenClawLayer {
     /// The pairs of [`TOOL_NAMES`] whose tool is enabled.
     fn enabled(&self) -> Vec<(&'static str, &'static str)> {
         let is_enabled = |tool: &str| self.builtin_tools.iter().flatten().any(|enabled| enabled == tool);
-        TOOL_NAMES.into_iter().filter(|(_, tool)| is_enabled(tool)).collect()
+        TOOL_NAMES.iter().copied().filter(|(_, tool)| is_enabled(tool)).collect()
     }
 }
 
@@ -254,21 +166,24 @@ impl<S> Layer<S> for OpenClawLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         let names = self.enabled();
-        let sections = SystemPromptLayer::new(sections());
+        let sections = StripSectionsLayer::new(sections());
         let sections = if self.builtin_tools.is_some() {
             sections.when(is_openclaw)
         } else {
             sections.when(|request| request.functions().next().is_none() && has_prompt(request))
         };
-        let shown = if self.show_tools { ShowToolsLayer::new(TOOL_NAMES) } else { ShowToolsLayer::off() };
+        let shown =
+            if self.show_tools { ShowToolsLayer::new(TOOL_NAMES.iter().copied()) } else { ShowToolsLayer::off() };
         let inner = ServiceBuilder::new()
             .layer(&self.models)
             .layer(shown)
             .layer(sections)
+            .layer(InternalContextLayer)
             // After the sections have gone, or the note that it appends might go with the last one.
-            .layer(HabitsLayer { names: names.clone().into() })
+            .layer(AgentModeLayer { names: names.clone().into() })
             .layer(ToolNamesLayer::new(names).when(is_openclaw))
-            .layer(ContentBlocksLayer::new())
+            .layer(FlattenPartsLayer::new())
+            .layer(SeparateBlocksLayer::new())
             .service(inner);
         OpenClaw { inner }
     }
@@ -281,22 +196,25 @@ pub struct OpenClaw<S> {
 }
 
 /// What is done to OpenClaw's own requests, or to the contents of all.
-type Instructed<S> = SystemPrompt<Habits<ToolNames<ContentBlocks<S>>>>;
+type Instructed<S> = StripSections<InternalContext<AgentMode<ToolNames<Plain<S>>>>>;
+
+/// What is done to the texts of all.
+type Plain<S> = FlattenParts<SeparateBlocks<S>>;
 
 impl<S> OpenClaw<S> {
     /// The service within all the layers.
     pub fn get_ref(&self) -> &S {
-        self.inner.get_ref().get_ref().get_ref().inner.get_ref().get_ref()
+        self.inner.get_ref().get_ref().get_ref().inner.inner.get_ref().get_ref().get_ref()
     }
 
     /// The service within all the layers, to change.
     pub fn get_mut(&mut self) -> &mut S {
-        self.inner.get_mut().get_mut().get_mut().inner.get_mut().get_mut()
+        self.inner.get_mut().get_mut().get_mut().inner.inner.get_mut().get_mut().get_mut()
     }
 
-    /// The service within all the layers, by itself.
+    /// The service within all the layers, without them.
     pub fn into_inner(self) -> S {
-        self.inner.into_inner().into_inner().into_inner().inner.into_inner().into_inner()
+        self.inner.into_inner().into_inner().into_inner().inner.inner.into_inner().into_inner().into_inner()
     }
 }
 
@@ -319,49 +237,5 @@ where
 
 opaque_future! {
     /// The response future of [`OpenClaw`].
-    pub struct OpenClawFuture<F>(ModelAliasFuture<ShowToolsFuture<ToolNamesFuture<ContentBlocksFuture<F>>>>);
-}
-
-#[derive(Clone, Debug)]
-struct HabitsLayer {
-    names: Arc<[(&'static str, &'static str)]>,
-}
-
-impl<S> Layer<S> for HabitsLayer {
-    type Service = Habits<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Habits { inner, names: Arc::clone(&self.names) }
-    }
-}
-
-/// What none of the four layers does: the internal context, and in agent mode the functions that the CLI serves itself.
-#[derive(Clone, Debug)]
-struct Habits<S> {
-    inner: S,
-    /// OpenClaw's functions and the CLI's enabled tools for them; none in client mode.
-    names: Arc<[(&'static str, &'static str)]>,
-}
-
-impl<S> Service<ChatRequest> for Habits<S>
-where
-    S: Service<ChatRequest>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        for message in request.messages.iter_mut().rev().take_while(|message| is_internal_context(message)) {
-            message.ephemeral = true;
-        }
-        if !self.names.is_empty() && is_openclaw(&request) {
-            agent::serve_builtins(&mut request, &self.names);
-        }
-        self.inner.call(request)
-    }
+    pub struct OpenClawFuture<F>(ModelAliasFuture<ShowToolsFuture<ToolNamesFuture<SeparateBlocksFuture<F>>>>);
 }

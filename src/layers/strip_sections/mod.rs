@@ -1,4 +1,4 @@
-//! [`SystemPrompt`]: named sections are taken out of the client's instructions.
+//! [`StripSections`]: named sections are taken out of the client's instructions.
 
 mod sections;
 
@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use super::macros::inner_service_accessors;
 use super::predicate::Predicate;
 use crate::ChatRequest;
-use crate::chat::{Content, Message, Role};
+use crate::chat::Message;
 
 /// Takes Markdown sections out of the system and developer messages, wherever they stand in the conversation.
 ///
@@ -23,13 +23,13 @@ use crate::chat::{Content, Message, Role};
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
 /// use tower_claude::chat::{Message, Role};
-/// use tower_claude::layers::{Sections, SystemPromptLayer};
+/// use tower_claude::layers::{Sections, StripSectionsLayer};
 /// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
 /// let service = ServiceBuilder::new()
-///     .layer(SystemPromptLayer::new(Sections::named(["Tooling"])))
+///     .layer(StripSectionsLayer::new(Sections::named(["Tooling"])))
 ///     .service_fn(|request: ChatRequest| async move {
 ///         assert_eq!(request.messages[0].text(), "You are helpful.\n\n## Style\nTerse.");
 ///         Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
@@ -44,15 +44,15 @@ use crate::chat::{Content, Message, Role};
 ///
 /// OpenClaw's list is [`openclaw::sections`](super::openclaw::sections).
 #[derive(Clone, Debug)]
-pub struct SystemPromptLayer {
+pub struct StripSectionsLayer {
     sections: Arc<Sections>,
     condition: Predicate,
 }
 
-impl SystemPromptLayer {
+impl StripSectionsLayer {
     /// Takes these sections out.
     pub fn new(sections: Sections) -> Self {
-        SystemPromptLayer { sections: Arc::new(sections), condition: Predicate::default() }
+        StripSectionsLayer { sections: Arc::new(sections), condition: Predicate::default() }
     }
 
     /// Leaves alone all requests but those for which this is true.
@@ -63,27 +63,27 @@ impl SystemPromptLayer {
     }
 }
 
-impl<S> Layer<S> for SystemPromptLayer {
-    type Service = SystemPrompt<S>;
+impl<S> Layer<S> for StripSectionsLayer {
+    type Service = StripSections<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SystemPrompt { inner, sections: Arc::clone(&self.sections), condition: self.condition.clone() }
+        StripSections { inner, sections: Arc::clone(&self.sections), condition: self.condition.clone() }
     }
 }
 
-/// The service that [`SystemPromptLayer`] makes.
+/// The service that [`StripSectionsLayer`] makes.
 #[derive(Clone, Debug)]
-pub struct SystemPrompt<S> {
+pub struct StripSections<S> {
     inner: S,
     sections: Arc<Sections>,
     condition: Predicate,
 }
 
-impl<S> SystemPrompt<S> {
+impl<S> StripSections<S> {
     inner_service_accessors!();
 }
 
-impl<S> Service<ChatRequest> for SystemPrompt<S>
+impl<S> Service<ChatRequest> for StripSections<S>
 where
     S: Service<ChatRequest>,
 {
@@ -97,8 +97,7 @@ where
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
         if self.condition.holds(&request) {
-            let instructions =
-                request.messages.iter_mut().filter(|message| matches!(message.role, Role::System | Role::Developer));
+            let instructions = request.messages.iter_mut().filter(|message| message.role.is_instructions());
             instructions.for_each(|message| strip(message, &self.sections));
         }
         self.inner.call(request)
@@ -106,25 +105,17 @@ where
 }
 
 fn strip(message: &mut Message, sections: &Sections) {
-    let strip = |text: &mut String| {
+    for text in message.texts_mut() {
         if let Cow::Owned(stripped) = sections.strip(text) {
             *text = stripped;
         }
-    };
-    match &mut message.content {
-        Some(Content::Text(text)) => strip(text),
-        Some(Content::Parts(parts)) => {
-            let texts = parts.iter_mut().filter(|part| part.kind != "refusal" && part.as_text().is_some());
-            texts.filter_map(|part| part.text.as_mut()).for_each(strip);
-        }
-        Some(Content::Null) | None => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Part;
+    use crate::chat::{Content, Part, Role};
 
     #[test]
     fn each_text_part_is_looked_at_by_itself() {
