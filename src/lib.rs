@@ -68,6 +68,7 @@ pub mod error;
 pub mod http;
 pub mod layers;
 pub mod openai;
+pub mod testing;
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};

@@ -1,17 +1,61 @@
-//! The layers: what a client says and what the CLI wants, translated one idea at a time.
+//! The layers: what a client says and what the inner service wants, translated one idea at a time.
 //!
 //! | layer | to the request | to the answer |
 //! |---|---|---|
-//! | [`ModelAlias`] | model ids become the CLI's | |
+//! | [`ModelAlias`] | model ids become those of the inner service | |
 //! | [`StripSections`] | named sections of the instructions go | |
 //! | [`ToolNames`] | functions get the names of a table | and the client's names back |
-//! | [`ContentBlocks`] | arrays of text parts become text | a blank line between text blocks |
+//! | [`FlattenParts`] | arrays of text parts become one text | |
+//! | [`SeparateBlocks`] | | a blank line between text blocks |
 //! | [`ShowTools`] | | uses of built-in tools become lines of reasoning |
-//! | [`openclaw()`](fn@openclaw) | all five, with OpenClaw's tables | |
+//! | [`OpenClaw`] | all of these, with OpenClaw's tables | |
+//! | [`Choices`] | `n` is taken out | as many answers become one, told apart |
+//! | [`Stop`] | `stop` is taken out | the answer ends before the first of its texts |
+//! | [`Recognize`] | what the client sent is noted | what it is told is noted |
 //!
 //! Each is a [`tower::Layer`], and makes a [`tower::Service`] of [`ChatRequest`](crate::ChatRequest) to
-//! [`ChatResponse`](crate::ChatResponse). Whatever else is one fits among them. Here is one that has the model think
-//! little, and keeps what it thinks from the client:
+//! [`ChatResponse`](crate::ChatResponse). The last three are put around every inner service by
+//! [`ApiService`](crate::http::ApiService); mount them yourself where you serve another edge.
+//!
+//! # A layer of your own
+//!
+//! Most need no type. `map_request` changes requests, and `map_response` answers; tower's `timeout`, `load_shed`,
+//! `buffer` and `filter` fit in anywhere as well:
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_claude::chat::{Events, Message, Role};
+//! use tower_claude::{ChatEvent, ChatRequest, ChatResponse};
+//!
+//! # use futures_util::StreamExt;
+//! # use tower::ServiceExt;
+//! # use tower_claude::{Error, EventStream};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let stack = ServiceBuilder::new()
+//!     .map_request(|mut request: ChatRequest| {
+//!         request.messages.insert(0, Message::new(Role::System, "Answer in French."));
+//!         request
+//!     })
+//!     .map_response(|response: ChatResponse| {
+//!         response.translate(|event, out: &mut Events| match event {
+//!             ChatEvent::ReasoningDelta(_) => {}
+//!             other => out.push(other),
+//!         })
+//!     });
+//! # let service = stack.service_fn(|request: ChatRequest| async move {
+//! #     assert_eq!(request.messages[0].text(), "Answer in French.");
+//! #     let events = [ChatEvent::ReasoningDelta("hm".into()), ChatEvent::TextDelta("salut".into())];
+//! #     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(events)))
+//! # });
+//! # let events = service.oneshot(ChatRequest::default()).await?.events.collect::<Vec<_>>().await;
+//! # assert_eq!(events, [Ok(ChatEvent::TextDelta("salut".into()))]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A type is for what has state between the two sides. This layer replaces secrets on the way in and puts them back on
+//! the way out, wherever the deltas were cut; [`Translate`](crate::chat::Translate) says when text held back must go:
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -21,63 +65,113 @@
 //! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error};
 //!
 //! #[derive(Clone)]
-//! struct QuietLayer;
+//! struct SecretLayer(&'static str);
 //!
-//! impl<S> Layer<S> for QuietLayer {
-//!     type Service = Quiet<S>;
+//! impl<S> Layer<S> for SecretLayer {
+//!     type Service = Secret<S>;
 //!
-//!     fn layer(&self, inner: S) -> Quiet<S> {
-//!         Quiet { inner }
+//!     fn layer(&self, inner: S) -> Secret<S> {
+//!         Secret { inner, secret: self.0 }
 //!     }
 //! }
 //!
 //! #[derive(Clone)]
-//! struct Quiet<S> {
+//! struct Secret<S> {
 //!     inner: S,
+//!     secret: &'static str,
 //! }
 //!
-//! impl<S> Service<ChatRequest> for Quiet<S>
+//! impl<S> Service<ChatRequest> for Secret<S>
 //! where
 //!     S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
 //! {
 //!     type Response = ChatResponse;
 //!     type Error = Error;
-//!     type Future = TranslateFuture<S::Future, WithoutReasoning>;
+//!     type Future = TranslateFuture<S::Future, Reveal>;
 //!
 //!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
 //!         self.inner.poll_ready(cx).map_err(Into::into)
 //!     }
 //!
 //!     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-//!         request.reasoning_effort.get_or_insert_with(|| "low".to_owned());
-//!         TranslateFuture::new(self.inner.call(request), WithoutReasoning)
+//!         for text in request.messages.iter_mut().flat_map(|message| message.texts_mut()) {
+//!             *text = text.replace(self.secret, "<secret>");
+//!         }
+//!         TranslateFuture::new(self.inner.call(request), Reveal { secret: self.secret, held: String::new() })
 //!     }
 //! }
 //!
-//! struct WithoutReasoning;
+//! struct Reveal {
+//!     secret: &'static str,
+//!     held: String,
+//! }
 //!
-//! impl Translate for WithoutReasoning {
+//! impl Translate for Reveal {
 //!     fn event(&mut self, event: ChatEvent, out: &mut Events) {
-//!         if !matches!(event, ChatEvent::ReasoningDelta(_)) {
-//!             out.push(event);
-//!         }
+//!         let ChatEvent::TextDelta(text) = event else { return out.push(event) };
+//!         self.held = (std::mem::take(&mut self.held) + &text).replace("<secret>", self.secret);
+//!         let ready = self.held.rfind('<').unwrap_or(self.held.len());
+//!         let rest = self.held.split_off(ready);
+//!         out.push(ChatEvent::TextDelta(std::mem::replace(&mut self.held, rest)));
+//!     }
+//!
+//!     fn end(&mut self, out: &mut Events) {
+//!         out.push(ChatEvent::TextDelta(std::mem::take(&mut self.held)));
 //!     }
 //! }
 //! # use futures_util::StreamExt;
 //! # use tower::{ServiceBuilder, ServiceExt};
 //! # use tower_claude::EventStream;
+//! # use tower_claude::chat::{Message, Role};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Error> {
-//! # let service = ServiceBuilder::new().layer(QuietLayer).service_fn(|request: ChatRequest| async move {
-//! #     assert_eq!(request.reasoning_effort.as_deref(), Some("low"));
-//! #     let events = [ChatEvent::ReasoningDelta("hm".into()), ChatEvent::TextDelta("hi".into())];
+//! # let service = ServiceBuilder::new().layer(SecretLayer("s3same")).service_fn(|request: ChatRequest| async move {
+//! #     assert_eq!(request.messages[0].text(), "It is <secret>.");
+//! #     let events = ["Say <sec", "ret>, ", "a <b"].map(|text| ChatEvent::TextDelta(text.into()));
 //! #     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(events)))
 //! # });
-//! # let events = service.oneshot(ChatRequest::default()).await?.events.collect::<Vec<_>>().await;
-//! # assert_eq!(events, [Ok(ChatEvent::TextDelta("hi".into()))]);
+//! # let events = service.oneshot(ChatRequest::new("m", [Message::new(Role::User, "It is s3same.")])).await?.events;
+//! # let said = events.map(|event| if let Ok(ChatEvent::TextDelta(text)) = event { text } else { String::new() });
+//! # assert_eq!(said.collect::<String>().await, "Say s3same, a <b");
+//! # tower_claude::testing::assert_conversation_survives(SecretLayer("table")).await;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What a layer owes the conversation
+//!
+//! A conversation goes on in the process that holds it (`x-claude-process: live`) only if the next request is recognised
+//! as its continuation. Otherwise the whole history is replayed on another process, and this one waits in vain, with some
+//! 150 MB, until it is ended or gives way.
+//!
+//! [`Recognize`] stands outside of all layers and sees to most of this for you. It notes what the client sent and what it
+//! was told in the end, and the conversation is recognised by that, not by what layers made of it. So a layer may
+//!
+//! - add to the request, or change it, differently each time: the time of day in a system message;
+//! - change the answer without undoing that on the way in: a footer, a redaction, another language;
+//! - keep a call of the model's from the client. When the client goes on, the call is answered with an error for it.
+//!
+//! System messages at the beginning that a layer has changed since the last turn are told to the process anew. Of older
+//! messages a live process remembers what they were when it was told them.
+//!
+//! What is left for a layer to do:
+//!
+//! - **Keep the setup the same.** A process cannot be given other functions, another `response_format` or another model. A
+//!   layer that changes those must make the same of the same request, each turn.
+//! - **Let ids of calls and results through.** A layer that changes the id of a call changes it back in the result.
+//! - **Change messages in place** where you can, or keep [`Message::sent`](crate::chat::Message::sent) with them: it tells
+//!   which of the messages are new. [`Message::ephemeral`](crate::chat::Message::ephemeral) marks one that the client
+//!   will not send again.
+//! - **Ask the inner service once** for each answer. Of two turns for one request, neither is recognised by what the
+//!   client was told, only by what the model said.
+//! - **Say so where the history is meant to change.** A layer that summarises old messages, so the model reads less, takes
+//!   the note out of the request (`request.told = None`): the messages that reach the inner service then count.
+//!
+//! Without [`Recognize`], as with a [`ClaudeCli`](crate::cli::ClaudeCli) that is called directly, they always count: every
+//! layer has to make the same of the same message each turn, and to undo on the way in what it did to the answer.
+//!
+//! [`assert_conversation_survives`](crate::testing::assert_conversation_survives) tries a layer out, and says which
+//! comparison failed first. In a running server the log says so at the level `debug`.
 
 pub(crate) mod choices;
 mod flatten_parts;

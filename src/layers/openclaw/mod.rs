@@ -76,7 +76,7 @@ pub fn openclaw() -> OpenClawLayer {
 /// Every request goes through [`ModelAlias`], [`FlattenParts`] and [`SeparateBlocks`]. The rest is done only to requests
 /// that OpenClaw sent ([`is_openclaw`]), so other clients can use the same server:
 ///
-/// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](Message::ephemeral): OpenClaw
+/// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](crate::chat::Message::ephemeral): OpenClaw
 ///   leaves it out of its next request, which is to be recognised as the same conversation all the same.
 /// - In **client mode**, the default, OpenClaw runs its own functions, under their own names, and its prompt is right
 ///   about them. A request that has this prompt and offers no functions loses the [`SECTIONS`] that tell of them.
