@@ -1,8 +1,8 @@
-//! An OpenAI-compatible chat API as a tower service, backed by the Claude Code CLI as a long-lived process.
+//! OpenAI-compatible APIs as a tower service, backed by the Claude Code CLI as a long-lived process.
 //!
-//! A client speaks OpenAI's Chat Completions; a `claude` that is installed and logged in on this machine answers. In
-//! between stands a stack of ordinary [`tower`] services, whose layers translate a typed request and its stream of
-//! events:
+//! A client speaks Chat Completions or another of the APIs served; a `claude` that is installed and logged in on this
+//! machine answers. In between is a stack of ordinary [`tower`] services, whose layers translate a typed request and its
+//! stream of events:
 //!
 //! ```text
 //!  http::Request                                                             claude (child process, NDJSON on stdio)
@@ -14,11 +14,13 @@
 //!
 //! | part | where | its idea |
 //! |---|---|---|
-//! | the HTTP edge | [`openai`] | bytes become a [`ChatRequest`] once, and events JSON or server-sent events |
-//! | the layers | [`layers`] | what clients say and what the CLI wants, one idea at a time |
+//! | the HTTP edge | [`http`] | what every API shares: routes, keys, bodies, server-sent events |
+//! | the APIs | [`openai`] | JSON becomes a [`ChatRequest`] once, and events become JSON |
+//! | the layers | [`layers`] | what clients say and what the inner service wants, one idea at a time |
 //! | the inner service | [`cli`] | a request becomes a turn on a `claude` process |
 //! | what flows between them | [`chat`], [`error`] | requests, events, and the one error |
-//! | all of it, assembled | [`http::http_stack`] | request ids, tracing, panics and web pages taken care of |
+//! | all of it, assembled | [`http::http_stack`] | with request ids, tracing, and protection from panics and web pages |
+//! | tests of layers | [`testing`] | whether a conversation survives a layer |
 //!
 //! # Example
 //!
@@ -58,9 +60,9 @@
 //!
 //! # A turn has one owner
 //!
-//! What a turn holds, its process and its place in the queue, lives in its [`EventStream`] and is given back when that
-//! ends or is dropped. `tower::limit::ConcurrencyLimit` and `tower::timeout::Timeout` let go when the response's head
-//! is there, and so cannot limit streams: the limits of [`cli::ClaudeCliBuilder`] can.
+//! A turn's process and its place in the queue belong to its [`EventStream`], and are given back when that ends or is
+//! dropped. `tower::timeout::Timeout` and `tower::limit::ConcurrencyLimit` fit into the stack, but only cover the time until
+//! the answer begins. To limit whole turns, use the limits of [`cli::ClaudeCliBuilder`].
 
 pub mod chat;
 pub mod cli;

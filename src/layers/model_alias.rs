@@ -144,7 +144,7 @@ impl ModelAliasLayer {
         self
     }
 
-    /// The table's ids, in its order: what `GET /v1/models` lists.
+    /// The table's ids, in order, for `GET /v1/models`.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.table.ids()
     }

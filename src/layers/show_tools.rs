@@ -18,9 +18,9 @@ const TELLING: [&str; 7] = ["command", "file_path", "notebook_path", "pattern", 
 
 /// Shows each use of a built-in tool as one line of reasoning, such as `exec: ls -la`.
 ///
-/// The inner service tells of such uses with [`ChatEvent::BuiltinToolUse`], which no client is sent; a client that shows
-/// the model's reasoning lets its user follow the work this way. It is never a call of the client's. A tool goes by the
-/// client's own name for it, where the client offered a function that the table has for that tool, and else by its own.
+/// The inner service reports such uses as [`ChatEvent::BuiltinToolUse`], which clients are not sent. A client that shows
+/// the model's reasoning lets its user follow the work this way. It is never a call of the client's. If the client offered
+/// a function that the table has for the tool, the tool goes by that function's name, else by its own.
 ///
 /// A line holds the command, path, pattern or address, at most 200 characters of it, on one line.
 ///
@@ -56,8 +56,8 @@ pub struct ShowToolsLayer {
 type Table = Arc<[(String, String)]>;
 
 impl ShowToolsLayer {
-    /// Shows tools under these names: pairs of a function's name and the tool that does the same. Where a client offers
-    /// several functions for one tool, the first in the table counts.
+    /// Shows tools under these names: pairs of a function's name and the tool that does the same. If a client offers several
+    /// functions for one tool, the first in the table counts.
     pub fn new<C: Into<String>, T: Into<String>>(names: impl IntoIterator<Item = (C, T)>) -> Self {
         let table = names.into_iter().map(|(client, tool)| (client.into(), tool.into())).collect();
         ShowToolsLayer { table: Some(table) }

@@ -13,12 +13,12 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Renames functions on the way in, and back on the way out.
 ///
-/// On the way in, the functions of `tools`, of `tool_choice` and of the calls in the history get the names that the
-/// table has for them; on the way out, calls get the client's names back. A table may have many names for one: the way
-/// back is made for each request from the functions that it offers. Where two of them would get the same name, or one
-/// would get the name of a function that is not in the table, the later one keeps its own.
+/// On the way in, the functions in `tools`, in `tool_choice` and in the calls of the history get the names that the table
+/// has for them; on the way out, calls get the client's names back. A table may map many names to one: the way back is
+/// made for each request from the functions that it offers. Where two of them would get the same name, or one would get
+/// the name of a function that is not in the table, the later one keeps its own.
 ///
-/// A request none of whose functions is renamed has its answer passed on untouched.
+/// If a request offers no function that is renamed, its answer is passed on untouched.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -53,14 +53,14 @@ pub struct ToolNamesLayer {
 }
 
 impl ToolNamesLayer {
-    /// Renames by this table of pairs: the client's name, the model's name. Of two pairs for one name the later counts.
+    /// Renames by this table of pairs: the client's name, then the model's. If a name occurs twice, the last pair wins.
     pub fn new<C: Into<String>, M: Into<String>>(names: impl IntoIterator<Item = (C, M)>) -> Self {
         let table = names.into_iter().map(|(client, model)| (client.into(), model.into()));
         let table = table.filter(|(client, model)| client != model).collect();
         ToolNamesLayer { table: Arc::new(table), condition: Predicate::default() }
     }
 
-    /// Leaves alone all requests but those for which this is true.
+    /// Only changes requests for which this is true.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
         self.condition = Predicate::new(holds);
@@ -213,7 +213,7 @@ mod tests {
         pairs.iter().map(|(client, model)| ((*client).to_owned(), (*model).to_owned())).collect()
     }
 
-    /// What the model calls the functions that a client offers in this order.
+    /// The model's names for functions that a client offers in this order.
     fn given<'a>(table: &'a HashMap<String, String>, offered: &[&'a str]) -> Vec<&'a str> {
         let names = Names::new(table, offered.iter().copied());
         offered.iter().map(|name| names.get(name).unwrap_or(name)).collect()

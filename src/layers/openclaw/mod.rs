@@ -76,19 +76,20 @@ pub fn openclaw() -> OpenClawLayer {
 /// Every request goes through [`ModelAlias`], [`FlattenParts`] and [`SeparateBlocks`]. The rest is done only to requests
 /// that OpenClaw sent ([`is_openclaw`]), so other clients can use the same server:
 ///
-/// - The internal context that OpenClaw puts at a request's end is marked [`ephemeral`](crate::chat::Message::ephemeral): OpenClaw
-///   leaves it out of its next request, which is to be recognised as the same conversation all the same.
+/// - The internal context that OpenClaw puts at a request's end is marked
+///   [`ephemeral`](crate::chat::Message::ephemeral): OpenClaw leaves it out of its next request, which still goes on with
+///   the same conversation.
 /// - In **client mode**, the default, OpenClaw runs its own functions, under their own names, and its prompt is right
-///   about them. A request that has this prompt and offers no functions loses the [`SECTIONS`] that tell of them.
+///   about them. If a request has this prompt and offers no functions, the [`SECTIONS`] about them are stripped.
 /// - In **agent mode** ([`agent`](Self::agent)) Claude Code's built-in tools do the work that they can do.
 ///
-/// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, since
-/// it is true. A process cannot be told a new system prompt (2.1.328), so the first request after such a change is
-/// replayed on another process: about 10 ms for each turn so far, and the API reads the conversation anew, since what its
-/// prompt cache holds begins with the old prompt. The requests after that go on as before.
+/// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, because
+/// it is true. A process cannot be given a new system prompt (2.1.328), so the first request after such a change is
+/// replayed on another process: about 10 ms for each turn so far, and the API reads the conversation anew, because its
+/// prompt cache begins with the old prompt. The requests after that go on as before.
 ///
-/// A process that goes on with a conversation has the internal contexts of its earlier requests as well, which OpenClaw
-/// itself would have left out: some 200 bytes each when nothing is going on. A replay leaves them out.
+/// A process that goes on with a conversation also remembers the internal contexts of its earlier requests, some 200 bytes
+/// each when nothing is going on. A replay leaves them out, as OpenClaw itself does.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -136,10 +137,9 @@ impl OpenClawLayer {
 
     /// Agent mode, with these built-in tools of the CLI: `Bash`, `Read`, ... The inner service must have them enabled.
     ///
-    /// Of the functions that OpenClaw offers, those that map onto one of them ([`TOOL_NAMES`]) are left out, since the
-    /// CLI does that work itself, and the others stay OpenClaw's to run. The [`SECTIONS`] go, a note at the system
-    /// prompt's end says which tool is meant where the prompt has a name of OpenClaw's, and calls in the history get
-    /// the tools' names.
+    /// Functions of OpenClaw's that map onto one of them ([`TOOL_NAMES`]) are left out, because the CLI does that work
+    /// itself; OpenClaw runs the others. The [`SECTIONS`] are stripped, a note at the end of the system prompt says which
+    /// tool each of OpenClaw's names stands for, and calls in the history get the tools' names.
     #[must_use]
     pub fn agent<T: Into<String>>(mut self, builtin_tools: impl IntoIterator<Item = T>) -> Self {
         self.builtin_tools = Some(builtin_tools.into_iter().map(Into::into).collect());
@@ -147,7 +147,7 @@ impl OpenClawLayer {
     }
 
     /// Shows each use of a built-in tool as a line of reasoning, under the client's own name for it: `exec: ls -la`.
-    /// Default: off, and the client sees the answer's text alone. See [`ShowTools`].
+    /// Off by default: the client then sees only the answer's text. See [`ShowTools`].
     #[must_use]
     pub fn show_tools(mut self, show: bool) -> Self {
         self.show_tools = show;

@@ -17,8 +17,8 @@ use crate::chat::Message;
 
 /// Takes Markdown sections out of the system and developer messages, wherever they stand in the conversation.
 ///
-/// [`Sections`] says which, and what a section is. Nothing but the text of those messages changes; one that had nothing
-/// else stays, with empty text. Where the content is an array of parts, each text part is looked at by itself.
+/// [`Sections`] says which, and what a section is. Only the text of those messages changes; a message with nothing else in
+/// it stays, with empty text. Where the content is an array of parts, each text part is a text of its own.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -55,7 +55,7 @@ impl StripSectionsLayer {
         StripSectionsLayer { sections: Arc::new(sections), condition: Predicate::default() }
     }
 
-    /// Leaves alone all requests but those for which this is true.
+    /// Only changes requests for which this is true.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
         self.condition = Predicate::new(holds);

@@ -5,8 +5,6 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use regex::Regex;
-
 /// A choice of Markdown sections, by their headings.
 ///
 /// A section goes from its heading to the next heading of the same or a higher level, or to the text's end. Headings
@@ -14,15 +12,12 @@ use regex::Regex;
 /// takes the chosen sections out and leaves everything else byte for byte.
 ///
 /// ```
-/// use regex::Regex;
 /// use tower_claude::layers::Sections;
 ///
 /// let text = "Be kind.\n\n## Tools\nMany.\n\n### More tools\nEven more.\n\n## Style\nTerse.\n";
 /// let without = "Be kind.\n\n## Style\nTerse.\n";
 /// assert_eq!(Sections::named(["Tools"]).strip(text), without);
-/// assert_eq!(Sections::matching(Regex::new("^Tools?$")?).strip(text), without);
 /// assert_eq!(Sections::chosen_by(|heading| heading.starts_with("Tool")).strip(text), without);
-/// # Ok::<(), regex::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Sections {
@@ -32,33 +27,27 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// The sections with these headings: the text after the `#`s, upper and lower case being different.
+    /// The sections with these headings: the text after the `#`s, in the same case.
     pub fn named<H: Into<String>>(headings: impl IntoIterator<Item = H>) -> Self {
         let headings: Vec<String> = headings.into_iter().map(Into::into).collect();
         Self::chosen_by(move |heading| headings.iter().any(|wanted| wanted == heading))
     }
 
-    /// The sections whose heading this expression matches. It need not match all of the heading: use `^` and `$` for
-    /// that.
-    pub fn matching(pattern: Regex) -> Self {
-        Self::chosen_by(move |heading| pattern.is_match(heading))
-    }
-
-    /// The sections for whose heading this is true.
+    /// The sections whose heading this accepts.
     pub fn chosen_by(chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         Sections { chosen: Arc::new(chosen), until: Vec::new(), boundaries: Vec::new() }
     }
 
-    /// Looks no further than this heading: what follows it was written by someone else. Inside a section that goes,
-    /// a heading of a lower level does not count.
+    /// Stops at this heading; everything after it is left untouched. Below the heading of a section that goes, it counts
+    /// only if it ends that section.
     #[must_use]
     pub fn until(mut self, heading: impl Into<String>) -> Self {
         self.until.push(heading.into());
         self
     }
 
-    /// Takes a line of exactly this text, white space around it aside, for the beginning of another document: it ends
-    /// any section, fenced code block, or stretch that [`until`](Self::until) has left alone.
+    /// Treats a line of exactly this text, apart from white space around it, as the beginning of another document: it ends
+    /// any section or fenced code block, and whatever [`until`](Self::until) has left untouched.
     #[must_use]
     pub fn boundary(mut self, line: impl Into<String>) -> Self {
         self.boundaries.push(line.into());
@@ -67,8 +56,7 @@ impl Sections {
 
     /// The text without the chosen sections; borrowed if there are none.
     ///
-    /// The blank lines at a section's end go with it, so that those before it are what is left at the cut. At the end
-    /// of the text those go too.
+    /// The blank lines at a section's end go with it; those before it stay, except at the end of the text.
     pub fn strip<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let cuts = self.find(text);
         if cuts.is_empty() {
