@@ -121,16 +121,16 @@ impl Translate for Calls {
             }
             ChatEvent::ToolCallStart { id, name, .. } => {
                 self.places.push(Some(heard_of));
-                out.push(ChatEvent::ToolCallStart { index: heard_of, id, name });
+                out.push(ChatEvent::tool_call_start(heard_of, id, name));
             }
-            ChatEvent::ToolCallDelta { index, arguments } => {
+            ChatEvent::ToolCallDelta { index, arguments, .. } => {
                 if let Some(index) = self.places.get(index as usize).copied().flatten() {
-                    out.push(ChatEvent::ToolCallDelta { index, arguments });
+                    out.push(ChatEvent::tool_call_delta(index, arguments));
                 }
             }
-            // The client has nothing to run, so that it must not wait for the model to go on.
-            ChatEvent::Finished { reason: FinishReason::ToolCalls, usage } if heard_of == 0 => {
-                out.push(ChatEvent::Finished { reason: FinishReason::Stop, usage });
+            // The client has nothing to run, so it is the client's turn to speak.
+            ChatEvent::Finished { reason: FinishReason::ToolCalls, usage, .. } if heard_of == 0 => {
+                out.push(ChatEvent::finished(FinishReason::Stop, usage));
             }
             other => out.push(other),
         }

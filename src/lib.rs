@@ -36,7 +36,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let parrot = tower::service_fn(|request: ChatRequest| async move {
 //!     let said = request.messages.last().map(|message| message.text()).unwrap_or_default();
-//!     let done = ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() };
+//!     let done = ChatEvent::finished(FinishReason::Stop, Usage::default());
 //!     let events = EventStream::from_iter([ChatEvent::TextDelta(said), done]);
 //!     Ok::<_, Error>(ChatResponse::new(request.model, events))
 //! });

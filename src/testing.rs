@@ -126,16 +126,11 @@ async fn read(mut events: EventStream) -> Result<Message, Error> {
 }
 
 fn result(call: &ToolCall) -> Message {
-    let text = format!("{} found nothing.", call.function.name);
-    Message { tool_call_id: Some(call.id.clone()), ..Message::new(Role::Tool, text) }
+    Message::tool_result(&call.id, format!("{} found nothing.", call.function.name))
 }
 
 fn tools() -> Vec<Tool> {
-    let tool = |name: &str| Tool {
-        kind: "function".to_owned(),
-        function: Function { name: name.to_owned(), ..Function::default() },
-        extra: serde_json::Map::new(),
-    };
+    let tool = |name: &str| Tool::function(Function::new(name));
     vec![tool("look"), tool("listen")]
 }
 

@@ -26,15 +26,15 @@ fn text(text: &str) -> ChatEvent {
 }
 
 fn call(index: u32, name: &str) -> ChatEvent {
-    ChatEvent::ToolCallStart { index, id: format!("call{index}"), name: name.to_owned() }
+    ChatEvent::tool_call_start(index, format!("call{index}"), name.to_owned())
 }
 
 fn arguments(index: u32, arguments: &str) -> ChatEvent {
-    ChatEvent::ToolCallDelta { index, arguments: arguments.to_owned() }
+    ChatEvent::tool_call_delta(index, arguments.to_owned())
 }
 
 fn finished(reason: FinishReason) -> ChatEvent {
-    ChatEvent::Finished { reason, usage: Usage { prompt_tokens: 12, completion_tokens: 3, ..Usage::default() } }
+    ChatEvent::finished(reason, Usage::new(12, 3))
 }
 
 /// An answer with something of everything.

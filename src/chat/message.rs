@@ -9,6 +9,7 @@ use super::recognition::Sent;
 
 /// One message of the conversation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -43,6 +44,11 @@ impl Message {
     /// A message of plain text.
     pub fn new(role: Role, text: impl Into<String>) -> Self {
         Message { role, content: Some(Content::Text(text.into())), ..Message::default() }
+    }
+
+    /// The result of the call of this id.
+    pub fn tool_result(tool_call_id: impl Into<String>, text: impl Into<String>) -> Self {
+        Message { tool_call_id: Some(tool_call_id.into()), ..Message::new(Role::Tool, text) }
     }
 
     /// The message's text, its text parts joined by line feeds. Parts that are not text are left out.
@@ -83,6 +89,7 @@ impl Message {
 /// Who speaks in a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Role {
     /// Instructions that stand above the user's.
     System,
@@ -108,6 +115,7 @@ impl Role {
 
 /// What a message holds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Content {
     /// Plain text.
     Text(String),
@@ -162,6 +170,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 /// One part of a message's content, of any kind: those this crate has names for, and others in `extra`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Part {
     /// `text`, `image_url`, `file`, `input_audio`, `refusal`, ...
     #[serde(rename = "type")]
@@ -210,6 +219,7 @@ impl Part {
 
 /// An image, as OpenAI's `image_url` part names it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageUrl {
     /// A `data:` URL, or an `https:` one.
     pub url: String,
@@ -220,6 +230,7 @@ pub struct ImageUrl {
 
 /// A file, as OpenAI's `file` part names it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct File {
     /// The file's content, as a `data:` URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -237,6 +248,7 @@ pub struct File {
 
 /// A call of a function, in an assistant message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolCall {
     /// The call's id, by which a tool message answers it.
     pub id: String,
@@ -250,12 +262,21 @@ pub struct ToolCall {
     pub extra: Map<String, Value>,
 }
 
+impl ToolCall {
+    /// A call of a function, its arguments as JSON text.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        let function = CalledFunction { name: name.into(), arguments: arguments.into() };
+        ToolCall { id: id.into(), kind: function_kind(), function, extra: Map::new() }
+    }
+}
+
 fn function_kind() -> String {
     "function".to_owned()
 }
 
 /// The function that was called and its arguments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CalledFunction {
     /// The function's name.
     pub name: String,

@@ -19,6 +19,7 @@ use super::recognition::Told;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ChatRequest {
     /// The model asked for: an alias until `ModelAlias` has seen it, then the name that the CLI gets.
     pub model: String,
@@ -96,6 +97,7 @@ impl ChatRequest {
 
 /// Who sent a request: two requests of different callers never share a live process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Caller {
     /// A hash of the API key that came with the request, so that the key itself goes no further than the edge.
     pub key: Option<u64>,
@@ -105,6 +107,7 @@ pub struct Caller {
 
 /// A tool that the client offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tool {
     /// `function`, the one kind that is supported.
     #[serde(rename = "type")]
@@ -116,8 +119,16 @@ pub struct Tool {
     pub extra: Map<String, Value>,
 }
 
+impl Tool {
+    /// A tool that is this function.
+    pub fn function(function: Function) -> Self {
+        Tool { kind: "function".to_owned(), function, extra: Map::new() }
+    }
+}
+
 /// A function of the client's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Function {
     /// Its name: letters, digits, `_` and `-`, at most 64.
     pub name: String,
@@ -132,8 +143,16 @@ pub struct Function {
     pub extra: Map<String, Value>,
 }
 
+impl Function {
+    /// A function of this name, with no arguments; what else is known of it is for the caller to set.
+    pub fn new(name: impl Into<String>) -> Self {
+        Function { name: name.into(), ..Function::default() }
+    }
+}
+
 /// Which functions the model may or must call.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum ToolChoice {
     /// None of them.
     None,
@@ -202,6 +221,7 @@ impl<'de> Deserialize<'de> for ToolChoice {
 
 /// What a streamed answer has beside its text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StreamOptions {
     /// Whether a last chunk carries the token counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,6 +234,7 @@ pub struct StreamOptions {
 /// Texts that end the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a string or an array of strings")]
+#[non_exhaustive]
 pub enum Stop {
     /// One.
     One(String),
@@ -233,6 +254,7 @@ impl Stop {
 
 /// The form that the answer is to have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ResponseFormat {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type")]
@@ -247,6 +269,7 @@ pub struct ResponseFormat {
 
 /// A named JSON schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JsonSchema {
     /// Its name.
     pub name: String,

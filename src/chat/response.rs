@@ -10,6 +10,7 @@ use super::translate::{EventStream, Translate};
 ///
 /// Dropping it ends the turn, and the process that worked on it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ChatResponse {
     /// `chatcmpl-` and 32 hexadecimal digits.
     pub id: String,
@@ -71,6 +72,7 @@ pub enum ChatEvent {
     /// More of the model's reasoning.
     ReasoningDelta(String),
     /// The model begins to call a function of the client's.
+    #[non_exhaustive]
     ToolCallStart {
         /// Counts the answer's calls from 0.
         index: u32,
@@ -80,6 +82,7 @@ pub enum ChatEvent {
         name: String,
     },
     /// More of a call's arguments.
+    #[non_exhaustive]
     ToolCallDelta {
         /// Which call.
         index: u32,
@@ -87,6 +90,7 @@ pub enum ChatEvent {
         arguments: String,
     },
     /// One of Claude Code's own tools was used, on this machine. Never a call of the client's.
+    #[non_exhaustive]
     BuiltinToolUse {
         /// The tool's name: `Bash`, `Read`, ...
         name: String,
@@ -96,6 +100,7 @@ pub enum ChatEvent {
     /// What the turn has cost so far; replaces what was said before. Not sent to clients.
     Usage(Usage),
     /// The answer is complete. Nothing follows.
+    #[non_exhaustive]
     Finished {
         /// Why it ended.
         reason: FinishReason,
@@ -104,9 +109,32 @@ pub enum ChatEvent {
     },
 }
 
+impl ChatEvent {
+    /// [`ToolCallStart`](Self::ToolCallStart).
+    pub fn tool_call_start(index: u32, id: impl Into<String>, name: impl Into<String>) -> Self {
+        ChatEvent::ToolCallStart { index, id: id.into(), name: name.into() }
+    }
+
+    /// [`ToolCallDelta`](Self::ToolCallDelta).
+    pub fn tool_call_delta(index: u32, arguments: impl Into<String>) -> Self {
+        ChatEvent::ToolCallDelta { index, arguments: arguments.into() }
+    }
+
+    /// [`BuiltinToolUse`](Self::BuiltinToolUse).
+    pub fn builtin_tool_use(name: impl Into<String>, input: Value) -> Self {
+        ChatEvent::BuiltinToolUse { name: name.into(), input }
+    }
+
+    /// [`Finished`](Self::Finished).
+    pub fn finished(reason: FinishReason, usage: Usage) -> Self {
+        ChatEvent::Finished { reason, usage }
+    }
+}
+
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FinishReason {
     /// The model was done, or a stop text was met.
     Stop,
@@ -132,6 +160,7 @@ impl FinishReason {
 
 /// Token counts, in OpenAI's terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// All tokens of the prompt, cached ones included.
     pub prompt_tokens: u64,
@@ -143,6 +172,13 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Those of them that were reasoning.
     pub reasoning_tokens: u64,
+}
+
+impl Usage {
+    /// So many tokens of the prompt and of the answer.
+    pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        Usage { prompt_tokens, completion_tokens, ..Usage::default() }
+    }
 }
 
 impl std::ops::AddAssign for Usage {

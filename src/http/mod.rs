@@ -27,7 +27,7 @@
 //!     let said = request.messages.last().map(|message| message.text()).unwrap_or_default();
 //!     let events = [
 //!         ChatEvent::TextDelta(said),
-//!         ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() },
+//!         ChatEvent::finished(FinishReason::Stop, Usage::default()),
 //!     ];
 //!     Ok::<_, Error>(ChatResponse::new("parrot", EventStream::from_iter(events)))
 //! });

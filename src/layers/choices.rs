@@ -35,7 +35,7 @@ pub(crate) const MAX_CHOICES: u32 = 8;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let done = ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() };
+/// let done = ChatEvent::finished(FinishReason::Stop, Usage::default());
 /// let answer = [ChatEvent::TextDelta("hi".into()), done.clone()];
 /// let service = ServiceBuilder::new().layer(ChoicesLayer::new()).service_fn(move |request: ChatRequest| {
 ///     let events = EventStream::from_iter(answer.clone());

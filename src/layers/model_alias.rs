@@ -58,10 +58,10 @@ const CLAUDE_PREFIXES: &[&str] =
 ///         Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
 ///     });
 ///
-/// let request = ChatRequest { model: "openai/claude-sonnet-4-20250514".into(), ..ChatRequest::default() };
+/// let request = ChatRequest::new("openai/claude-sonnet-4-20250514", []);
 /// assert_eq!(service.clone().oneshot(request).await?.model, "sonnet");
 ///
-/// let request = ChatRequest { model: "fast".into(), ..ChatRequest::default() };
+/// let request = ChatRequest::new("fast", []);
 /// assert_eq!(service.oneshot(request).await?.model, "haiku");
 /// # Ok(())
 /// # }

@@ -48,8 +48,8 @@ fn events(steps: &[Step]) -> Vec<Option<ChatEvent>> {
             Step::Call { id, name, arguments } => {
                 let index = calls;
                 calls += 1;
-                events.push(Some(ChatEvent::ToolCallStart { index, id, name }));
-                let deltas = arguments.into_iter().map(|arguments| ChatEvent::ToolCallDelta { index, arguments });
+                events.push(Some(ChatEvent::tool_call_start(index, id, name)));
+                let deltas = arguments.into_iter().map(|arguments| ChatEvent::tool_call_delta(index, arguments));
                 events.extend(deltas.map(Some));
             }
         }

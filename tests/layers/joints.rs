@@ -14,7 +14,7 @@ use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, Event
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn answer(model: String) -> ChatResponse {
-    let finished = ChatEvent::Finished { reason: FinishReason::Stop, usage: Usage::default() };
+    let finished = ChatEvent::finished(FinishReason::Stop, Usage::default());
     ChatResponse::new(model, EventStream::from_iter([ChatEvent::TextDelta("hi".into()), finished]))
 }
 

@@ -149,7 +149,7 @@ async fn in_agent_mode_the_cli_serves_what_it_has_tools_for() {
 
 /// An answer for which Claude Code has used tools of its own.
 fn answer_with_builtin_tools() -> [ChatEvent; 8] {
-    let used = |name: &str, input: Value| ChatEvent::BuiltinToolUse { name: name.to_owned(), input };
+    let used = |name: &str, input: Value| ChatEvent::builtin_tool_use(name.to_owned(), input);
     [
         ChatEvent::Started,
         ChatEvent::ReasoningDelta("I shall look".to_owned()),
@@ -185,7 +185,8 @@ async fn in_agent_mode_the_early_prompt_ends_with_the_note_as_well() {
 #[tokio::test]
 async fn in_agent_mode_a_choice_of_what_the_cli_serves_is_no_choice() {
     let chosen = |choice: ToolChoice| async move {
-        let before = ChatRequest { tool_choice: Some(choice), ..turn(PROMPT, &["exec", "message"], &[]) };
+        let mut before = turn(PROMPT, &["exec", "message"], &[]);
+        before.tool_choice = Some(choice);
         through(agent(), before, &any_answer()).await.0.tool_choice
     };
     let allowed = |required, names: &[&str]| ToolChoice::Allowed {
@@ -240,7 +241,8 @@ async fn other_clients_are_left_alone_in_both_modes() {
         let (after, events) = through(layer.clone(), before.clone(), &any_answer()).await;
         assert_eq!((&after, events), (&before, any_answer()));
 
-        let without = ChatRequest { tools: None, tool_choice: None, ..before.clone() };
+        let mut without = before.clone();
+        (without.tools, without.tool_choice) = (None, None);
         let (after, _) = through(layer, without.clone(), &any_answer()).await;
         assert_eq!(after, without);
     }

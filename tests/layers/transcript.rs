@@ -113,6 +113,7 @@ fn message_text(message: &Message) -> String {
             }
         }
         Some(Content::Null) => out.push_str("  null\n"),
+        Some(other) => panic!("{other:?} has no form here"),
         None => {}
     }
     for call in message.calls() {

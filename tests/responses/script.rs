@@ -115,22 +115,17 @@ pub fn reasoning(text: &str) -> ChatEvent {
 }
 
 pub fn call(index: u32, id: &str, name: &str) -> ChatEvent {
-    ChatEvent::ToolCallStart { index, id: id.to_owned(), name: name.to_owned() }
+    ChatEvent::tool_call_start(index, id, name)
 }
 
 pub fn arguments(index: u32, arguments: &str) -> ChatEvent {
-    ChatEvent::ToolCallDelta { index, arguments: arguments.to_owned() }
+    ChatEvent::tool_call_delta(index, arguments)
 }
 
 pub fn finished(reason: FinishReason) -> ChatEvent {
-    let usage = Usage {
-        prompt_tokens: 100,
-        cached_tokens: 60,
-        cache_write_tokens: 30,
-        completion_tokens: 20,
-        reasoning_tokens: 5,
-    };
-    ChatEvent::Finished { reason, usage }
+    let mut usage = Usage::new(100, 20);
+    (usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens) = (60, 30, 5);
+    ChatEvent::finished(reason, usage)
 }
 
 /// A turn that says this and is done.

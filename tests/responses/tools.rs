@@ -122,7 +122,7 @@ async fn hosted_tools_are_named_and_fail_no_turn() {
 
 #[tokio::test]
 async fn claude_codes_own_web_search_is_told_where_the_client_offered_one() {
-    let search = ChatEvent::BuiltinToolUse { name: "WebSearch".to_owned(), input: json!({"query": "rust"}) };
+    let search = ChatEvent::builtin_tool_use("WebSearch".to_owned(), json!({"query": "rust"}));
     let turns = Turns::new().says([text("Let me look."), search, text("Found."), finished(FinishReason::Stop)]);
     let asked = json!({"stream": true, "tools": [{"type": "web_search"}]});
     let answer = create(&turns.api(), asked.clone()).await;

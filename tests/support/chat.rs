@@ -150,14 +150,14 @@ pub async fn hear_what_there_is(response: ChatResponse) -> (Answer, Option<Error
             Ok(ChatEvent::TextBlockStart) => answer.blocks += 1,
             Ok(ChatEvent::TextDelta(text)) => answer.text.push_str(&text),
             Ok(ChatEvent::ReasoningDelta(text)) => answer.reasoning.push_str(&text),
-            Ok(ChatEvent::ToolCallStart { index, id, name }) => {
+            Ok(ChatEvent::ToolCallStart { index, id, name, .. }) => {
                 assert_eq!(index as usize, answer.calls.len());
                 answer.calls.push(Call { id, name, arguments: String::new() });
             }
-            Ok(ChatEvent::ToolCallDelta { index, arguments }) => {
+            Ok(ChatEvent::ToolCallDelta { index, arguments, .. }) => {
                 answer.calls[index as usize].arguments.push_str(&arguments);
             }
-            Ok(ChatEvent::Finished { reason, usage }) => (answer.reason, answer.usage) = (Some(reason), usage),
+            Ok(ChatEvent::Finished { reason, usage, .. }) => (answer.reason, answer.usage) = (Some(reason), usage),
             Ok(_) => {}
         }
     }

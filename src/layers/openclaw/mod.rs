@@ -105,7 +105,7 @@ pub fn openclaw() -> OpenClawLayer {
 ///
 /// let context = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nnone\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>";
 /// let messages = vec![Message::new(Role::User, "hi"), Message::new(Role::User, context)];
-/// service.oneshot(ChatRequest { messages, ..ChatRequest::default() }).await?;
+/// service.oneshot(ChatRequest::new("opus", messages)).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -37,7 +37,7 @@ use crate::chat::Message;
 ///
 /// let prompt = "You are helpful.\n\n## Tooling\n- exec: runs commands\n\n## Style\nTerse.";
 /// let messages = vec![Message::new(Role::System, prompt), Message::new(Role::User, "hi")];
-/// service.oneshot(ChatRequest { messages, ..ChatRequest::default() }).await?;
+/// service.oneshot(ChatRequest::new("opus", messages)).await?;
 /// # Ok(())
 /// # }
 /// ```

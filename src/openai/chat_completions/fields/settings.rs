@@ -8,9 +8,8 @@ use super::table::found;
 use super::{Ignored, invalid, unsupported};
 use crate::Error;
 use crate::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice};
+use crate::layers::choices::MAX_CHOICES;
 
-/// The most answers to one request: each is a turn of its own.
-const MOST_ANSWERS: u32 = 8;
 /// OpenAI's own limits.
 const MOST_STOPS: usize = 4;
 const MOST_TOOLS: usize = 128;
@@ -19,9 +18,9 @@ const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh",
 
 pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), Error> {
     match request.n {
-        Some(0) => return Err(invalid("n", format!("`n` is 0. Ask for 1 to {MOST_ANSWERS} answers."))),
-        Some(n) if n > MOST_ANSWERS => {
-            let message = format!("`n` is {n}, and at most {MOST_ANSWERS} answers can be had at once. Ask for fewer.");
+        Some(0) => return Err(invalid("n", format!("`n` is 0. Ask for 1 to {MAX_CHOICES} answers."))),
+        Some(n) if n > MAX_CHOICES => {
+            let message = format!("`n` is {n}, and at most {MAX_CHOICES} answers can be had at once. Ask for fewer.");
             return Err(unsupported("n", message));
         }
         _ => {}
