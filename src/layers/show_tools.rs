@@ -35,7 +35,7 @@ const TELLING: [&str; 7] = ["command", "file_path", "notebook_path", "pattern", 
 /// let layer = ShowToolsLayer::new([("exec", "Bash")]);
 /// let service = ServiceBuilder::new().layer(layer).service_fn(|request: ChatRequest| async move {
 ///     let input = serde_json::json!({"command": "ls -la"});
-///     let used = ChatEvent::builtin_tool_use("Bash".into(), input);
+///     let used = ChatEvent::builtin_tool_use("Bash", input);
 ///     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([used])))
 /// });
 ///
