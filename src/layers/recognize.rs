@@ -80,3 +80,97 @@ impl Translate for Record {
         out.push(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::{FutureExt, StreamExt};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+    use crate::chat::recognition::ClientSide;
+    use crate::chat::{FinishReason, Message, Role, Usage};
+    use crate::layers::ChoicesLayer;
+    use crate::{ErrorKind, EventStream};
+
+    type Requests = Arc<Mutex<Vec<ChatRequest>>>;
+
+    /// A model that keeps what it is asked, and answers with its number.
+    fn model() -> (Requests, impl Service<ChatRequest, Response = ChatResponse, Error = Error, Future: Send> + Clone) {
+        let requests = Requests::default();
+        let asked = Arc::clone(&requests);
+        let model = service_fn(move |request: ChatRequest| {
+            let mut asked = asked.lock().unwrap();
+            let text = ChatEvent::TextDelta(format!("answer {}", asked.len()));
+            asked.push(request);
+            let events = [text, ChatEvent::finished(FinishReason::Stop, Usage::default())];
+            std::future::ready(Ok(ChatResponse::new("m", EventStream::from_iter(events))))
+        });
+        (requests, model)
+    }
+
+    fn request(texts: &[&str]) -> ChatRequest {
+        let roles = [Role::User, Role::Assistant].into_iter().cycle();
+        ChatRequest::new("m", roles.zip(texts).map(|(role, text)| Message::new(role, *text)))
+    }
+
+    #[test]
+    fn the_inner_service_can_tell_what_the_client_was_told_once_the_client_has_the_finish() {
+        let (requests, model) = model();
+        let shout = tower::util::MapResponseLayer::new(|response: ChatResponse| {
+            response.translate(|event, out: &mut Events| match event {
+                ChatEvent::TextDelta(text) => out.push(ChatEvent::TextDelta(text.to_uppercase())),
+                other => out.push(other),
+            })
+        });
+        let service = (RecognizeLayer::new(), shout).layer(model);
+        let response = service.clone().oneshot(request(&["hi"])).now_or_never().unwrap().unwrap();
+        let mut events = response.events;
+        while !matches!(events.next().now_or_never().unwrap(), Some(Ok(ChatEvent::Finished { .. }))) {}
+
+        for text in ["ANSWER 0", "answer 0"] {
+            drop(service.clone().oneshot(request(&["hi", text, "go on"])).now_or_never());
+        }
+        let sides: Vec<_> = requests.lock().unwrap().iter().map(|asked| ClientSide::of(asked).unwrap()).collect();
+        assert_eq!(sides[0].continued_by(&sides[1]), Ok(()));
+        assert!(sides[0].continued_by(&sides[2]).is_err());
+    }
+
+    #[test]
+    fn each_choice_is_told_of_apart() {
+        let (requests, model) = model();
+        let mut asked = request(&["hi"]);
+        asked.n = Some(2);
+        let service = (ChoicesLayer::new(), RecognizeLayer::new()).layer(model);
+        let response = service.clone().oneshot(asked).now_or_never().unwrap().unwrap();
+        assert_eq!(response.events.count().now_or_never(), Some(8));
+
+        drop(service.oneshot(request(&["hi", "answer 1", "go on"])).now_or_never());
+        let sides: Vec<_> = requests.lock().unwrap().iter().map(|asked| ClientSide::of(asked).unwrap()).collect();
+        assert!(sides[0].continued_by(&sides[2]).is_err());
+        assert_eq!(sides[1].continued_by(&sides[2]), Ok(()));
+    }
+
+    #[test]
+    fn of_two_the_outer_one_counts() {
+        let (requests, model) = model();
+        let service = (RecognizeLayer::new(), RecognizeLayer::new()).layer(model);
+        let mut asked = request(&["hi"]);
+        let told = Told::put_into(&mut asked);
+        drop(service.oneshot(asked).now_or_never());
+        assert_eq!(requests.lock().unwrap()[0].told, Some(told));
+    }
+
+    #[test]
+    fn more_choices_than_allowed_are_refused() {
+        let (requests, model) = model();
+        for n in [0, 4] {
+            let mut asked = request(&["hi"]);
+            asked.n = Some(n);
+            let answer = ChoicesLayer::new().max(3).layer(model.clone()).oneshot(asked).now_or_never().unwrap();
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::InvalidRequest);
+        }
+        assert!(requests.lock().unwrap().is_empty());
+    }
+}
