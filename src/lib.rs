@@ -64,6 +64,7 @@
 //! dropped. `tower::timeout::Timeout` and `tower::limit::ConcurrencyLimit` fit into the stack, but only cover the time until
 //! the answer begins. To limit whole turns, use the limits of [`cli::ClaudeCliBuilder`].
 
+mod anthropic;
 pub mod chat;
 pub mod cli;
 pub mod error;

@@ -28,6 +28,12 @@ pub struct Message {
     /// Which call a tool message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// What the model thought before and while it said this. Chat Completions has no field for it; other doors do.
+    #[serde(skip)]
+    pub reasoning: Vec<Reasoning>,
+    /// Whether a tool message tells of a failure. Chat Completions has no field for it; other doors do.
+    #[serde(skip)]
+    pub is_error: bool,
     /// Every other field, as it was sent.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -83,6 +89,39 @@ impl Message {
     /// The calls of an assistant message.
     pub fn calls(&self) -> &[ToolCall] {
         self.tool_calls.as_deref().unwrap_or_default()
+    }
+}
+
+/// A block of the model's reasoning, as a client hands it back with the message that it led to.
+///
+/// The API takes a block only as it gave it, so nothing of it is ever changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reasoning {
+    /// What the model thought, perhaps summarised or left out, and what proves that it is the model's own.
+    Signed {
+        /// The text; empty where the client was not shown it.
+        text: String,
+        /// The signature.
+        signature: String,
+        /// How many content parts of the message came before it.
+        place: usize,
+    },
+    /// What nobody but the model may read.
+    Redacted {
+        /// What the API gave in its place.
+        data: String,
+        /// How many content parts of the message came before it.
+        place: usize,
+    },
+}
+
+impl Reasoning {
+    /// How many content parts of the message came before it.
+    pub fn place(&self) -> usize {
+        match self {
+            Reasoning::Signed { place, .. } | Reasoning::Redacted { place, .. } => *place,
+        }
     }
 }
 

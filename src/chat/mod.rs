@@ -15,9 +15,11 @@ mod request;
 mod response;
 mod translate;
 
-pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Role, ToolCall};
+pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reasoning, Role, ToolCall};
 pub use recognition::{Sent, Told};
-pub use request::{Caller, ChatRequest, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Tool, ToolChoice};
+pub use request::{
+    Caller, ChatRequest, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Thinking, Tool, ToolChoice,
+};
 pub use response::{ChatEvent, ChatResponse, FinishReason, Usage};
 pub use translate::{EventStream, Events, Translate, TranslateFuture};
 

@@ -64,6 +64,18 @@ pub struct ChatRequest {
     /// Every other field, as it was sent.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+    /// Whether the model thinks, and what the client reads of it, where a door has a field for that. `reasoning_effort`
+    /// says how much. Never part of the JSON.
+    #[serde(skip)]
+    pub thinking: Option<Thinking>,
+    /// Whether the client asks to read the model's reasoning, summarised. Without it the model's own default stands.
+    /// Never part of the JSON.
+    #[serde(skip)]
+    pub summarizes_reasoning: bool,
+    /// Whether the request's dialect keeps blocks apart, in messages and in the answer, so that layers need not join
+    /// them into one text. Never part of the JSON.
+    #[serde(skip)]
+    pub keeps_blocks: bool,
     /// Who asks. Set by the HTTP edge from the request's headers; never part of the JSON.
     #[serde(skip)]
     pub caller: Caller,
@@ -93,6 +105,18 @@ impl ChatRequest {
     pub fn token_limit(&self) -> Option<u32> {
         self.max_completion_tokens.or(self.max_tokens)
     }
+}
+
+/// Whether the model thinks before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Thinking {
+    /// It does not.
+    Disabled,
+    /// It may, as it sees fit.
+    Adaptive,
+    /// It may, for about so many tokens at most, on models that can be told so.
+    Budget(u32),
 }
 
 /// Who sent a request: two requests of different callers never share a live process.

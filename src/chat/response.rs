@@ -69,8 +69,16 @@ pub enum ChatEvent {
     TextBlockStart,
     /// More text.
     TextDelta(String),
+    /// A new block of reasoning begins; deltas and the signature until the next block belong to it.
+    ReasoningBlockStart,
     /// More of the model's reasoning.
     ReasoningDelta(String),
+    /// More of what proves that the block of reasoning is the model's own, for a client that hands it back.
+    ReasoningSignature(String),
+    /// A block of reasoning that nobody but the model may read: what a client hands back in its place.
+    RedactedReasoning(String),
+    /// A source of what the block of text says, as the Messages API has it.
+    Citation(Value),
     /// The model begins to call a function of the client's.
     #[non_exhaustive]
     ToolCallStart {
@@ -97,6 +105,8 @@ pub enum ChatEvent {
         /// What it was given.
         input: Value,
     },
+    /// The answer ends before this text, which is one of the request's stop texts. [`Finished`](Self::Finished) follows.
+    StopMatched(String),
     /// What the turn has cost so far; replaces what was said before. Not sent to clients.
     Usage(Usage),
     /// The answer is complete. Nothing follows.

@@ -57,6 +57,7 @@ mod service;
 pub(crate) mod settle;
 pub(crate) mod sse;
 mod stack;
+pub(crate) mod tokens;
 
 pub use body::Body;
 pub use guard::{Guard, GuardFuture, GuardLayer};

@@ -36,6 +36,11 @@ impl Models {
         Models { object: "list", data, models }
     }
 
+    /// The ids, in the operator's order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.data.iter().map(|model| model.id.as_str())
+    }
+
     /// The model of this id.
     pub(crate) fn get(&self, id: &str) -> Result<&Model, Error> {
         self.data.iter().find(|model| model.id == id).ok_or_else(|| {

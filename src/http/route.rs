@@ -15,6 +15,12 @@ pub(crate) enum Route<'a> {
     InputTokens,
     /// `/v1/responses/{id}`, and what may follow: `/input_items`, `/cancel`.
     Response(&'a str),
+    /// `/v1/messages`
+    Messages,
+    /// `/v1/messages/count_tokens`
+    CountTokens,
+    /// `/`, which clients of Anthropic's ask for a sign of life.
+    Root,
     /// `/v1/models`
     Models,
     /// `/v1/models/{id}`, decoded.
@@ -31,6 +37,9 @@ impl<'a> Route<'a> {
             "chat/completions" => Some(Route::ChatCompletions),
             "responses" => Some(Route::Responses),
             "responses/input_tokens" => Some(Route::InputTokens),
+            "messages" => Some(Route::Messages),
+            "messages/count_tokens" => Some(Route::CountTokens),
+            "" => Some(Route::Root),
             "models" => Some(Route::Models),
             "health" => Some(Route::Health),
             // Ids may have slashes in them: `anthropic/claude-opus-4`.
@@ -48,11 +57,13 @@ impl<'a> Route<'a> {
     /// What it may be asked with, as an `Allow` header has it.
     pub(crate) fn allow(&self) -> &'static str {
         match self {
-            Route::ChatCompletions | Route::Responses | Route::InputTokens => "POST",
+            Route::ChatCompletions | Route::Responses | Route::InputTokens | Route::Messages | Route::CountTokens => {
+                "POST"
+            }
             Route::Response(rest) if rest.ends_with("/cancel") => "POST",
             Route::Response(rest) if !rest.contains('/') => "GET, HEAD, DELETE",
             Route::Response(_) => "GET, HEAD",
-            Route::Models | Route::Model(_) | Route::Health => "GET, HEAD",
+            Route::Root | Route::Models | Route::Model(_) | Route::Health => "GET, HEAD",
         }
     }
 
@@ -97,7 +108,9 @@ mod tests {
         assert_eq!(Route::of("/health"), Some(Route::Health));
         assert_eq!(Route::of("/v1/models/"), Some(Route::Models));
         assert_eq!(Route::of("/v1/responses/resp_a/cancel"), Some(Route::Response("resp_a/cancel")));
-        for path in ["/", "/v1", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/modelsx", "/v1/responses/a/b"] {
+        assert_eq!(Route::of("/"), Some(Route::Root));
+        assert_eq!(Route::of("/v1/messages/count_tokens"), Some(Route::CountTokens));
+        for path in ["/v1", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/modelsx", "/v1/responses/a/b"] {
             assert_eq!(Route::of(path), None, "{path}");
         }
     }

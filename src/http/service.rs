@@ -21,6 +21,8 @@ use super::options::Options;
 use super::request::BoxError;
 use super::response::{error_response, json_response, without_body};
 use super::route::Route;
+use crate::anthropic::messages::{Messages, count_tokens};
+use crate::anthropic::models::{ModelInfo, ModelList};
 use crate::openai::chat_completions::ChatCompletions;
 use crate::openai::responses::Responses;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
@@ -138,6 +140,9 @@ where
             Route::Responses => self.door(self.options.responses.clone(), request),
             Route::InputTokens => self.input_tokens(request),
             Route::Response(path) => whole(&request, self.response(path, &request)),
+            Route::Messages => self.door(Messages::of(request.headers()), request),
+            Route::CountTokens => self.count_tokens(request),
+            Route::Root => whole(&request, Ok(Response::new(Body::empty()))),
         }
     }
 }
@@ -186,22 +191,54 @@ impl<S> ApiService<S> {
         self.options.responses.about(method, path, query, key, self.options.keep_alive)
     }
 
+    /// `POST /v1/messages/count_tokens`
+    fn count_tokens<B>(&self, request: Request<B>) -> ResponseFuture
+    where
+        B: http_body::Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let door = Messages::of(request.headers());
+        let options = Arc::clone(&self.options);
+        ResponseFuture::new(async move {
+            let count = async {
+                options.keys.check(request.headers())?;
+                let incoming = incoming(&options, request).await?;
+                json_response(StatusCode::OK, &count_tokens::count(&incoming.body)?)
+            };
+            count.await.unwrap_or_else(|error| door.error(&error))
+        })
+    }
+
     /// `GET /v1/models`
     fn models_list<B>(&self, request: &Request<B>) -> Result<Response<Body>, Error> {
         self.options.keys.check(request.headers())?;
+        if is_anthropics(request) {
+            return json_response(StatusCode::OK, &ModelList::new(self.options.models.ids()));
+        }
         json_response(StatusCode::OK, &self.options.models)
     }
 
     /// `GET /v1/models/{id}`
     fn model<B>(&self, id: &str, request: &Request<B>) -> Result<Response<Body>, Error> {
         self.options.keys.check(request.headers())?;
-        json_response(StatusCode::OK, self.options.models.get(id)?)
+        let model = self.options.models.get(id)?;
+        if is_anthropics(request) {
+            return json_response(StatusCode::OK, &ModelInfo::new(id));
+        }
+        json_response(StatusCode::OK, model)
     }
+}
+
+/// Whether a client of Anthropic's API asks: it says by which version of that.
+fn is_anthropics<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key("anthropic-version")
 }
 
 /// A response that is there already; to `HEAD`, its head.
 fn whole<B>(request: &Request<B>, response: Result<Response<Body>, Error>) -> ResponseFuture {
-    let response = response.unwrap_or_else(|error| error_response(&error));
+    let response = response.unwrap_or_else(|error| {
+        if is_anthropics(request) { Messages::of(request.headers()).error(&error) } else { error_response(&error) }
+    });
     let response = if request.method() == Method::HEAD { without_body(response) } else { response };
     ResponseFuture::new(future::ready(response))
 }

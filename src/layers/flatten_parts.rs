@@ -75,7 +75,9 @@ where
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        request.messages.iter_mut().filter_map(|message| message.content.as_mut()).for_each(flatten);
+        if !request.keeps_blocks {
+            request.messages.iter_mut().filter_map(|message| message.content.as_mut()).for_each(flatten);
+        }
         self.inner.call(request)
     }
 }

@@ -74,7 +74,8 @@ where
     }
 
     fn call(&mut self, request: ChatRequest) -> Self::Future {
-        SeparateBlocksFuture::new(TranslateFuture::new(self.inner.call(request), Blocks::default()))
+        let blocks = (!request.keeps_blocks).then(Blocks::default);
+        SeparateBlocksFuture::new(TranslateFuture::new(self.inner.call(request), blocks))
     }
 }
 

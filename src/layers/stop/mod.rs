@@ -101,6 +101,7 @@ opaque_future! {
 
 /// Ends the answer before the first of the stop texts.
 struct CutAtStop {
+    texts: Vec<String>,
     scanner: StopScanner,
     /// Whether the text that the answer ended with had a match in it.
     is_cut: bool,
@@ -112,8 +113,10 @@ struct CutAtStop {
 
 impl CutAtStop {
     fn new(stop: &[String]) -> Self {
-        let scanner = StopScanner::new(stop);
-        CutAtStop { scanner, is_cut: false, usage: Usage::default(), bytes: 0, reasoning_bytes: 0 }
+        // An empty text would end every answer at once.
+        let texts: Vec<String> = stop.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let scanner = StopScanner::new(&texts);
+        CutAtStop { texts, scanner, is_cut: false, usage: Usage::default(), bytes: 0, reasoning_bytes: 0 }
     }
 
     fn estimate(&self) -> Usage {
@@ -126,11 +129,13 @@ impl CutAtStop {
     }
 
     /// Lets text go, and says whether the answer ends with it.
-    fn send(scanned: Scanned, out: &mut Events) -> bool {
+    fn send(&self, scanned: Scanned, out: &mut Events) -> bool {
         if !scanned.text.is_empty() {
             out.push(ChatEvent::TextDelta(scanned.text));
         }
-        scanned.matched
+        let text = scanned.matched.and_then(|which| self.texts.get(which));
+        out.extend(text.map(|text| ChatEvent::StopMatched(text.clone())));
+        text.is_some()
     }
 }
 
@@ -139,13 +144,17 @@ impl Translate for CutAtStop {
         let is_cut = match &mut event {
             ChatEvent::TextDelta(text) => {
                 self.bytes += text.len();
-                if Self::send(self.scanner.push(std::mem::take(text)), out) {
+                let scanned = self.scanner.push(std::mem::take(text));
+                if self.send(scanned, out) {
                     out.push(ChatEvent::Finished { reason: FinishReason::Stop, usage: self.estimate() });
                     out.finish();
                 }
                 return;
             }
-            ChatEvent::ToolCallStart { .. } => Self::send(self.scanner.finish(), out),
+            ChatEvent::ToolCallStart { .. } => {
+                let scanned = self.scanner.finish();
+                self.send(scanned, out)
+            }
             ChatEvent::Finished { reason, .. } if self.is_cut => {
                 *reason = FinishReason::Stop;
                 false
@@ -173,6 +182,7 @@ impl Translate for CutAtStop {
     }
 
     fn end(&mut self, out: &mut Events) {
-        self.is_cut = Self::send(self.scanner.finish(), out);
+        let scanned = self.scanner.finish();
+        self.is_cut = self.send(scanned, out);
     }
 }

@@ -8,8 +8,8 @@
 pub(super) struct StopScanner {
     stops: Vec<Matcher>,
     held: String,
-    /// Where in `held` the earliest match so far begins, while an earlier one is possible.
-    found: Option<usize>,
+    /// Where in `held` the earliest match so far begins, while an earlier one is possible, and which text it is of.
+    found: Option<(usize, usize)>,
 }
 
 /// What a piece of text has led to.
@@ -17,8 +17,8 @@ pub(super) struct StopScanner {
 pub(super) struct Scanned {
     /// Text that is no part of any match; may be empty.
     pub(super) text: String,
-    /// Whether a match follows this text, so that nothing else may.
-    pub(super) matched: bool,
+    /// Which of the stop texts follows this text, if one does. Nothing else may then.
+    pub(super) matched: Option<usize>,
 }
 
 impl StopScanner {
@@ -33,38 +33,40 @@ impl StopScanner {
         let start = self.held.len();
         for (i, byte) in piece.bytes().enumerate() {
             let end = start + i + 1;
-            for stop in &mut self.stops {
+            for (which, stop) in self.stops.iter_mut().enumerate() {
                 if stop.step(byte) {
                     let begin = end - stop.text.len();
-                    self.found = Some(self.found.map_or(begin, |found| found.min(begin)));
+                    if self.found.is_none_or(|(found, _)| begin < found) {
+                        self.found = Some((begin, which));
+                    }
                 }
             }
-            if let Some(found) = self.found
+            if let Some((found, which)) = self.found
                 && self.candidate(end) >= found
             {
                 let text = self.cut(piece, found);
                 self.clear();
-                return Scanned { text, matched: true };
+                return Scanned { text, matched: Some(which) };
             }
         }
         let candidate = self.candidate(start + piece.len());
-        self.found = self.found.map(|found| found - candidate);
+        self.found = self.found.map(|(found, which)| (found - candidate, which));
         if start == 0 {
             // A candidate begins with a stop text's first byte, so this is never inside of a character.
             self.held.push_str(piece.get(candidate..).unwrap_or_default());
             piece.truncate(candidate);
-            return Scanned { text: piece, matched: false };
+            return Scanned { text: piece, matched: None };
         }
         self.held.push_str(&piece);
         let text = self.held.drain(..candidate).collect();
-        Scanned { text, matched: false }
+        Scanned { text, matched: None }
     }
 
     /// Gives back what is held, since no more text comes; what comes after all is scanned afresh.
     pub(super) fn finish(&mut self) -> Scanned {
         let mut text = std::mem::take(&mut self.held);
-        let matched = self.found.is_some();
-        if let Some(found) = self.found {
+        let matched = self.found.map(|(_, which)| which);
+        if let Some((found, _)) = self.found {
             text.truncate(found);
         }
         self.clear();

@@ -20,13 +20,13 @@ fn scan(stop: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
     for piece in pieces {
         let scanned = scanner.push((*piece).to_owned());
         sent.push(scanned.text);
-        if scanned.matched {
+        if scanned.matched.is_some() {
             return (sent, true);
         }
     }
     let scanned = scanner.finish();
     sent.push(scanned.text);
-    (sent, scanned.matched)
+    (sent, scanned.matched.is_some())
 }
 
 #[track_caller]
@@ -85,12 +85,12 @@ proptest! {
                 .expect("the empty end begins every stop text");
             match earliest {
                 Some(earliest) if open >= earliest => {
-                    prop_assert!(scanned.matched);
+                    prop_assert!(scanned.matched.is_some());
                     prop_assert_eq!(&sent, &seen[..earliest]);
                     return Ok(());
                 }
                 _ => {
-                    prop_assert!(!scanned.matched);
+                    prop_assert!(scanned.matched.is_none());
                     prop_assert_eq!(&sent, &seen[..open]);
                 }
             }
@@ -98,7 +98,7 @@ proptest! {
         let scanned = scanner.finish();
         sent.push_str(&scanned.text);
         let earliest = stop.iter().filter_map(|stop| seen.find(stop.as_str())).min();
-        prop_assert_eq!(scanned.matched, earliest.is_some());
+        prop_assert_eq!(scanned.matched.is_some(), earliest.is_some());
         prop_assert_eq!(sent, &seen[..earliest.unwrap_or(seen.len())]);
     }
 }
@@ -122,6 +122,10 @@ fn cut(stop: &[&str], events: Vec<ChatEvent>) -> Vec<ChatEvent> {
     events.expect("a stream that is ready at once")
 }
 
+fn matched(text: &str) -> ChatEvent {
+    ChatEvent::StopMatched(text.to_owned())
+}
+
 #[test]
 fn a_match_finishes_the_answer_with_what_is_known_of_its_cost() {
     let told = Usage { prompt_tokens: 100, cached_tokens: 90, completion_tokens: 1, ..Usage::default() };
@@ -135,7 +139,7 @@ fn a_match_finishes_the_answer_with_what_is_known_of_its_cost() {
         finished(FinishReason::Length, Usage::default()),
     ];
     let usage = Usage { completion_tokens: 5, reasoning_tokens: 2, ..told };
-    let expected = [&events[..4], &[text("one "), finished(FinishReason::Stop, usage)]].concat();
+    let expected = [&events[..4], &[text("one "), matched("END"), finished(FinishReason::Stop, usage)]].concat();
     assert_eq!(cut(&["END"], events), expected);
 }
 
@@ -158,6 +162,7 @@ fn a_match_drops_the_turn_before_the_client_reads_on() {
     let mut next = || events.next().now_or_never().expect("ready at once");
     assert_eq!(next(), Some(Ok(text("one "))));
     assert!(dropped.load(Ordering::SeqCst));
+    assert_eq!(next(), Some(Ok(matched("END"))));
     assert!(matches!(next(), Some(Ok(ChatEvent::Finished { reason: FinishReason::Stop, .. }))));
     assert_eq!(next(), None);
 }
@@ -174,9 +179,10 @@ fn held_text_goes_out_before_a_call_and_before_the_end() {
 fn a_match_that_waited_for_an_earlier_one_counts_when_the_text_is_over() {
     let usage = Usage { completion_tokens: 7, ..Usage::default() };
     let events = vec![text("-abc"), finished(FinishReason::Length, usage)];
-    assert_eq!(cut(&["abcd", "bc"], events), [text("-"), text("a"), finished(FinishReason::Stop, usage)]);
+    let expected = [text("-"), text("a"), matched("bc"), finished(FinishReason::Stop, usage)];
+    assert_eq!(cut(&["abcd", "bc"], events), expected);
     let stopped = finished(FinishReason::Stop, Usage { completion_tokens: 1, ..Usage::default() });
-    assert_eq!(cut(&["abcd", "bc"], vec![text("-abc"), call(0)]), [text("-"), text("a"), stopped]);
+    assert_eq!(cut(&["abcd", "bc"], vec![text("-abc"), call(0)]), [text("-"), text("a"), matched("bc"), stopped]);
 }
 
 #[test]

@@ -1,0 +1,22 @@
+//! `POST /v1/messages/count_tokens`: an estimate, since the CLI has no such call.
+
+use serde::Serialize;
+
+use super::decode;
+use super::request::MessagesRequest;
+use crate::Error;
+use crate::http::request::decode as read_json;
+use crate::http::tokens;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenCount {
+    input_tokens: u64,
+}
+
+/// The estimate for the request that a body holds.
+pub(crate) fn count(body: &[u8]) -> Result<TokenCount, Error> {
+    let wire: MessagesRequest = read_json(body)?;
+    let request = decode::decode(wire)?.request;
+    Ok(TokenCount { input_tokens: tokens::of(&request) })
+}

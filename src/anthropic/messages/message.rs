@@ -1,0 +1,148 @@
+//! The plain answer: all events of one answer, gathered into one message.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::events::stop_reason;
+use super::usage::UsageBody;
+use crate::http::Body;
+use crate::http::door::Collector;
+use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+
+/// The answer as it grows.
+#[derive(Debug)]
+pub(crate) struct MessageCollector {
+    id: String,
+    model: String,
+    shows_thinking: bool,
+    blocks: Vec<ContentBlock>,
+    /// Which call each block of a call is.
+    calls: Vec<(u32, usize)>,
+    stop_sequence: Option<String>,
+    end: Option<(FinishReason, Usage)>,
+}
+
+/// A block of the answer's content.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentBlock {
+    Text { text: String, citations: Option<Vec<Value>> },
+    Thinking { thinking: String, signature: String },
+    RedactedThinking { data: String },
+    ToolUse { id: String, name: String, input: Input },
+}
+
+/// A call's arguments: text while they come, JSON in the answer.
+#[derive(Debug, Default)]
+struct Input(String);
+
+impl Serialize for Input {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = if self.0.trim().is_empty() { "{}" } else { self.0.as_str() };
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(raw) => raw.serialize(serializer),
+            Err(_) => Err(serde::ser::Error::custom("the model's arguments are not JSON")),
+        }
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Serialize)]
+struct Message {
+    id: String,
+    r#type: &'static str,
+    role: &'static str,
+    model: String,
+    content: Vec<ContentBlock>,
+    stop_reason: &'static str,
+    stop_sequence: Option<String>,
+    stop_details: Option<Value>,
+    usage: UsageBody,
+}
+
+impl MessageCollector {
+    /// `shows_thinking`: whether the client wants to read what the model thinks, and not only its signature.
+    pub(crate) fn new(id: String, model: String, shows_thinking: bool) -> Self {
+        MessageCollector {
+            id,
+            model,
+            shows_thinking,
+            blocks: Vec::new(),
+            calls: Vec::new(),
+            stop_sequence: None,
+            end: None,
+        }
+    }
+
+    /// More of the block of reasoning that is open, which begins here if there is none.
+    fn think(&mut self, text: &str, proof: &str) {
+        match self.blocks.last_mut() {
+            Some(ContentBlock::Thinking { thinking, signature }) => {
+                thinking.push_str(text);
+                signature.push_str(proof);
+            }
+            _ => self.blocks.push(ContentBlock::thinking(text, proof)),
+        }
+    }
+}
+
+impl ContentBlock {
+    fn thinking(thinking: &str, signature: &str) -> Self {
+        ContentBlock::Thinking { thinking: thinking.to_owned(), signature: signature.to_owned() }
+    }
+}
+
+impl Collector for MessageCollector {
+    fn event(&mut self, _choice: usize, event: ChatEvent) -> Result<(), Error> {
+        match event {
+            ChatEvent::TextBlockStart => self.blocks.push(ContentBlock::Text { text: String::new(), citations: None }),
+            ChatEvent::TextDelta(delta) => match self.blocks.last_mut() {
+                Some(ContentBlock::Text { text, .. }) => text.push_str(&delta),
+                _ => self.blocks.push(ContentBlock::Text { text: delta, citations: None }),
+            },
+            ChatEvent::Citation(citation) => {
+                if let Some(ContentBlock::Text { citations, .. }) = self.blocks.last_mut() {
+                    citations.get_or_insert_default().push(citation);
+                }
+            }
+            ChatEvent::ReasoningBlockStart => self.blocks.push(ContentBlock::thinking("", "")),
+            ChatEvent::ReasoningDelta(text) => self.think(if self.shows_thinking { &text } else { "" }, ""),
+            ChatEvent::ReasoningSignature(signature) => self.think("", &signature),
+            ChatEvent::RedactedReasoning(data) => self.blocks.push(ContentBlock::RedactedThinking { data }),
+            ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
+            ChatEvent::ToolCallStart { index, id, name } => {
+                self.calls.push((index, self.blocks.len()));
+                self.blocks.push(ContentBlock::ToolUse { id, name, input: Input::default() });
+            }
+            ChatEvent::ToolCallDelta { index, arguments } => {
+                let at = self.calls.iter().rev().find(|(of, _)| *of == index).map(|(_, at)| *at);
+                match at.and_then(|at| self.blocks.get_mut(at)) {
+                    Some(ContentBlock::ToolUse { input, .. }) => input.0.push_str(&arguments),
+                    _ => {
+                        let message = format!("Arguments came for tool call {index}, which never began.");
+                        return Err(Error::new(ErrorKind::Internal, message));
+                    }
+                }
+            }
+            ChatEvent::Finished { reason, usage } => self.end = Some((reason, usage)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Body, Error> {
+        let (reason, usage) = self.end.unwrap_or((FinishReason::Stop, Usage::default()));
+        Body::json(&Message {
+            id: self.id,
+            r#type: "message",
+            role: "assistant",
+            model: self.model,
+            content: self.blocks,
+            stop_reason: stop_reason(reason, self.stop_sequence.as_deref()),
+            stop_sequence: self.stop_sequence,
+            stop_details: None,
+            usage: UsageBody(usage),
+        })
+    }
+}

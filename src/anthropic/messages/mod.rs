@@ -1,0 +1,78 @@
+//! Messages: `POST /v1/messages`, and `POST /v1/messages/count_tokens`.
+//!
+//! The door of Anthropic's own API. What the CLI streams began as this API's events, and a conversation's blocks go into
+//! the CLI as this API's blocks, so nothing takes a detour over OpenAI's shape.
+
+pub(crate) mod count_tokens;
+mod decode;
+mod events;
+mod fields;
+mod message;
+mod request;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use http::{HeaderMap, Response};
+
+use self::events::EventEncoder;
+use self::message::MessageCollector;
+use self::request::MessagesRequest;
+use super::error;
+use crate::Error;
+use crate::http::Body;
+use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming};
+use crate::http::request::decode as read_json;
+
+/// The door of Messages, for one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages {
+    /// Failures name it, so that a report of one can be found in the log.
+    request_id: Option<String>,
+}
+
+/// What is remembered until the answer is written.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    shows_thinking: bool,
+}
+
+impl Messages {
+    /// The door for a request with these headers.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        Messages { request_id: id.map(str::to_owned) }
+    }
+}
+
+impl Door for Messages {
+    type Reply = Reply;
+
+    fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
+        let wire: MessagesRequest = read_json(&incoming.body)?;
+        let mut decoded = decode::decode(wire)?;
+        if let Some(session) = incoming.headers.get("x-claude-code-session-id") {
+            decoded.request.caller.session = Some(String::from_utf8_lossy(session.as_bytes()).into_owned());
+        }
+        let reply = Reply { shows_thinking: decoded.shows_thinking };
+        let streamed = decoded.request.stream == Some(true);
+        Ok(Asked { streamed, request: decoded.request, ignored: decoded.ignored, background: false, reply })
+    }
+
+    fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {
+        Box::new(EventEncoder::new(message_id(&head), head.model, reply.shows_thinking, self.request_id.clone()))
+    }
+
+    fn collector(&self, reply: Reply, head: Head) -> Box<dyn Collector> {
+        Box::new(MessageCollector::new(message_id(&head), head.model, reply.shows_thinking))
+    }
+
+    fn error(&self, error: &Error) -> Response<Body> {
+        error::response(error, self.request_id.as_deref())
+    }
+}
+
+/// `msg_`, and what makes an answer's id its own.
+fn message_id(head: &Head) -> String {
+    format!("msg_{}", head.id.trim_start_matches("chatcmpl-"))
+}

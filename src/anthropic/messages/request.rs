@@ -1,0 +1,162 @@
+//! A Messages request as Anthropic's clients write it. What it means is in `decode`.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The body of `POST /v1/messages`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MessagesRequest {
+    pub(crate) model: String,
+    pub(crate) messages: Vec<WireMessage>,
+    #[serde(default)]
+    pub(crate) max_tokens: Option<u32>,
+    #[serde(default)]
+    pub(crate) system: Option<Blocks>,
+    #[serde(default)]
+    pub(crate) tools: Option<Vec<WireTool>>,
+    #[serde(default)]
+    pub(crate) tool_choice: Option<WireToolChoice>,
+    #[serde(default)]
+    pub(crate) thinking: Option<WireThinking>,
+    #[serde(default)]
+    pub(crate) stop_sequences: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) stream: Option<bool>,
+    #[serde(default)]
+    pub(crate) metadata: Option<Metadata>,
+    #[serde(default)]
+    pub(crate) output_config: Option<OutputConfig>,
+    /// A beta of before `output_config.format`, which older SDKs still send.
+    #[serde(default)]
+    pub(crate) output_format: Option<OutputFormat>,
+    /// Marks the last block that can be marked.
+    #[serde(default)]
+    pub(crate) cache_control: Option<Value>,
+    /// Every other field, as it was sent.
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// One message.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireMessage {
+    pub(crate) role: WireRole,
+    pub(crate) content: Blocks,
+}
+
+/// Who speaks. `system` in the middle of a conversation is what Claude Code 2.1 sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WireRole {
+    User,
+    Assistant,
+    System,
+}
+
+/// Content: a string stands for one text block.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a string or an array of content blocks")]
+pub(crate) enum Blocks {
+    Text(String),
+    Blocks(Vec<Block>),
+}
+
+/// A content block of any type: the fields that have a meaning here, and the rest.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Block {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Of `text`.
+    #[serde(default)]
+    pub(crate) text: Option<String>,
+    /// Of `thinking`.
+    #[serde(default)]
+    pub(crate) thinking: Option<String>,
+    #[serde(default)]
+    pub(crate) signature: Option<String>,
+    /// Of `redacted_thinking`.
+    #[serde(default)]
+    pub(crate) data: Option<String>,
+    /// Of `tool_use`.
+    #[serde(default)]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) input: Option<Value>,
+    /// Of `tool_result`.
+    #[serde(default)]
+    pub(crate) tool_use_id: Option<String>,
+    #[serde(default)]
+    pub(crate) is_error: Option<bool>,
+    #[serde(default)]
+    pub(crate) content: Option<Blocks>,
+    /// Of any type.
+    #[serde(default)]
+    pub(crate) cache_control: Option<Value>,
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// A tool: one of the client's own where it has no `type`, or `custom`; else one that Anthropic runs or defines.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireTool {
+    #[serde(rename = "type", default)]
+    pub(crate) kind: Option<String>,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default)]
+    pub(crate) input_schema: Option<Value>,
+    #[serde(default)]
+    pub(crate) cache_control: Option<Value>,
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireToolChoice {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireThinking {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) budget_tokens: Option<u64>,
+    #[serde(default)]
+    pub(crate) display: Option<String>,
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Metadata {
+    #[serde(default)]
+    pub(crate) user_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OutputConfig {
+    #[serde(default)]
+    pub(crate) effort: Option<String>,
+    #[serde(default)]
+    pub(crate) format: Option<OutputFormat>,
+    #[serde(flatten)]
+    pub(crate) extra: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct OutputFormat {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) schema: Option<Value>,
+}

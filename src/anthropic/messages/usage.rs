@@ -1,0 +1,36 @@
+//! Token counts in Anthropic's form.
+
+use serde::{Serialize, Serializer};
+
+use crate::Usage;
+
+/// The counts of an answer. Anthropic's `input_tokens` are those that the prompt cache had no part in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsageBody(pub(crate) Usage);
+
+impl Serialize for UsageBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Body {
+            input_tokens: u64,
+            cache_creation_input_tokens: u64,
+            cache_read_input_tokens: u64,
+            output_tokens: u64,
+            output_tokens_details: OutputDetails,
+        }
+        #[derive(Serialize)]
+        struct OutputDetails {
+            thinking_tokens: u64,
+        }
+        let usage = &self.0;
+        let cached = usage.cached_tokens.saturating_add(usage.cache_write_tokens);
+        Body {
+            input_tokens: usage.prompt_tokens.saturating_sub(cached),
+            cache_creation_input_tokens: usage.cache_write_tokens,
+            cache_read_input_tokens: usage.cached_tokens,
+            output_tokens: usage.completion_tokens,
+            output_tokens_details: OutputDetails { thinking_tokens: usage.reasoning_tokens },
+        }
+        .serialize(serializer)
+    }
+}
