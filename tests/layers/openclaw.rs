@@ -220,6 +220,21 @@ async fn internal_context_counts_only_at_the_end_and_only_as_a_whole_message() {
     };
     assert_eq!(ephemeral(vec![context.clone(), quoted.clone()]).await, [false, false, false, false, true]);
     assert_eq!(ephemeral(vec![quoted, context]).await, [false, false, false, true, true]);
+
+    // Over the Responses API it stays where it is while the calls of its turn are run.
+    let mut request = turn(PROMPT, &[], &[]);
+    let context = request.messages.len() - 1;
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    for message in [
+        json!({"role": "assistant", "content": "", "tool_calls": [call]}),
+        json!({"role": "tool", "tool_call_id": "c1", "content": "x"}),
+    ] {
+        request.messages.push(serde_json::from_value(message).unwrap());
+    }
+    let (after, _) = through(layers::openclaw(), request, &any_answer()).await;
+    let marked: Vec<usize> =
+        (0..).zip(&after.messages).filter(|(_, message)| message.ephemeral).map(|(place, _)| place).collect();
+    assert_eq!(marked, [context]);
 }
 
 #[tokio::test]

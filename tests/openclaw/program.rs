@@ -50,13 +50,18 @@ impl OpenClaw {
 
     /// Tells it where its model is, as a user would.
     pub(crate) fn configure(&self, proxy: SocketAddr) {
+        self.configure_api(proxy, "openai-completions");
+    }
+
+    /// The same, with the API that it is to speak.
+    pub(crate) fn configure_api(&self, proxy: SocketAddr, api: &str) {
         let model = json!({
             "id": "claude-sonnet-4", "name": "Claude", "reasoning": false, "input": ["text", "image"],
             "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
             "contextWindow": 200_000, "maxTokens": 8192,
         });
         let provider = json!({
-            "baseUrl": format!("http://{proxy}/v1"), "apiKey": "sk-local", "api": "openai-completions",
+            "baseUrl": format!("http://{proxy}/v1"), "apiKey": "sk-local", "api": api,
             "timeoutSeconds": 300, "models": [model],
         });
         let config = json!({

@@ -6,8 +6,12 @@ use tower::{Layer, Service};
 
 use super::detect::is_internal_context;
 use crate::ChatRequest;
+use crate::chat::{Message, Role};
 
-/// Marks the internal context at a request's end as [`ephemeral`](crate::chat::Message::ephemeral).
+/// Marks internal context as [`ephemeral`](crate::chat::Message::ephemeral).
+///
+/// Over Chat Completions it stands at a request's end and is gone from the next one. Over the Responses API it stays in
+/// its place while OpenClaw runs the calls of a turn, and is gone from the next turn (2026.9.6).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InternalContextLayer;
 
@@ -34,7 +38,10 @@ impl<S: Service<ChatRequest>> Service<ChatRequest> for InternalContext<S> {
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        for message in request.messages.iter_mut().rev().take_while(|message| is_internal_context(message)) {
+        // The calls of this turn and their results may stand behind it.
+        let of_calls = |message: &&mut Message| message.role == Role::Tool || !message.calls().is_empty();
+        let last = request.messages.iter_mut().rev().skip_while(of_calls);
+        for message in last.take_while(|message| is_internal_context(message)) {
             message.ephemeral = true;
         }
         self.inner.call(request)

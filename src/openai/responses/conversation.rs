@@ -135,7 +135,7 @@ impl Reader<'_> {
     fn call(&mut self, index: usize, item: Item, custom: bool) -> Result<(), Error> {
         let at = self.at(index);
         let missing = |field: &str| invalid(format!("{at}.{field}"), format!("A call needs its `{field}`. Add it."));
-        let Some(id) = item.call_id else { return Err(missing("call_id")) };
+        let Some(id) = item.call_id.map(told_id) else { return Err(missing("call_id")) };
         let Some(name) = item.name.filter(|name| !name.is_empty()) else { return Err(missing("name")) };
         let arguments = if custom {
             let Some(Value::String(input)) = item.input else { return Err(missing("input")) };
@@ -169,7 +169,7 @@ impl Reader<'_> {
 
     fn result(&mut self, index: usize, item: &mut Item) -> Result<(), Error> {
         let at = self.at(index);
-        let Some(id) = item.call_id.take() else {
+        let Some(id) = item.call_id.take().map(told_id) else {
             let message = "An output needs the `call_id` of its call. Add it.";
             return Err(invalid(format!("{at}.call_id"), message));
         };
@@ -303,6 +303,18 @@ fn check_arguments(arguments: &str) -> Result<(), String> {
     }
 }
 
+/// The call's id as the client was told it. OpenClaw sends back another, which it makes of that and of the item's:
+/// `call_toolu01_fc_4e45...92_1_5357cd72a9` (2026.9.6).
+fn told_id(id: String) -> String {
+    const DIGITS: usize = 32;
+    let told = id.strip_prefix("call_").and_then(|rest| {
+        let (told, item) = rest.split_once("_fc_").or_else(|| rest.split_once("_ctc_"))?;
+        let answer = item.get(..DIGITS)?;
+        (item[DIGITS..].starts_with('_') && answer.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(told)
+    });
+    told.map(str::to_owned).unwrap_or(id)
+}
+
 fn no_uploads(at: String, advice: &str) -> Error {
     unsupported(at, format!("Files cannot be uploaded here, so no `file_id` is known. Send {advice}."))
 }
@@ -313,5 +325,19 @@ fn allowed(role: Role) -> &'static str {
         Role::Tool | Role::Function => "An output takes `input_text`, `input_image` and `input_file` parts.",
         Role::Assistant => "An assistant message takes `output_text` and `refusal` parts.",
         Role::System | Role::Developer => "A system or developer message takes `input_text` parts.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_id;
+
+    #[test]
+    fn an_id_that_openclaw_has_made_of_two_is_the_calls_own_again() {
+        let made = "call_toolu11_fc_4e4519b2759447eab631656af3ded392_1_5357cd72a9".to_owned();
+        assert_eq!(told_id(made), "toolu11");
+        for own in ["toolu01", "call_abc", "call_a_fc_b", "call_toolu11_fc_4e4519b2759447eab631656af3ded392"] {
+            assert_eq!(told_id(own.to_owned()), own);
+        }
     }
 }
