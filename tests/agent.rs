@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "agent/attempts.rs"]
+mod attempts;
 #[path = "agent/fence.rs"]
 mod fence;
 #[path = "agent/server.rs"]

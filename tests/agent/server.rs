@@ -34,6 +34,11 @@ pub(crate) struct Server {
 impl Server {
     /// Over the real CLI, if it is there.
     pub(crate) async fn start() -> Option<Server> {
+        Server::with_tools(&TOOLS).await
+    }
+
+    /// Over the real CLI, if it is there, with these of its tools.
+    pub(crate) async fn with_tools(tools: &[&str]) -> Option<Server> {
         let program = claude_bin::real_cli()?;
         let api = MessagesApi::start().await;
         let directory = tempfile::tempdir().unwrap();
@@ -49,9 +54,9 @@ impl Server {
             .env("DISABLE_TELEMETRY", "1")
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
             .workspace(&workspace)
-            .builtin_tools(TOOLS)
+            .builtin_tools(tools.iter().copied())
             .build();
-        let stack = layers::openclaw().agent(TOOLS).show_tools(true).layer(claude.clone());
+        let stack = layers::openclaw().agent(tools.iter().copied()).show_tools(true).layer(claude.clone());
         let proxy = http_stack(ApiService::new(stack), GuardLayer::new());
         Some(Server { api, claude, proxy, directory })
     }
@@ -85,6 +90,14 @@ impl Server {
     /// A turn of OpenClaw's with this text.
     pub(crate) async fn ask(&self, text: &str) -> (Value, String, String) {
         self.answer(&request(&[json!({"role": "user", "content": text})])).await
+    }
+
+    /// The ids of the uses that the model has made, in their order.
+    pub(crate) fn last_uses(&self) -> Vec<Value> {
+        let requests = self.api.requests();
+        let messages = requests.last().unwrap()["messages"].as_array().unwrap().clone();
+        let blocks = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
+        blocks.filter(|block| block["type"] == "tool_use").map(|block| block["id"].clone()).collect()
     }
 
     /// What the model was told of the tools' work: the results in the last message that it was sent.
