@@ -12,6 +12,8 @@ mod input;
 mod kept;
 #[path = "responses/objects.rs"]
 mod objects;
+#[path = "responses/reasoning.rs"]
+mod reasoning;
 #[path = "responses/schema.rs"]
 mod schema;
 #[path = "responses/script.rs"]

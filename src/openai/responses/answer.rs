@@ -10,9 +10,13 @@ use bytes::BytesMut;
 use super::echo::{Echo, Outcome};
 use super::events::Writer;
 use super::free_text::FreeText;
-use super::output::{ItemJson, Kind, MessagePart, OutputItem, Shown, Status, SummaryPart};
+use super::output::{ItemJson, Kind, OutputItem, Shown, Status, SummaryPart, TextPart};
 use super::tools::{Origin, Tools};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+
+/// The one part of a message, and of a summary.
+const CONTENT: (&str, usize) = ("content_index", 0);
+const SUMMARY: (&str, usize) = ("summary_index", 0);
 
 /// How an answer is to look, which its request has decided.
 #[derive(Debug, Default)]
@@ -93,7 +97,10 @@ impl Answer {
     pub(crate) fn event(&mut self, event: ChatEvent, out: &mut Writer<'_>) -> Result<(), Error> {
         match event {
             ChatEvent::TextDelta(text) => self.text(&text, out),
+            ChatEvent::ReasoningBlockStart => self.end_reasoning(out),
             ChatEvent::ReasoningDelta(text) => self.reasoning(&text, out),
+            ChatEvent::ReasoningSignature(piece) => self.signature(&piece, out),
+            ChatEvent::RedactedReasoning(data) => self.redacted(data, out),
             ChatEvent::ToolCallStart { index, id, name } => self.call(index, id, name, out),
             ChatEvent::ToolCallDelta { index, arguments } => return self.arguments(index, &arguments, out),
             ChatEvent::BuiltinToolUse { name, input } if name == "WebSearch" && self.plan.web_search => {
@@ -109,67 +116,24 @@ impl Answer {
         if text.is_empty() {
             return;
         }
-        let (item, part) = self.open_part(false, out);
-        if let Kind::Message { parts } = &mut self.items[item].kind
-            && let Some(MessagePart::Text(whole)) = parts.last_mut()
-        {
+        let item = self.open_message(out);
+        if let Kind::Message { text: whole } = &mut self.items[item].kind {
             whole.push_str(text);
         }
-        out.delta("response.output_text.delta", &self.id(item), item, ("content_index", part), text);
+        out.delta("response.output_text.delta", &self.id(item), item, CONTENT, text);
     }
 
-    #[allow(dead_code)] // until the conversation has refusals
-    fn refusal(&mut self, text: &str, out: &mut Writer<'_>) {
-        if text.is_empty() {
-            return;
-        }
-        let (item, part) = self.open_part(true, out);
-        if let Kind::Message { parts } = &mut self.items[item].kind
-            && let Some(MessagePart::Refusal(whole)) = parts.last_mut()
-        {
-            whole.push_str(text);
-        }
-        out.delta("response.refusal.delta", &self.id(item), item, ("content_index", part), text);
-    }
-
-    /// The message that is open, and its last part, which is one of that kind.
-    fn open_part(&mut self, refusal: bool, out: &mut Writer<'_>) -> (usize, usize) {
-        let item = match self.open {
+    /// The message that is open.
+    fn open_message(&mut self, out: &mut Writer<'_>) -> usize {
+        match self.open {
             Some(item) if matches!(self.items[item].kind, Kind::Message { .. }) => item,
             _ => {
                 self.close(Status::Completed, out);
-                self.add(Kind::Message { parts: Vec::new() }, out)
+                let item = self.add(Kind::Message { text: String::new() }, out);
+                out.part("response.content_part.added", &self.id(item), item, CONTENT, &TextPart(""));
+                item
             }
-        };
-        let last = match &self.items[item].kind {
-            Kind::Message { parts } => {
-                parts.last().map(|part| (parts.len() - 1, matches!(part, MessagePart::Refusal(_))))
-            }
-            _ => None,
-        };
-        match last {
-            Some((part, is)) if is == refusal => return (item, part),
-            Some(_) => self.close_part(item, out),
-            None => {}
         }
-        let part = if refusal { MessagePart::Refusal(String::new()) } else { MessagePart::Text(String::new()) };
-        let index = last.map_or(0, |(index, _)| index + 1);
-        out.part("response.content_part.added", &self.id(item), item, ("content_index", index), &part);
-        if let Kind::Message { parts } = &mut self.items[item].kind {
-            parts.push(part);
-        }
-        (item, index)
-    }
-
-    fn close_part(&self, item: usize, out: &mut Writer<'_>) {
-        let Kind::Message { parts } = &self.items[item].kind else { return };
-        let Some(part) = parts.last() else { return };
-        let (id, at) = (self.id(item), ("content_index", parts.len() - 1));
-        match part {
-            MessagePart::Text(text) => out.whole("response.output_text.done", &id, item, at, "text", text),
-            MessagePart::Refusal(refusal) => out.whole("response.refusal.done", &id, item, at, "refusal", refusal),
-        }
-        out.part("response.content_part.done", &id, item, at, part);
     }
 
     fn reasoning(&mut self, piece: &str, out: &mut Writer<'_>) {
@@ -182,12 +146,31 @@ impl Answer {
         let first = text.is_empty();
         text.push_str(piece);
         if self.plan.shown.summary {
-            let at = ("summary_index", 0);
             if first {
-                out.part("response.reasoning_summary_part.added", &id, item, at, &SummaryPart(""));
+                out.part("response.reasoning_summary_part.added", &id, item, SUMMARY, &SummaryPart(""));
             }
-            out.delta("response.reasoning_summary_text.delta", &id, item, at, piece);
+            out.delta("response.reasoning_summary_text.delta", &id, item, SUMMARY, piece);
         }
+    }
+
+    /// Ends the reasoning that is open: each block of it has a signature, and so an item, of its own.
+    fn end_reasoning(&mut self, out: &mut Writer<'_>) {
+        if self.open.is_some_and(|item| matches!(self.items[item].kind, Kind::Reasoning { .. })) {
+            self.close_open(Status::Completed, out);
+        }
+    }
+
+    fn signature(&mut self, piece: &str, out: &mut Writer<'_>) {
+        let item = self.open_reasoning(out);
+        if let Kind::Reasoning { signature, .. } = &mut self.items[item].kind {
+            signature.get_or_insert_default().push_str(piece);
+        }
+    }
+
+    fn redacted(&mut self, data: String, out: &mut Writer<'_>) {
+        self.close(Status::Completed, out);
+        self.add(Kind::Reasoning { text: String::new(), signature: Some(data), redacted: true }, out);
+        self.close(Status::Completed, out);
     }
 
     fn open_reasoning(&mut self, out: &mut Writer<'_>) -> usize {
@@ -286,11 +269,13 @@ impl Answer {
         let Some(item) = self.open.take() else { return };
         let id = self.id(item);
         match &self.items[item].kind {
-            Kind::Message { .. } => self.close_part(item, out),
+            Kind::Message { text } => {
+                out.whole("response.output_text.done", &id, item, CONTENT, "text", text);
+                out.part("response.content_part.done", &id, item, CONTENT, &TextPart(text));
+            }
             Kind::Reasoning { text, .. } if self.plan.shown.summary && !text.is_empty() => {
-                let at = ("summary_index", 0);
-                out.whole("response.reasoning_summary_text.done", &id, item, at, "text", text);
-                out.part("response.reasoning_summary_part.done", &id, item, at, &SummaryPart(text));
+                out.whole("response.reasoning_summary_text.done", &id, item, SUMMARY, "text", text);
+                out.part("response.reasoning_summary_part.done", &id, item, SUMMARY, &SummaryPart(text));
             }
             _ => {}
         }
@@ -320,14 +305,9 @@ impl Answer {
     }
 
     fn finish(&mut self, reason: FinishReason, usage: Usage, out: &mut Writer<'_>) {
-        let refused = |item: &OutputItem| match &item.kind {
-            Kind::Message { parts } => parts.iter().any(|part| matches!(part, MessagePart::Refusal(_))),
-            _ => false,
-        };
         let incomplete = match reason {
             FinishReason::Length => Some("max_output_tokens"),
-            // A refusal that has words is an answer.
-            FinishReason::ContentFilter if !self.items.iter().any(refused) => Some("content_filter"),
+            FinishReason::ContentFilter => Some("content_filter"),
             _ => None,
         };
         self.close(if incomplete.is_some() { Status::Incomplete } else { Status::Completed }, out);

@@ -8,10 +8,15 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Ignored, invalid, unsupported};
 use super::items::{Content, Item, Part};
+use super::output::place_of;
+use super::sealed::{self, Sealed};
 use super::tools::Tools;
 use crate::Error;
 use crate::chat::call_id::canonical;
-use crate::chat::{self, CalledFunction, Message, Role, ToolCall};
+use crate::chat::{self, CalledFunction, Message, Reasoning, Role, ToolCall};
+
+/// How OpenAI's own encrypted reasoning begins. A client that has changed models in a conversation may send some.
+const OPENAIS: &str = "gAAAA";
 
 /// Items that a hosted tool or OpenAI's own bookkeeping has left in a history. Clients replay them without a thought;
 /// what they held is in the answers that followed.
@@ -74,10 +79,7 @@ impl Reader<'_> {
         let kind = item.kind().to_owned();
         match kind.as_str() {
             "message" => self.message(index, item),
-            "reasoning" => {
-                self.reasoning(index, item);
-                Ok(())
-            }
+            "reasoning" => self.reasoning(index, item),
             "function_call" | "custom_tool_call" => self.call(index, item, kind == "custom_tool_call"),
             "function_call_output" | "custom_tool_call_output" => self.result(index, &mut item),
             kind if LEFT_BEHIND.contains(&kind) => {
@@ -130,7 +132,26 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn reasoning(&mut self, _index: usize, _item: Item) {}
+    /// What was the model's own thought goes back to it. Of any other, nothing can be made.
+    fn reasoning(&mut self, index: usize, item: Item) -> Result<(), Error> {
+        let elsewhere = item.id.as_deref().is_some_and(|id| place_of(id).is_none());
+        let sealed = item.encrypted_content.filter(|sealed| !elsewhere && !sealed.starts_with(OPENAIS));
+        let Some(sealed) = sealed.filter(|sealed| !sealed.is_empty()) else { return Ok(()) };
+        let summary = item.summary.unwrap_or_default().into_iter().filter_map(|part| part.text);
+        let message = self.assistant(index)?;
+        let place = match &message.content {
+            Some(chat::Content::Parts(parts)) => parts.len(),
+            Some(chat::Content::Text(_)) => 1,
+            Some(chat::Content::Null) | None => 0,
+        };
+        message.reasoning.push(match sealed::open(&sealed) {
+            Sealed::Signed { signature, text } => {
+                Reasoning::Signed { text: text.unwrap_or_else(|| summary.collect()), signature, place }
+            }
+            Sealed::Redacted { data } => Reasoning::Redacted { data, place },
+        });
+        Ok(())
+    }
 
     fn call(&mut self, index: usize, item: Item, custom: bool) -> Result<(), Error> {
         let at = self.at(index);
@@ -208,6 +229,12 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, index: usize, message: Message) {
+        // A thought that led to nothing, where an answer was cut off, is no message.
+        let thought =
+            |last: &mut Message| last.role == Role::Assistant && last.content.is_none() && last.calls().is_empty();
+        if self.conversation.messages.pop_if(thought).is_some() {
+            self.conversation.origins.pop();
+        }
         self.conversation.messages.push(message);
         self.conversation.origins.push(index);
     }

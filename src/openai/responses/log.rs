@@ -16,7 +16,10 @@ pub(crate) struct Log {
 #[derive(Clone, Copy, Debug)]
 enum Entry {
     Text(u32),
+    ReasoningBlock,
     Reasoning(u32),
+    Signature(u32),
+    Redacted(u32),
     Call { index: u32, id: u32, name: u32 },
     Arguments { index: u32, length: u32 },
     Search(u32),
@@ -34,7 +37,10 @@ impl Log {
     pub(crate) fn push(&mut self, event: &ChatEvent) {
         let entry = match event {
             ChatEvent::TextDelta(text) => Entry::Text(self.add(text)),
+            ChatEvent::ReasoningBlockStart => Entry::ReasoningBlock,
             ChatEvent::ReasoningDelta(text) => Entry::Reasoning(self.add(text)),
+            ChatEvent::ReasoningSignature(piece) => Entry::Signature(self.add(piece)),
+            ChatEvent::RedactedReasoning(data) => Entry::Redacted(self.add(data)),
             ChatEvent::ToolCallStart { index, id, name } => {
                 Entry::Call { index: *index, id: self.add(id), name: self.add(name) }
             }
@@ -67,7 +73,10 @@ impl Log {
         };
         Some(match entry {
             Entry::Text(length) => ChatEvent::TextDelta(text(length)),
+            Entry::ReasoningBlock => ChatEvent::ReasoningBlockStart,
             Entry::Reasoning(length) => ChatEvent::ReasoningDelta(text(length)),
+            Entry::Signature(length) => ChatEvent::ReasoningSignature(text(length)),
+            Entry::Redacted(length) => ChatEvent::RedactedReasoning(text(length)),
             Entry::Call { index, id, name } => {
                 let id = text(id);
                 ChatEvent::ToolCallStart { index, id, name: text(name) }

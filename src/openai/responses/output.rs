@@ -17,7 +17,7 @@ pub(crate) struct OutputItem {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Message {
-        parts: Vec<MessagePart>,
+        text: String,
     },
     Reasoning {
         /// What the model thought.
@@ -37,12 +37,6 @@ pub(crate) enum Kind {
     WebSearch {
         query: String,
     },
-}
-
-#[derive(Debug)]
-pub(crate) enum MessagePart {
-    Text(String),
-    Refusal(String),
 }
 
 /// How far an item, or the whole answer, has come.
@@ -113,12 +107,12 @@ impl Serialize for ItemJson<'_> {
         map.serialize_entry("id", &self.item.id(self.answer, self.index))?;
         let status = if self.empty { Status::InProgress } else { self.item.status };
         match &self.item.kind {
-            Kind::Message { parts } => {
+            Kind::Message { text } => {
                 map.serialize_entry("type", "message")?;
                 map.serialize_entry("status", status.as_str())?;
                 map.serialize_entry("role", "assistant")?;
-                let parts: &[MessagePart] = if self.empty { &[] } else { parts };
-                map.serialize_entry("content", parts)?;
+                let content: &[TextPart] = if self.empty { &[] } else { &[TextPart(text)] };
+                map.serialize_entry("content", content)?;
             }
             Kind::Reasoning { text, signature, redacted } => {
                 map.serialize_entry("type", "reasoning")?;
@@ -152,21 +146,16 @@ impl Serialize for ItemJson<'_> {
     }
 }
 
-impl Serialize for MessagePart {
+/// The one part of a message.
+pub(crate) struct TextPart<'a>(pub(crate) &'a str);
+
+impl Serialize for TextPart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        match self {
-            MessagePart::Text(text) => {
-                map.serialize_entry("type", "output_text")?;
-                map.serialize_entry("annotations", &[(); 0])?;
-                map.serialize_entry("logprobs", &[(); 0])?;
-                map.serialize_entry("text", text)?;
-            }
-            MessagePart::Refusal(refusal) => {
-                map.serialize_entry("type", "refusal")?;
-                map.serialize_entry("refusal", refusal)?;
-            }
-        }
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("type", "output_text")?;
+        map.serialize_entry("annotations", &[(); 0])?;
+        map.serialize_entry("logprobs", &[(); 0])?;
+        map.serialize_entry("text", self.0)?;
         map.end()
     }
 }

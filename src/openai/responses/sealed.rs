@@ -11,7 +11,6 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 /// What reasoning it takes to hand a thought back to the model.
 #[derive(Debug, PartialEq)]
-#[allow(dead_code)] // until the conversation has reasoning
 pub(crate) enum Sealed {
     Signed { signature: String, text: Option<String> },
     Redacted { data: String },
@@ -26,7 +25,6 @@ pub(crate) fn seal(signature: &str, text: &str, redacted: bool) -> String {
 }
 
 /// Opens what [`seal`] made. What another server has encrypted is nothing that can be told from a signature.
-#[allow(dead_code)]
 pub(crate) fn open(sealed: &str) -> Sealed {
     match sealed.split_once('.') {
         None => Sealed::Signed { signature: sealed.to_owned(), text: None },
