@@ -55,7 +55,8 @@ pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Http
     let mut api = ApiService::new(preset.layer(claude))
         .models(ids)
         .health(move || health.health())
-        .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024);
+        .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024)
+        .keep_responses(usize::from(flags.limits.keep_responses) * 1024 * 1024, flags.limits.keep_responses_for);
     if let Some(key) = &flags.access.api_key {
         api = api.api_key(key);
     }

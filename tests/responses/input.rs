@@ -27,7 +27,7 @@ async fn a_message_may_have_any_role_and_needs_no_type() {
     let input = json!([
         {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "d"}]},
         {"role": "system", "content": "s"},
-        {"role": "user", "content": [{"type": "input_text", "text": "u"}]},
+        {"role": "user", "content": [{"type": "input_text", "text": "u", "prompt_cache_breakpoint": {"mode": "explicit"}}]},
         {"role": "assistant", "content": "a"},
         {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "phase": "final_answer",
             "content": [{"type": "output_text", "text": "b", "annotations": [], "logprobs": []},
@@ -38,7 +38,7 @@ async fn a_message_may_have_any_role_and_needs_no_type() {
     let expected = json!([
         {"role": "developer", "content": [text("d")]},
         {"role": "system", "content": "s"},
-        {"role": "user", "content": [text("u")]},
+        {"role": "user", "content": [{"type": "text", "text": "u", "cache_control": {"type": "ephemeral"}}]},
         {"role": "assistant", "content": [text("a"), text("b"), {"type": "refusal", "refusal": "no"}]},
         {"role": "user", "content": "v"},
     ]);
@@ -103,6 +103,16 @@ async fn what_cannot_be_part_of_a_conversation_is_refused_by_its_place() {
     let unsupported = json!("unsupported_parameter");
     let user = json!({"role": "user", "content": "go"});
     for (item, param, code) in [
+        (
+            json!({"role": "user", "content": [{"type": "input_image", "image_url": "file:///etc/passwd"}]}),
+            "input[1].content[0].image_url",
+            &unsupported,
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "input_file", "file_data": "aGk="}]}),
+            "input[1].content[0].file_data",
+            &Value::Null,
+        ),
         (json!({"type": "computer_call_output", "call_id": "c"}), "input[1].type", &unsupported),
         (json!({"type": "of_tomorrow"}), "input[1].type", &unsupported),
         (json!({"content": "x"}), "input[1].type", &Value::Null),

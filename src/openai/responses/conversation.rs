@@ -14,6 +14,7 @@ use super::tools::Tools;
 use crate::Error;
 use crate::chat::call_id::canonical;
 use crate::chat::{self, CalledFunction, Message, Reasoning, Role, ToolCall};
+use crate::openai::chat_completions::fields::{check_file, check_image};
 
 /// How OpenAI's own encrypted reasoning begins. A client that has changed models in a conversation may send some.
 const OPENAIS: &str = "gAAAA";
@@ -266,11 +267,12 @@ impl Reader<'_> {
             self.ignored.name("input[].content[].", name, value);
         }
         let media = matches!(role, Role::User | Role::Tool);
+        let extra = cache_mark(&part.rest);
         match part.kind.as_str() {
-            "input_text" | "output_text" | "text" => part
-                .text
-                .map(chat::Part::from_text)
-                .ok_or_else(|| invalid(format!("{at}.text"), "A part of text needs `text`. Add it.")),
+            "input_text" | "output_text" | "text" => {
+                let Some(text) = part.text else { return Err(missing("text")) };
+                Ok(chat::Part { extra, ..chat::Part::from_text(text) })
+            }
             "refusal" if role == Role::Assistant => {
                 let Some(refusal) = part.refusal else { return Err(missing("refusal")) };
                 Ok(chat::Part { kind: "refusal".to_owned(), refusal: Some(refusal), ..chat::Part::default() })
@@ -281,7 +283,8 @@ impl Reader<'_> {
                 }
                 let Some(url) = part.image_url else { return Err(missing("image_url")) };
                 let image = chat::ImageUrl { url, extra: Map::new() };
-                Ok(chat::Part { kind: "image_url".to_owned(), image_url: Some(image), ..chat::Part::default() })
+                check_image(&image, || format!("{at}.image_url"), self.ignored)?;
+                Ok(chat::Part { kind: "image_url".to_owned(), image_url: Some(image), extra, ..chat::Part::default() })
             }
             "input_file" if media => {
                 if part.file_id.is_some() {
@@ -293,7 +296,8 @@ impl Reader<'_> {
                 }
                 let Some(data) = part.file_data else { return Err(missing("file_data")) };
                 let file = chat::File { file_data: Some(data), filename: part.filename, ..chat::File::default() };
-                Ok(chat::Part { kind: "file".to_owned(), file: Some(file), ..chat::Part::default() })
+                check_file(&file, |_| format!("{at}.file_data"), self.ignored)?;
+                Ok(chat::Part { kind: "file".to_owned(), file: Some(file), extra, ..chat::Part::default() })
             }
             "input_audio" => {
                 let message = "Audio is not supported. Send a transcript as an `input_text` part.";
@@ -308,7 +312,14 @@ impl Reader<'_> {
 }
 
 /// Fields of a part that need nothing done: what our own answers carry and clients send back.
-const PART_ACCEPTED: [&str; 2] = ["annotations", "logprobs"];
+const PART_ACCEPTED: [&str; 4] = ["annotations", "logprobs", "cache_control", "prompt_cache_breakpoint"];
+
+/// Where the client wants the prompt cached, as the conversation has it.
+fn cache_mark(rest: &Map<String, Value>) -> Map<String, Value> {
+    let mark = rest.get("cache_control").cloned();
+    let mark = mark.or_else(|| rest.contains_key("prompt_cache_breakpoint").then(|| json!({"type": "ephemeral"})));
+    mark.filter(Value::is_object).map(|mark| ("cache_control".to_owned(), mark)).into_iter().collect()
+}
 
 fn parts_of(content: chat::Content) -> impl Iterator<Item = chat::Part> {
     match content {

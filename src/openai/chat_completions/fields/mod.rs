@@ -23,6 +23,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::parts::{check_file, check_image};
 pub(crate) use self::settings::check_schema;
 pub use self::table::{FIELDS, Field, Shape, Treatment};
 pub(crate) use self::table::{admit, field};

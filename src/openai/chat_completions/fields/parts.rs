@@ -68,7 +68,7 @@ fn check_part(i: usize, j: usize, role: Role, part: &Part, ignored: &mut Ignored
     Ok(())
 }
 
-fn check_image(image: &ImageUrl, at: impl Fn() -> String, ignored: &mut Ignored) -> Result<(), Error> {
+pub(crate) fn check_image(image: &ImageUrl, at: impl Fn() -> String, ignored: &mut Ignored) -> Result<(), Error> {
     if image.url.starts_with("data:") {
         let url = parse(&image.url, "image", &at)?;
         if !IMAGE_TYPES.contains(&url.media_type) {
@@ -94,7 +94,7 @@ fn check_image(image: &ImageUrl, at: impl Fn() -> String, ignored: &mut Ignored)
     Ok(())
 }
 
-fn check_file(file: &File, at: impl Fn(&str) -> String, ignored: &mut Ignored) -> Result<(), Error> {
+pub(crate) fn check_file(file: &File, at: impl Fn(&str) -> String, ignored: &mut Ignored) -> Result<(), Error> {
     if file.file_id.is_some() {
         let message = "Files cannot be uploaded here, so that no `file_id` is known. Send the file as `file_data`.";
         return Err(unsupported(at("file.file_id"), message));
