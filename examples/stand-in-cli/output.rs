@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::fault::Fault;
+
 /// Written out when it holds this much; the size of a Linux pipe.
 const FULL: usize = 64 * 1024;
 
@@ -27,6 +29,8 @@ pub(crate) struct Output {
     pub(crate) garbage: bool,
     /// Each line written in pieces that end inside its multi-byte characters.
     pub(crate) split: bool,
+    /// What happens instead of a line to come.
+    pub(crate) fault: Option<Fault>,
 }
 
 impl Output {
@@ -54,6 +58,7 @@ impl Output {
             count: 0,
             garbage: false,
             split: false,
+            fault: None,
         }
     }
 
@@ -140,6 +145,14 @@ impl Output {
     }
 
     fn end_line(&mut self) {
+        if let Some(fault) = &mut self.fault
+            && let Some(rest) = fault.at_line(self.buffer.len() - self.start_of_line)
+        {
+            let fault = *fault;
+            self.buffer.truncate(self.start_of_line + rest);
+            self.flush();
+            fault.strike();
+        }
         if self.garbage || self.split {
             self.end_odd_line();
         } else {

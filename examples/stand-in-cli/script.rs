@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::fault::Fault;
 use super::told::Told;
 
 /// One request to the pretend model, answered.
@@ -57,6 +58,12 @@ pub(crate) fn answer(told: &Told, gap: Option<Duration>) -> Answer {
     directive(told, &text, gap)
 }
 
+/// The fault that the turn is to meet.
+pub(crate) fn fault(told: &Told) -> Option<Fault> {
+    let (text, _) = last_user_turn(&told.messages);
+    Fault::parse(&text).map(|(fault, _)| fault)
+}
+
 fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     match word {
@@ -96,6 +103,10 @@ fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
             let half = Block::Text(vec!["half ".to_owned(), "an ".to_owned(), "answer".to_owned()]);
             changed(message(vec![half], "end_turn", gap), |message| message.crash = true)
         }
+        "crash-at" | "hang-at" | "half-at" => match Fault::parse(text) {
+            Some((_, rest)) => directive(told, rest, gap),
+            None => echo(text, gap),
+        },
         "silence" => Answer::Silence,
         "history" => say([told.to_json().to_string()], gap),
         "pid" => say([std::process::id().to_string()], gap),

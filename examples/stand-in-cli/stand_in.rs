@@ -7,6 +7,7 @@
 mod control;
 mod dropped;
 mod failure;
+mod fault;
 mod input;
 mod lines;
 mod output;
@@ -41,6 +42,8 @@ Answers "echo: " and the text of the last user turn, or what a directive in doub
   [[fail CODE]] [[fail CODE no-retry]]  the API's error of that status, after CLAUDE_CODE_MAX_RETRIES retries (default 10)
   [[overflow]] [[usage-limit]]          the prompt is too long; the subscription's five hours are used up
   [[crash]] [[crash-mid]]               exit 1 before the first event, or after some deltas
+  [[crash-at N ...]] [[half-at N ...]]  exit 1 after N lines of the turn, or in the middle of the next
+  [[hang-at N ...]]                     N lines of the turn, and then nothing, whatever is said to it
   [[silence]]                           no answer, ever
   [[history]]                           everything it was told, as JSON
   [[pid]] [[args]] [[env NAME]] [[cwd]] what it was started as

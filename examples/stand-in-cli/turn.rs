@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::failure::{Failure, max_retries, retry_kind};
 use super::lines::Tally;
 use super::output::DeltaKind;
-use super::script::{Answer, Block, Message, answer};
+use super::script::{Answer, Block, Message, answer, fault};
 use super::session::Session;
 use super::tools::Call;
 
@@ -42,6 +42,7 @@ impl Session {
         self.interrupt = None;
         self.wait_for_handshake();
         self.told.push("user", content);
+        self.out.fault = fault(&self.told);
         self.init_line();
         loop {
             self.status_line();

@@ -72,6 +72,11 @@ impl ServerProcess {
         self.child.id().expect("it runs")
     }
 
+    /// Its directory for temporary files.
+    pub(crate) fn temporary(&self) -> &std::path::Path {
+        self.temporary.path()
+    }
+
     /// Sends a request, as it is, to a path.
     pub(crate) async fn send(&self, path: &str, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
         *request.uri_mut() = format!("{}{path}", self.url).parse().unwrap();
