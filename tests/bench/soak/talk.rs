@@ -222,9 +222,7 @@ impl Talk<'_> {
         let manner = match self.draw.below(6) {
             0 => Manner::SendsPart(self.draw.below(100) as usize),
             1 => Manner::LeavesAt(1 + self.draw.below(3000) as usize),
-            2 => {
-                Manner::SendsMore(self.draw.one_of(&["\r\n", "x", "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"]))
-            }
+            2 => Manner::SendsMore(self.draw.one_of(&["\r\n", "x", "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"])),
             _ => Manner::LeavesAfter(self.draw.pause(80)),
         };
         if matches!(manner, Manner::SendsMore(_)) {
@@ -286,8 +284,10 @@ impl Talk<'_> {
 
     /// The same conversation with other words in its past.
     async fn edited(&mut self) {
+        let length = self.messages.len();
         let Some(first) = self.messages.iter_mut().find(|message| message["role"] == "user") else { return };
-        first["content"] = json!(format!("{} edited", self.token));
+        // Other words each time: the same ones again would be no edit.
+        first["content"] = json!(format!("{} edited before message {}", self.token, length));
         let text = self.say();
         let expected = Expected::Text(format!("echo: {text}"));
         self.ask(&text, Meant::to("an edited conversation", expected).fresh()).await;
