@@ -154,7 +154,7 @@ impl ErrorKind {
 impl Error {
     /// A failure of this kind. The message says what happened, what was expected and what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), param: None, retry_after: None, source: None }
+        Error { kind, message: bounded(message.into()), param: None, retry_after: None, source: None }
     }
 
     /// A request that is not one that can be answered as it is.
@@ -276,6 +276,17 @@ impl Serialize for Error {
     }
 }
 
+/// A message that a person can read, whatever was quoted in it: its first 8 kB.
+fn bounded(mut message: String) -> String {
+    const MAX_BYTES: usize = 8 * 1024;
+    if message.len() > MAX_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_BYTES));
+        message.push_str("...");
+        message.shrink_to_fit();
+    }
+    message
+}
+
 /// A client's own words for a message, cut where they are long: an error is to be read.
 pub(crate) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     const MAX_CHARS: usize = 100;
@@ -314,5 +325,12 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Internal);
         assert_eq!(error.to_string(), "The request failed inside of this server: disk on fire.");
         assert_eq!(StdError::source(&error).unwrap().to_string(), "disk on fire");
+    }
+
+    #[test]
+    fn a_message_stays_short_whatever_is_quoted_in_it() {
+        let error = Error::invalid_request(format!("The name {:?} is not known.", "\u{7f}".repeat(1_000_000)));
+        assert!(error.to_string().len() < 9_000);
+        assert_eq!(Error::invalid_request("é").to_string(), "é");
     }
 }

@@ -242,6 +242,9 @@ fn arguments(call: &ToolCall, index: usize) -> Result<Value, Error> {
 #[derive(Default)]
 struct CallIds {
     used: HashSet<String>,
+    /// For each id that came more than once, the number that the next one gets: counting from 2 each time would take
+    /// the square of their count.
+    next: HashMap<String, usize>,
     /// The client's id to the one that was written for the latest call of that id.
     latest: HashMap<String, String>,
 }
@@ -251,10 +254,10 @@ impl CallIds {
         let canonical = call_id::canonical(id);
         let base = if canonical.is_empty() { "call".to_owned() } else { canonical.clone() };
         let mut unique = base.clone();
-        let mut count = 1;
         while !self.used.insert(unique.clone()) {
-            count += 1;
-            unique = format!("{base}_{count}");
+            let next = self.next.entry(base.clone()).or_insert(2);
+            unique = format!("{base}_{next}");
+            *next += 1;
         }
         self.latest.insert(canonical, unique.clone());
         unique

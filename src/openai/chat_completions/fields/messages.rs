@@ -8,10 +8,14 @@ use super::{Ignored, invalid, parts, unsupported};
 use crate::Error;
 use crate::chat::call_id::canonical;
 use crate::chat::{Message, Role, ToolCall};
+use crate::error::shortened;
 
 /// Fields of a message that need nothing done: what our own answers carry and clients send back, and marks for a
 /// prompt cache that the CLI manages by itself.
 const ACCEPTED: [&str; 3] = ["annotations", "parsed", "cache_control"];
+
+/// How many calls an error names at most.
+const MAX_NAMED: usize = 8;
 
 pub(super) fn check(messages: &[Message], ignored: &mut Ignored) -> Result<(), Error> {
     let mut calls = Calls::default();
@@ -86,6 +90,8 @@ struct Calls<'a> {
     at: usize,
     calls: &'a [ToolCall],
     answered: HashMap<String, bool>,
+    /// How many have none yet: to count them anew for each message would take the square of their number.
+    open: usize,
 }
 
 impl<'a> Calls<'a> {
@@ -115,7 +121,7 @@ impl<'a> Calls<'a> {
             }
             check_arguments(&call.function.arguments, || at("function.arguments"))?;
         }
-        Ok(Calls { at, calls, answered })
+        Ok(Calls { at, calls, open: answered.len(), answered })
     }
 
     fn answer(&mut self, i: usize, message: &Message) -> Result<(), Error> {
@@ -140,17 +146,22 @@ impl<'a> Calls<'a> {
             }
             Some(answered) => {
                 *answered = true;
+                self.open -= 1;
                 Ok(())
             }
         }
     }
 
     fn check_answered(&self) -> Result<(), Error> {
-        if self.answered.values().all(|answered| *answered) {
+        if self.open == 0 {
             return Ok(());
         }
         let open = |call: &&ToolCall| self.answered.get(&canonical(&call.id)) == Some(&false);
-        let missing: Vec<String> = self.calls.iter().filter(open).map(|call| format!("{:?}", call.id)).collect();
+        let mut missing: Vec<String> =
+            self.calls.iter().filter(open).take(MAX_NAMED).map(|call| format!("{:?}", shortened(&call.id))).collect();
+        if self.open > missing.len() {
+            missing.push(format!("and {} more", self.open - missing.len()));
+        }
         let message = format!(
             "Calls without a result: {}. Send one `tool` message for each before the conversation goes on.",
             missing.join(", ")
