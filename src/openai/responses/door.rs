@@ -242,7 +242,7 @@ fn answer_id(id: &str) -> Box<str> {
 }
 
 fn to_json(items: &[Item]) -> Result<Bytes, Error> {
-    serde_json::to_vec(items).map(Bytes::from).map_err(|error| {
+    serde_json::to_vec(items).map(|json| Bytes::from(json.into_boxed_slice())).map_err(|error| {
         Error::new(ErrorKind::Internal, format!("The input could not be kept: {error}. Send `store: false`."))
     })
 }

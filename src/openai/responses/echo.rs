@@ -79,7 +79,8 @@ impl Echo {
         if let Some(user) = &request.user {
             field(&mut out, "user", user);
         }
-        out.freeze()
+        // Without the room that it has grown into: it may be kept for long.
+        Bytes::copy_from_slice(&out)
     }
 
     /// The whole object, as it is when it has gone so far.

@@ -88,6 +88,12 @@ impl Log {
         })
     }
 
+    /// Gives back the room for more: nothing follows.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        self.text.shrink_to_fit();
+    }
+
     /// About how many bytes of memory it takes.
     pub(crate) fn size(&self) -> usize {
         self.text.capacity() + self.entries.capacity() * size_of::<Entry>()

@@ -150,6 +150,7 @@ impl Record {
         if course.end.is_none() {
             course.completed_at = Some(super::now());
             course.end = Some(end);
+            course.log.shrink();
             course.turn = None;
             wake(course);
             self.recount();
