@@ -91,15 +91,6 @@ def streaming():
     assert message.usage.output_tokens > 0 and message.usage.cache_read_input_tokens > 0, message.usage
 
 
-def thinking():
-    fields = dict(thinking={"type": "adaptive", "display": "summarized"}, tools=[WEATHER])
-    messages = [user('[[think tool weather {"city": "Oslo"}]]')]
-    message, _ = create(messages=messages, **fields)
-    kinds = [block.type for block in message.content]
-    assert kinds[0] == "thinking" and message.content[0].signature, message
-    messages += [{"role": "assistant", "content": message.content}]
-
-
 def tool_loop():
     messages = [user('[[tool weather {"city": "Oslo"} ;; weather {"city": "Rome"}]]')]
     message, _ = create(messages=messages, tools=[WEATHER])
@@ -195,6 +186,6 @@ def models():
 
 
 SCENARIOS = [
-    ten_turns, events, streaming, thinking, tool_loop, tool_runner, parse, stop_sequences, count_tokens, errors, models
+    ten_turns, events, streaming, tool_loop, tool_runner, parse, stop_sequences, count_tokens, errors, models
 ]
 {scenario.__name__: scenario for scenario in SCENARIOS}[sys.argv[1]]()
