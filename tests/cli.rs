@@ -18,5 +18,7 @@ mod live;
 mod places;
 #[path = "cli/pool.rs"]
 mod pool;
+#[path = "cli/recognition.rs"]
+mod recognition;
 #[path = "cli/replay.rs"]
 mod replay;

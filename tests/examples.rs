@@ -13,15 +13,17 @@ async fn started(name: &str) -> ServerProcess {
     ServerProcess::start(command).await
 }
 
-/// Asks the stand-in for these calls, of the functions that a coder's client offers.
-async fn calls(server: &ServerProcess, calls: &str) -> Value {
+/// The functions that a coder's client offers.
+fn tools() -> Value {
     let function =
         |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
-    let names = ["run_terminal_command", "read_file", "open_browser"];
-    let body = json!({
-        "model": "coder", "messages": [{"role": "user", "content": format!("[[tool {calls}]]")}],
-        "tools": names.map(function),
-    });
+    json!(["run_terminal_command", "read_file", "open_browser"].map(function))
+}
+
+/// Asks the stand-in for these calls, of the functions that a coder's client offers.
+async fn calls(server: &ServerProcess, calls: &str) -> Value {
+    let messages = json!([{"role": "user", "content": format!("[[tool {calls}]]")}]);
+    let body = json!({"model": "coder", "messages": messages, "tools": tools()});
     server.chat(&body).await.json()["choices"][0].take()
 }
 
@@ -92,6 +94,9 @@ async fn a_conversation_goes_on_after_a_veto() {
         {"role": "user", "content": "[[tool Bash {\"command\": \"ls\"}]]"},
         {"role": "assistant", "content": choice["message"]["content"]},
         {"role": "user", "content": "Then do without."},
-    ]});
-    assert_eq!(server.chat(&body).await.text(), "echo: Then do without.");
+    ], "tools": tools()});
+    let answer = server.chat(&body).await;
+    // The model hears of it as of a call that failed.
+    assert!(answer.text().contains("withheld"), "{}", answer.text());
+    assert_eq!(answer.headers["x-claude-process"], "live");
 }

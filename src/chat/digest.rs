@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::call_id;
-use super::message::{Content, Message, Part, Role};
+use super::message::{Content, Message, Part, Role, ToolCall};
 
 /// Seeded anew in each process, so nobody can write two messages of one digest.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -63,9 +63,38 @@ impl Digest {
     }
 
     /// Whether their texts are divided alike, so white space within them counts.
-    pub(crate) fn is_divided_like(&self, other: &Self) -> bool {
+    fn is_divided_like(&self, other: &Self) -> bool {
         self.division == other.division
     }
+}
+
+/// The digest of an answer: a client may send it back with its texts as they came, or as one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyDigest([Digest; 2]);
+
+impl ReplyDigest {
+    pub(crate) fn of(texts: &[String], calls: &[&ToolCall]) -> Self {
+        let digest = |texts: Vec<Part>| {
+            let calls = calls.iter().map(|&call| call.clone()).collect();
+            let content = Some(Content::Parts(texts));
+            Digest::of(&Message { role: Role::Assistant, content, tool_calls: Some(calls), ..Message::default() })
+        };
+        let apart = digest(texts.iter().map(Part::from_text).collect());
+        let whole = digest(vec![Part::from_text(texts.concat())]);
+        ReplyDigest([apart, whole])
+    }
+
+    /// Whether the message is this answer. Its texts as one are no further from what the client saw than its texts as
+    /// they came, and the other way round: whichever is divided like the client's decides.
+    pub(crate) fn is(&self, message: &Digest) -> bool {
+        let alike = self.0.iter().find(|digest| digest.is_divided_like(message));
+        alike.unwrap_or(&self.0[0]).matches(message)
+    }
+}
+
+/// A hasher of this process, for what is compared by its hash alone.
+pub(crate) fn hasher() -> DefaultHasher {
+    SEED.build_hasher()
 }
 
 struct Digester {
@@ -79,7 +108,6 @@ struct Digester {
 
 impl Digester {
     fn new() -> Self {
-        let hasher = || SEED.build_hasher();
         Digester { bare: hasher(), division: hasher(), texts: hasher(), piece: [0; 128], filled: 0 }
     }
 
@@ -144,7 +172,7 @@ fn hash_arguments(arguments: &str, hasher: &mut DefaultHasher) {
     }
 }
 
-fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
+pub(crate) fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
     match value {
         Value::Null => 0_u8.hash(hasher),
         Value::Bool(bool) => (1_u8, bool).hash(hasher),

@@ -6,10 +6,8 @@
 
 pub(crate) mod call_id;
 pub(crate) mod data_url;
-#[allow(dead_code)] // until the conversations use it
 pub(crate) mod digest;
 mod message;
-#[allow(dead_code)] // until the conversations use it
 pub(crate) mod recognition;
 mod request;
 mod response;

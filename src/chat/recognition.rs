@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::call_id;
-use super::digest::Digest;
-use super::message::{CalledFunction, Content, Message, Part, Role, ToolCall};
+use super::digest::{Digest, ReplyDigest};
+use super::message::{CalledFunction, Message, Role, ToolCall};
 use super::request::ChatRequest;
 use super::response::ChatEvent;
 
@@ -52,8 +52,8 @@ struct Shared {
 struct Reply {
     texts: Vec<String>,
     calls: Vec<(u32, ToolCall)>,
-    /// Once the answer is complete: its digests, with the texts as they came and as one. The texts are gone then.
-    digests: Option<[Digest; 2]>,
+    /// Once the answer is complete. The texts are gone then.
+    digest: Option<ReplyDigest>,
 }
 
 impl Told {
@@ -100,35 +100,19 @@ impl Told {
 }
 
 impl Reply {
-    fn digests(&self) -> [Digest; 2] {
-        self.digests.unwrap_or_else(|| {
-            let message = |texts: &mut dyn Iterator<Item = String>| Message {
-                role: Role::Assistant,
-                content: Some(Content::Parts(texts.map(Part::from_text).collect())),
-                tool_calls: Some(self.calls.iter().map(|(_, call)| call.clone()).collect()),
-                ..Message::default()
-            };
-            let apart = message(&mut self.texts.iter().cloned());
-            let whole = message(&mut std::iter::once(self.texts.concat()));
-            [Digest::of(&apart), Digest::of(&whole)]
+    fn digest(&self) -> ReplyDigest {
+        self.digest.unwrap_or_else(|| {
+            ReplyDigest::of(&self.texts, &self.calls.iter().map(|(_, call)| call).collect::<Vec<_>>())
         })
     }
 
     /// Keeps no more than it takes to recognise the answer, for the minutes that it may have to wait.
     fn complete(&mut self) {
-        self.digests = Some(self.digests());
+        self.digest = Some(self.digest());
         self.texts = Vec::new();
         for (_, call) in &mut self.calls {
             call.function = CalledFunction::default();
         }
-    }
-
-    fn is(&self, message: &Digest) -> bool {
-        let digests = self.digests();
-        // The texts as one are no further from what the client saw than the texts as they came, and the other way round:
-        // whichever is divided like the client's decides.
-        let alike = digests.iter().find(|digest| digest.is_divided_like(message));
-        alike.unwrap_or(&digests[0]).matches(message)
     }
 }
 
@@ -206,7 +190,7 @@ impl ClientSide {
         if let Some((_, (place, _))) = differs {
             return Err(Mismatch::Message(*place));
         }
-        if !rest.first().is_some_and(|(_, sent)| self.told.reply().is(sent)) {
+        if !rest.first().is_some_and(|(_, sent)| self.told.reply().digest().is(sent)) {
             return Err(Mismatch::Reply(last_reply));
         }
         if self.told.shared.kept.load(Ordering::Relaxed) > 1 {

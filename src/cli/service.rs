@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 use http::{HeaderName, HeaderValue};
 use tower::Service;
 
+use super::blocking;
 use super::config::{ClaudeCliBuilder, Config};
-use super::conversation::Asked;
+use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
 use super::pool::{Health, Origin, Pool};
 use super::process::Version;
 use super::prompt;
-use super::turn::{Turn, Watch};
-use crate::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream};
+use super::turn::{Turn, TurnSpan};
+use crate::{ChatRequest, ChatResponse, Error, EventStream};
 
 /// How often a turn is tried again because its process had died before it heard of the turn.
 const OTHER_PROCESSES: usize = 3;
@@ -93,18 +94,34 @@ impl Service<ChatRequest> for ClaudeCli {
 }
 
 async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error> {
-    prompt::check(&request.messages)?;
-    let watch = Watch::start();
-    let mut asked = Box::new(Asked::of(request));
+    let mut span = TurnSpan::start();
+    let mut request = blocking::run(prompt::size(&request.messages), move || {
+        prompt::check(&request.messages)?;
+        Ok::<_, Error>(Box::new(PreparedRequest::of(request)))
+    })
+    .await??;
     let mut tries = 0;
     loop {
-        let (lease, held) = pool.lease(&asked.caller, |held| held.fits(&asked)).await?;
-        watch.leased(&lease);
+        let mut closest = None;
+        let continues = |live: &LiveConversation| match live.continues(&request) {
+            Ok(()) => true,
+            Err(mismatch) => {
+                if closest.as_ref().is_none_or(|closest: &Mismatch| closest.closeness() <= mismatch.closeness()) {
+                    closest = Some(mismatch);
+                }
+                false
+            }
+        };
+        let (lease, live) = pool.lease(&request.caller, continues).await?;
+        span.leased(&lease);
         let (origin, pid) = (lease.origin, lease.pooled.process.pid);
-        match Turn::begin(pool.clone(), lease, held, asked).await {
+        if live.is_none() && request.has_history() {
+            tell_why_not_live(closest);
+        }
+        match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let mut response = ChatResponse::new(model, EventStream::new(events(turn, watch)));
+                let mut response = ChatResponse::new(model, EventStream::new(turn.into_events()));
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
                 return Ok(response);
@@ -113,21 +130,17 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
             Err(failed) if failed.dead && origin != Origin::Cold && tries < OTHER_PROCESSES => {
                 tracing::info!(pid, "a claude process had died between turns; another takes the turn");
                 tries += 1;
-                asked = failed.asked;
+                (request, span) = (failed.request, failed.span);
             }
             Err(failed) => return Err(failed.error),
         }
     }
 }
 
-fn events(turn: Box<Turn>, watch: Watch) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
-    futures_util::stream::unfold((turn, watch), |(mut turn, mut watch)| async move {
-        let event = turn.next().await?;
-        if let Ok(event) = &event
-            && watch.heard(event)
-        {
-            turn.first_token();
-        }
-        Some((event, (turn, watch)))
-    })
+/// Says why a conversation is replayed: the nearest that a process held, and where that is another one.
+fn tell_why_not_live(closest: Option<Mismatch>) {
+    match closest {
+        Some(mismatch) => tracing::debug!(%mismatch, "no process holds this conversation; it is replayed"),
+        None => tracing::debug!("no process holds any conversation; this one is replayed"),
+    }
 }

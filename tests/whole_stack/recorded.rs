@@ -8,14 +8,34 @@ use tower_claude::cli::ClaudeCli;
 use crate::script::{Answer, ask};
 use crate::{assert_snapshot, post, shown, stack};
 
+/// Writes the recording, each turn when it is told something: a user message, or the result of a call.
+const PLAYER: &str = r#"
+    [ "$1" = --version ] && { echo '2.1.328 (Claude Code)'; exit; }
+    told() {
+        while IFS= read -r line; do
+            case "$line" in *'"type":"user"'* | *mcp_response*) return ;; esac
+        done
+    }
+    over=yes calls=0
+    while IFS= read -r line <&3; do
+        # Word of the result of a call, after those that were waited for.
+        case "$calls $line" in '0 '*) ;; *' {"type":"user"'*) calls=$((calls - 1)) over=yes ;; esac
+        if [ $over = yes ]; then said=$line; told; line=$said over=no; fi
+        printf '%s\n' "$line"
+        case "$line" in
+            *'"tools/call"'*) calls=$((calls + 1)) ;;
+            *'"type":"result"'*'"num_turns":0'[,}]* | *'"num_turns":0'[,}]*'"type":"result"'*) ;;
+            *'"type":"result"'*) over=yes ;;
+        esac
+    done 3< "$RECORDING"
+    exec cat > /dev/null
+"#;
+
 /// A child that writes a recording, and does not care what it is told.
 fn playing(recording: &str) -> ClaudeCli {
     let path = format!("{}/tests/fixtures/cli-2.1.328/{recording}.ndjson", env!("CARGO_MANIFEST_DIR"));
     assert!(std::fs::exists(&path).unwrap(), "{path}");
-    let script = format!(
-        "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}; cat '{path}'; exec cat > /dev/null"
-    );
-    ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()
+    ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", PLAYER, "sh"]).env("RECORDING", path).build()
 }
 
 fn user(text: &str) -> Value {

@@ -1,138 +1,332 @@
 //! A conversation that a process holds between turns, and whether a request goes on with it.
+//!
+//! Of a conversation no more is held than the digests of its messages. They survive the small things that clients change
+//! between turns, such as white space around a text, and nothing else; see [`Digest`].
+//!
+//! A request is recognised in two ways. Where a [`RecognizeLayer`](crate::layers::RecognizeLayer) has noted what the
+//! client sent and was told, by that: layers may then change both as they like. Otherwise, and where that is not clear,
+//! by the messages as they come: then they must be what this process was told, and what it answered.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use tokio::time::Instant;
 
-mod matching;
+use super::prompt::mcp::{CallResult, PendingCall};
+use super::prompt::{self, Settings, Setup};
+use crate::chat::digest::{self, Digest, ReplyDigest};
+use crate::chat::recognition::{self, ClientSide};
+use crate::chat::{Caller, ChatRequest, Message, Role, ToolCall, call_id};
 
-use super::prompt::mcp::{self, PendingCall};
-use super::prompt::{Settings, Setup};
-use crate::chat::call_id;
-use crate::chat::{Caller, ChatRequest, Content, Message, Part, Role, ToolCall};
-
-/// What a request asks of a process.
-#[derive(Debug)]
-pub(crate) struct Asked {
+/// A request as a process will get it.
+#[derive(Debug, Default)]
+pub(crate) struct PreparedRequest {
     pub(crate) caller: Caller,
     pub(crate) setup: Setup,
     pub(crate) settings: Settings,
     pub(crate) messages: Vec<Message>,
-    /// Where the assistant spoke last: what is before it is the history, what is after it is new.
-    last_reply: Option<usize>,
-    /// The fingerprint of the history.
-    key: u64,
+    /// What the client sent and is told; `None` without a `RecognizeLayer`.
+    client: Option<ClientSide>,
+    setup_digests: SetupDigests,
+    /// Of the messages that the client will send again: those before the assistant's last one, that one, and those after.
+    history: Vec<Digest>,
+    last_reply: Option<(usize, Digest)>,
+    since: Vec<Digest>,
+    results: Vec<ToolResult>,
 }
 
-impl Asked {
-    pub(crate) fn of(request: ChatRequest) -> Self {
+/// What is compared of a setup.
+#[derive(Clone, Debug, Default)]
+struct SetupDigests {
+    /// Of the functions and the schema.
+    tools: u64,
+    /// Of the system prompt, to the letter.
+    system: u64,
+    /// Of the messages that it was made from.
+    system_messages: Vec<Digest>,
+}
+
+/// A tool message: its place, the canonical id of its call, and whether the control channel can carry it.
+#[derive(Debug)]
+struct ToolResult {
+    place: usize,
+    call: String,
+    fits: bool,
+}
+
+impl PreparedRequest {
+    /// Takes as long as it takes to read the whole request.
+    pub(crate) fn of(mut request: ChatRequest) -> Self {
+        let client = ClientSide::of(&request);
         let setup = Setup::of(&request);
         let settings = Settings::of(&request);
-        let mut caller = request.caller;
+        let mut caller = std::mem::take(&mut request.caller);
         if caller.session.is_none() {
-            caller.session = request.prompt_cache_key;
+            caller.session = request.prompt_cache_key.take();
         }
-        let last_reply = request.messages.iter().rposition(|message| message.role == Role::Assistant);
-        let history = lasting(&request.messages[..last_reply.unwrap_or(0)]);
-        let key = matching::key(&caller, &setup, &history);
-        Asked { caller, setup, settings, messages: request.messages, last_reply, key }
+        let messages = request.messages;
+        let reply = messages.iter().rposition(|message| message.role == Role::Assistant);
+        let lasting = |messages: &[Message]| -> Vec<Digest> {
+            messages.iter().filter(|message| !message.ephemeral).map(Digest::of).collect()
+        };
+        let result = |(place, message): (usize, &Message)| {
+            let call = call_id::canonical(message.tool_call_id.as_deref()?);
+            Some(ToolResult { place, call, fits: CallResult::of(message).is_some() })
+        };
+        PreparedRequest {
+            history: lasting(&messages[..reply.unwrap_or(0)]),
+            last_reply: reply.map(|at| (at, Digest::of(&messages[at]))),
+            since: lasting(&messages[reply.map_or(0, |at| at + 1)..]),
+            results: messages.iter().enumerate().filter_map(result).collect(),
+            setup_digests: SetupDigests::of(&setup, &messages),
+            client,
+            caller,
+            setup,
+            settings,
+            messages,
+        }
     }
 
-    /// The messages after the assistant's last one, and the number of the first of them.
-    pub(crate) fn new_messages(&self) -> (&[Message], usize) {
-        let first = self.last_reply.map_or(0, |at| at + 1);
-        (&self.messages[first..], first)
+    /// Whether the client goes on with a conversation rather than beginning one.
+    pub(crate) fn has_history(&self) -> bool {
+        self.last_reply.is_some()
     }
 
-    /// The conversation as it stands after this reply. What is asked is used up.
-    pub(crate) fn held_after(&mut self, mut reply: Reply, answered_by: String, parked: Option<Parked>) -> Held {
-        let messages = std::mem::take(&mut self.messages);
-        let history: Vec<Message> = messages.into_iter().filter(|message| !message.ephemeral).collect();
-        let setup = std::mem::take(&mut self.setup);
-        let key = matching::key(&self.caller, &setup, &history.iter().collect::<Vec<_>>());
-        // They have grown delta by delta, and now wait for minutes.
-        reply.texts.iter_mut().for_each(String::shrink_to_fit);
-        let (caller, model) = (self.caller.clone(), self.settings.model.clone());
-        Held { key, caller, setup, model, history, reply, answered_by, parked, since: Instant::now() }
+    /// All messages of the conversation, each with its place.
+    pub(crate) fn conversation(&self) -> impl Iterator<Item = (usize, &Message)> {
+        let skipped = prompt::leading_system(&self.messages).len();
+        self.messages.iter().enumerate().skip(skipped)
+    }
+
+    /// What is new to a process that holds the conversation, each message with its place.
+    pub(crate) fn news(&self, live: &LiveConversation) -> impl Iterator<Item = (usize, &Message)> {
+        let first = self.first_new(live.recognized(self).is_ok());
+        let leading = prompt::leading_system(&self.messages).len();
+        // What layers say there may be another each time, such as the time of day.
+        let told = &live.setup_digests.system_messages;
+        let is_new = move |message: &Message| {
+            let digest = Digest::of(message);
+            !told.iter().any(|told| told.matches(&digest))
+        };
+        let system = self.messages[..leading.min(first)].iter().enumerate();
+        let system = system.filter(move |(_, message)| is_new(message));
+        system.chain(self.messages.iter().enumerate().skip(first))
+    }
+
+    /// The place of the first message that a process which holds the conversation has not been told.
+    fn first_new(&self, by_client: bool) -> usize {
+        let known = self.client.as_ref().filter(|_| by_client).map(ClientSide::known);
+        known.unwrap_or_else(|| self.last_reply.map_or(0, |(at, _)| at + 1))
+    }
+
+    /// The conversation as it stands once it was answered so. The request is used up.
+    pub(crate) fn answered(&mut self, answer: Answered) -> LiveConversation {
+        let Answered { reply, model: answered_by, pending } = answer;
+        let mut history = std::mem::take(&mut self.history);
+        history.extend(self.last_reply.map(|(_, digest)| digest));
+        history.append(&mut self.since);
+        let client = self.client.take().inspect(ClientSide::keep);
+        LiveConversation {
+            caller: std::mem::take(&mut self.caller),
+            setup_digests: std::mem::take(&mut self.setup_digests),
+            model: self.settings.model.take(),
+            client,
+            history,
+            reply: ReplyDigest::of(&reply.texts, &reply.calls.iter().collect::<Vec<_>>()),
+            answered_by,
+            pending,
+            since: Instant::now(),
+        }
     }
 }
 
-/// The messages that the client will send again.
-fn lasting(messages: &[Message]) -> Vec<&Message> {
-    messages.iter().filter(|message| !message.ephemeral).collect()
+impl SetupDigests {
+    fn of(setup: &Setup, messages: &[Message]) -> Self {
+        let mut tools = digest::hasher();
+        setup.functions.hash_into(&mut tools);
+        setup.schema.is_some().hash(&mut tools);
+        if let Some(schema) = &setup.schema {
+            digest::hash_value(schema, &mut tools);
+        }
+        let mut system = digest::hasher();
+        setup.system.hash(&mut system);
+        let system_messages = prompt::leading_system(messages).iter().map(Digest::of).collect();
+        SetupDigests { tools: tools.finish(), system: system.finish(), system_messages }
+    }
 }
 
-/// What the model answered in a turn, as the client is expected to send it back.
-#[derive(Clone, Debug, Default)]
+/// What the model answered in a turn.
+#[derive(Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) texts: Vec<String>,
     pub(crate) calls: Vec<ToolCall>,
 }
 
-impl Reply {
-    fn is(&self, message: &Message) -> bool {
-        let ours = Message {
-            role: Role::Assistant,
-            content: Some(Content::Parts(self.texts.iter().map(Part::from_text).collect())),
-            tool_calls: Some(self.calls.clone()),
-            ..Message::default()
-        };
-        matching::same_message(&ours, message)
-    }
+/// How a turn ended on a process that can go on.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    /// The model that answered, as the API names it.
+    pub(crate) model: String,
+    pub(crate) pending: Option<PendingToolCalls>,
 }
 
 /// Calls that the CLI waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Parked {
-    pub(crate) pending: Vec<PendingCall>,
+pub(crate) struct PendingToolCalls {
+    pub(crate) calls: Vec<PendingCall>,
     /// Calls of the same turn that the client has not been told of yet: the CLI has not issued them.
     pub(crate) deferred: VecDeque<ToolCall>,
 }
 
 /// A conversation that a process holds.
 #[derive(Debug)]
-pub(crate) struct Held {
-    key: u64,
+pub(crate) struct LiveConversation {
     caller: Caller,
-    setup: Setup,
+    setup_digests: SetupDigests,
     /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
     model: Option<String>,
-    history: Vec<Message>,
-    reply: Reply,
+    client: Option<ClientSide>,
+    history: Vec<Digest>,
+    reply: ReplyDigest,
     /// The model that answered, as the API names it.
     pub(crate) answered_by: String,
-    pub(crate) parked: Option<Parked>,
+    pub(crate) pending: Option<PendingToolCalls>,
     /// When its last turn ended.
     pub(crate) since: Instant,
 }
 
-impl Held {
-    /// Whether the request goes on with this conversation, in a way that this process can take.
-    pub(crate) fn fits(&self, asked: &Asked) -> bool {
-        let Some(last_reply) = asked.last_reply else { return false };
-        self.key == asked.key
-            && self.caller == asked.caller
-            && self.setup == asked.setup
-            && self.model == asked.settings.model
-            && self.reply.is(&asked.messages[last_reply])
-            && matching::same(&self.history.iter().collect::<Vec<_>>(), &lasting(&asked.messages[..last_reply]))
-            && self.takes(&asked.messages[last_reply + 1..])
+impl LiveConversation {
+    /// Whether the request goes on with this conversation, in a way that this process can take. It is asked under the
+    /// pool's lock, of each process: it compares numbers.
+    pub(crate) fn continues(&self, request: &PreparedRequest) -> Result<(), Mismatch> {
+        if self.caller != request.caller {
+            return Err(Mismatch::Caller);
+        }
+        if self.model != request.settings.model {
+            return Err(Mismatch::Model);
+        }
+        if self.setup_digests.tools != request.setup_digests.tools {
+            return Err(Mismatch::Tools);
+        }
+        let by_client = self.recognized(request);
+        if by_client.is_err() {
+            self.same_messages(request).map_err(|mismatch| match by_client {
+                Err(Some(of_client)) => Mismatch::Client(of_client),
+                _ => mismatch,
+            })?;
+        }
+        self.accepts(request, by_client.is_ok())
+    }
+
+    /// Whether it is the same conversation to the client; why not, where that is known.
+    fn recognized(&self, request: &PreparedRequest) -> Result<(), Option<recognition::Mismatch>> {
+        match (&self.client, &request.client) {
+            (Some(held), Some(next)) => held.continued_by(next).map_err(Some),
+            _ => Err(None),
+        }
+    }
+
+    /// Whether the request's messages, as layers left them, are what this process was told and what it said.
+    fn same_messages(&self, request: &PreparedRequest) -> Result<(), Mismatch> {
+        let Some((_, reply)) = &request.last_reply else { return Err(Mismatch::NoReply) };
+        if self.setup_digests.system != request.setup_digests.system {
+            return Err(Mismatch::System);
+        }
+        if self.history.len() != request.history.len() {
+            return Err(Mismatch::Length { held: self.history.len(), sent: request.history.len() });
+        }
+        let mut pairs = self.history.iter().zip(&request.history);
+        if let Some(place) = pairs.position(|(held, sent)| !held.matches(sent)) {
+            return Err(Mismatch::Message(place));
+        }
+        if self.reply.is(reply) { Ok(()) } else { Err(Mismatch::Reply) }
     }
 
     /// Whether the new messages can be given to it: a parked process takes results of exactly the calls that it waits
-    /// for, in a form that its control channel can carry; another takes no results.
-    fn takes(&self, new: &[Message]) -> bool {
-        let results = mcp::results(new);
-        match &self.parked {
-            None => results.is_empty(),
-            Some(parked) => {
-                results.len() == parked.pending.len()
-                    && parked.pending.iter().all(|call| {
-                        let result = results.get(&call_id::canonical(&call.tool_use_id));
-                        result.is_some_and(|message| mcp::mcp_content(message).is_some())
-                    })
+    /// for, but for those that the client never heard of; another takes no results.
+    fn accepts(&self, request: &PreparedRequest, by_client: bool) -> Result<(), Mismatch> {
+        let first = request.first_new(by_client);
+        let mut results: Vec<&ToolResult> = request.results.iter().filter(|result| result.place >= first).collect();
+        for call in self.pending.iter().flat_map(|pending| &pending.calls) {
+            let id = call_id::canonical(&call.tool_use_id);
+            let before = results.len();
+            let mut fits = true;
+            results.retain(|result| {
+                let is_of_call = result.call == id;
+                fits &= !is_of_call || result.fits;
+                !is_of_call
+            });
+            if !fits {
+                return Err(Mismatch::ResultTooLarge);
             }
+            if before == results.len() && !self.withheld(call, by_client) {
+                return Err(Mismatch::ResultMissing);
+            }
+        }
+        if results.is_empty() { Ok(()) } else { Err(Mismatch::ResultUnknown) }
+    }
+
+    fn withheld(&self, call: &PendingCall, by_client: bool) -> bool {
+        let client = self.client.as_ref().filter(|_| by_client);
+        client.is_some_and(|client| !client.was_told_of(&call.tool_use_id))
+    }
+}
+
+/// Why a request does not go on with a conversation: the comparison that failed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    Caller,
+    Model,
+    Tools,
+    Client(recognition::Mismatch),
+    NoReply,
+    System,
+    Length { held: usize, sent: usize },
+    Message(usize),
+    Reply,
+    ResultTooLarge,
+    ResultMissing,
+    ResultUnknown,
+}
+
+impl Mismatch {
+    /// Of two conversations that a request does not go on with, the one that it is closer to is the one to explain.
+    pub(crate) fn closeness(&self) -> usize {
+        use recognition::Mismatch as Client;
+        match self {
+            Mismatch::Caller => 0,
+            Mismatch::NoReply | Mismatch::Client(Client::NoReply) => 1,
+            Mismatch::Length { .. } | Mismatch::Client(Client::Length { .. }) => 2,
+            Mismatch::Model => 3,
+            Mismatch::Tools => 4,
+            Mismatch::System => 5,
+            Mismatch::Message(place) => place.saturating_add(6),
+            Mismatch::Client(Client::Message(place)) => (*place as usize).saturating_add(6),
+            _ => usize::MAX,
+        }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Mismatch::Caller => f.write_str("another caller, or another session of the same one, holds it"),
+            Mismatch::Model => f.write_str("another model is asked for"),
+            Mismatch::Tools => f.write_str("the functions, tool_choice or response_format are not what they were"),
+            Mismatch::Client(mismatch) => mismatch.fmt(f),
+            Mismatch::NoReply => f.write_str("the request has no assistant message"),
+            Mismatch::System => f.write_str("the system prompt is not what it was"),
+            Mismatch::Length { held, sent } => {
+                write!(f, "the request has {sent} messages before its last assistant message, the conversation {held}")
+            }
+            Mismatch::Message(place) => write!(f, "the message at {place} is not what it was"),
+            Mismatch::Reply => f.write_str("the last assistant message is not what Claude Code answered"),
+            Mismatch::ResultTooLarge => f.write_str("a result is too large, or of a kind, for the control channel"),
+            Mismatch::ResultMissing => f.write_str("a call that Claude Code waits for has no result"),
+            Mismatch::ResultUnknown => f.write_str("a result is of no call that Claude Code waits for"),
         }
     }
 }

@@ -27,7 +27,7 @@ use self::hard_links::Elsewhere;
 use self::input::Named;
 use self::workspace::Workspace;
 use super::config::Config;
-use super::protocol::ControlRequest;
+use super::protocol::{ControlRequest, MCP_TOOL_PREFIX, STRUCTURED_OUTPUT};
 
 /// The id by which the CLI names the hook.
 const CALLBACK: &str = "before_use";
@@ -67,7 +67,7 @@ fn decide(config: &Config, request: &ControlRequest) -> Value {
 fn before_use(config: &Config, request: &ControlRequest) -> Value {
     let tool = request.input["tool_name"].as_str().unwrap_or_default();
     // The client's functions are the client's to run, and this one runs nothing.
-    if tool.starts_with("mcp__c__") || tool == "StructuredOutput" {
+    if tool.starts_with(MCP_TOOL_PREFIX) || tool == STRUCTURED_OUTPUT {
         return json!({});
     }
     let cwd = request.input["cwd"].as_str().map(PathBuf::from);

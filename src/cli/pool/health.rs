@@ -81,7 +81,7 @@ impl Pool {
         let shared = &self.shared;
         let (warm, live, parked, degraded) = {
             let state = shared.lock();
-            let parked = state.live.iter().filter(|(_, held)| held.parked.is_some()).count();
+            let parked = state.live.iter().filter(|(_, held)| held.pending.is_some()).count();
             (state.warm.len(), state.live.len() - parked, parked, state.circuit.is_open())
         };
         let served = |origin: Origin| shared.served[origin as usize].load(Ordering::Relaxed);

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Pool, PooledProcess, Shared, Starting};
-use crate::cli::conversation::Held;
+use crate::cli::conversation::LiveConversation;
 
 /// From so many places on one is held back for newcomers: with fewer, a conversation is worth more than a quick start.
 const HOLD_BACK_FROM: usize = 3;
@@ -52,8 +52,8 @@ impl Shared {
     /// Ends what has died or waited for too long. Says when the next one will have.
     fn end_expired(&self) -> Option<Instant> {
         let now = Instant::now();
-        let limit = |held: &Held| {
-            held.since + if held.parked.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
+        let limit = |held: &LiveConversation| {
+            held.since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
         };
         let mut state = self.lock();
         let dead: Vec<PooledProcess> = state.warm.extract_if(.., |warm| warm.process.has_exited()).collect();
@@ -61,7 +61,8 @@ impl Shared {
             tracing::warn!(stderr = warm.process.stderr_tail(), "a warm claude process ended by itself");
             state.circuit.failed(warm.started, warm.ended_by_itself());
         }
-        let expired = |pooled: &PooledProcess, held: &Held| pooled.process.has_exited() || limit(held) <= now;
+        let expired =
+            |pooled: &PooledProcess, held: &LiveConversation| pooled.process.has_exited() || limit(held) <= now;
         let expired: Vec<_> = state.live.extract_if(.., |(pooled, held)| expired(pooled, held)).collect();
         let due = state.live.iter().map(|(_, held)| limit(held)).min();
         // They end when they are dropped, which is better done without the lock.
@@ -113,7 +114,7 @@ impl Shared {
         if !state.warm.is_empty() || !self.places.are_all_in_use() {
             return None;
         }
-        let at = state.live.iter().position(|(_, held)| held.parked.is_none())?;
+        let at = state.live.iter().position(|(_, held)| held.pending.is_none())?;
         let due = state.live[at].1.since + HOLD_BACK_AFTER;
         if due > Instant::now() {
             return Some(due);

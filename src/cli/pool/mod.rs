@@ -36,7 +36,7 @@ use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
 use self::refill::Refill;
 use super::config::Config;
-use super::conversation::Held;
+use super::conversation::LiveConversation;
 use super::process::{self, Process, Version};
 use super::prompt::Settings;
 use super::rate_limits::Subscription;
@@ -160,7 +160,7 @@ impl Lease {
     }
 
     /// Ends the turn, and keeps the process for the next message of its conversation.
-    pub(crate) fn park(self, held: Held) {
+    pub(crate) fn park(self, held: LiveConversation) {
         let Lease { mut pooled, hold, .. } = self;
         pooled.process.shrink();
         pooled.starting = None;
@@ -172,7 +172,7 @@ impl Lease {
 }
 
 /// What a lease comes with: the conversation that a live process holds.
-pub(crate) type Leased = (Lease, Option<Held>);
+pub(crate) type Leased = (Lease, Option<LiveConversation>);
 
 /// Shares the processes among requests. Cloning shares the same pool; the last one dropped ends every process.
 #[derive(Clone, Debug)]
@@ -200,7 +200,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     warm: Vec<PooledProcess>,
-    live: Vec<(PooledProcess, Held)>,
+    live: Vec<(PooledProcess, LiveConversation)>,
     circuit: Circuit,
     refill: Refill,
 }
@@ -269,7 +269,11 @@ impl Pool {
 
     /// A process for a turn: the live one for which `fits` says yes, else a warm one, else a new one. Waits in the
     /// queue while all are busy.
-    pub(crate) async fn lease(&self, caller: &Caller, mut fits: impl FnMut(&Held) -> bool) -> Result<Leased, Error> {
+    pub(crate) async fn lease(
+        &self,
+        caller: &Caller,
+        mut fits: impl FnMut(&LiveConversation) -> bool,
+    ) -> Result<Leased, Error> {
         self.start();
         self.version().await?;
         let permit = self.wait_in_queue(caller).await?;
@@ -351,8 +355,8 @@ impl Shared {
     /// A process that is there already, with the conversation that it holds; and those that were found dead.
     fn find(
         &self,
-        fits: &mut impl FnMut(&Held) -> bool,
-    ) -> (Option<(PooledProcess, Option<Held>)>, Vec<PooledProcess>) {
+        fits: &mut impl FnMut(&LiveConversation) -> bool,
+    ) -> (Option<(PooledProcess, Option<LiveConversation>)>, Vec<PooledProcess>) {
         let mut dead = Vec::new();
         let mut state = self.lock();
         // The newest first: where a client asked twice for the same answer, both fit.

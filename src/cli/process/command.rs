@@ -5,6 +5,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 use crate::cli::config::Config;
+use crate::cli::protocol::MCP_SERVER_TOOLS;
 
 /// The line protocol on stdin and stdout, and nothing of the user's own settings, servers, commands and history.
 const ARGUMENTS: [&str; 17] = [
@@ -23,7 +24,7 @@ const ARGUMENTS: [&str; 17] = [
     "--permission-prompt-tool",
     "stdio",
     "--allowed-tools",
-    "mcp__c",
+    MCP_SERVER_TOOLS,
     "--tools",
 ];
 

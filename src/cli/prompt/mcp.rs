@@ -5,15 +5,13 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::chat::data_url::DataUrl;
-use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice};
-use crate::cli::protocol::Outgoing;
+use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice, call_id, digest};
+use crate::cli::protocol::{MCP_SERVER, MCP_TOOL_PREFIX, Outgoing};
 use crate::{Error, ErrorKind};
-
-/// The prefix that the CLI gives to the names of this server's tools.
-const PREFIX: &str = "mcp__c__";
 
 /// The longest tool name that the Messages API takes everywhere, prefix included.
 const MAX_TOOL_NAME: usize = 64;
@@ -27,7 +25,7 @@ pub(crate) const MAX_RESULT: usize = 490_000;
 
 /// The functions of one request, as the CLI is told of them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Functions {
+pub(crate) struct McpServer {
     /// In the client's order, which keeps the prompt cache valid: the client's name, and the tool.
     tools: Vec<(String, Value)>,
     /// What must be said in the system prompt: the rest of long descriptions, and what `tool_choice` asks.
@@ -36,7 +34,7 @@ pub(crate) struct Functions {
     pub(crate) parallel: bool,
 }
 
-impl Functions {
+impl McpServer {
     /// The functions that the request offers, after its `tool_choice`.
     pub(crate) fn of(request: &ChatRequest) -> Self {
         let parallel = request.parallel_tool_calls != Some(false);
@@ -49,7 +47,7 @@ impl Functions {
         };
         let functions: Vec<&Function> = request.functions().filter(offered).collect();
         if functions.is_empty() {
-            return Functions { parallel, ..Functions::default() };
+            return McpServer { parallel, ..McpServer::default() };
         }
         let mut notes = Vec::new();
         let tools = functions.iter().map(|function| (function.name.clone(), tool(function, parallel, &mut notes)));
@@ -66,7 +64,16 @@ impl Functions {
         if !parallel {
             notes.push("Call at most one tool at a time, and wait for its result.".to_owned());
         }
-        Functions { tools, note: notes.join("\n\n"), parallel }
+        McpServer { tools, note: notes.join("\n\n"), parallel }
+    }
+
+    /// Whatever the CLI is told of the functions.
+    pub(crate) fn hash_into(&self, hasher: &mut DefaultHasher) {
+        (&self.note, self.parallel, self.tools.len()).hash(hasher);
+        for (name, tool) in &self.tools {
+            name.hash(hasher);
+            digest::hash_value(tool, hasher);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -79,9 +86,9 @@ impl Functions {
             return;
         }
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1000);
-        initialize["sdkMcpServers"] = json!(["c"]);
-        initialize["sdkMcpServerConfigs"] = json!({"c": {"timeout": timeout}});
-        initialize["sdkMcpServerManifests"] = json!({"c": {
+        initialize["sdkMcpServers"] = json!([MCP_SERVER]);
+        initialize["sdkMcpServerConfigs"] = json!({MCP_SERVER: {"timeout": timeout}});
+        initialize["sdkMcpServerManifests"] = json!({MCP_SERVER: {
             "initializeResult": self.handshake("2025-11-25"),
             "toolsListResult": self.list(),
         }});
@@ -91,7 +98,7 @@ impl Functions {
         json!({
             "protocolVersion": protocol_version,
             "capabilities": {"tools": {}},
-            "serverInfo": {"name": "c", "version": env!("CARGO_PKG_VERSION")},
+            "serverInfo": {"name": MCP_SERVER, "version": env!("CARGO_PKG_VERSION")},
         })
     }
 
@@ -112,7 +119,7 @@ impl Functions {
 
     /// The client's name of a tool, if it is one of the client's functions.
     pub(crate) fn client_name(&self, tool: &str) -> Option<&str> {
-        let wire = tool.strip_prefix(PREFIX)?;
+        let wire = tool.strip_prefix(MCP_TOOL_PREFIX)?;
         self.tools.iter().map(|(name, _)| name.as_str()).find(|name| short_name(name) == wire)
     }
 
@@ -183,12 +190,12 @@ fn split_description(description: &str) -> (&str, &str) {
 
 /// The name under which the model sees a function.
 pub(crate) fn wire_name(name: &str) -> String {
-    format!("{PREFIX}{}", short_name(name))
+    format!("{MCP_TOOL_PREFIX}{}", short_name(name))
 }
 
 /// The name within the server: the client's own, or a shortened one where the prefix would make it too long.
 fn short_name(name: &str) -> String {
-    let room = MAX_TOOL_NAME - PREFIX.len();
+    let room = MAX_TOOL_NAME - MCP_TOOL_PREFIX.len();
     if name.len() <= room {
         return name.to_owned();
     }
@@ -224,38 +231,67 @@ impl PendingCall {
     }
 }
 
-/// The results that a request brings, by the canonical id of the call.
-pub(crate) fn results(messages: &[Message]) -> HashMap<String, &Message> {
-    let answers = messages.iter().filter_map(|message| Some((message.tool_call_id.as_deref()?, message)));
-    answers.map(|(id, message)| (crate::chat::call_id::canonical(id), message)).collect()
+/// The results that these messages bring, by the canonical id of the call.
+pub(crate) fn results<'a>(messages: impl IntoIterator<Item = &'a Message>) -> HashMap<String, &'a Message> {
+    let answer = |message: &'a Message| Some((call_id::canonical(message.tool_call_id.as_deref()?), message));
+    messages.into_iter().filter_map(answer).collect()
 }
 
-/// A tool message as the content of an MCP result; `None` where only a replay can carry it: it is too long, or holds
-/// an image that is not in the message itself. Blank texts are left out, as in a replay: the API refuses them.
-pub(crate) fn mcp_content(message: &Message) -> Option<Value> {
-    let mut units = 0;
-    let mut text = |text: &str| {
-        units += text.encode_utf16().count();
-        (units <= MAX_RESULT).then(|| json!({"type": "text", "text": text}))
-    };
-    let blank = |text: &str| text.trim().is_empty();
-    let blocks = match &message.content {
-        None | Some(Content::Null) => Vec::new(),
-        Some(Content::Text(whole)) if blank(whole) => Vec::new(),
-        Some(Content::Text(whole)) => vec![text(whole)?],
-        Some(Content::Parts(parts)) => {
-            let block = |part: &Part| match (part.as_text(), &part.image_url) {
-                (Some(part), _) => text(part),
-                (None, Some(image)) => DataUrl::parse(&image.url).ok().map(
-                    |DataUrl { media_type, base64 }| json!({"type": "image", "mimeType": media_type, "data": base64}),
-                ),
-                (None, None) => None,
-            };
-            let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
-            parts.map(block).collect::<Option<_>>()?
-        }
-    };
-    Some(Value::Array(blocks))
+/// The answer to a call.
+#[derive(Debug, Serialize)]
+pub(crate) struct CallResult<'a> {
+    content: Vec<ResultBlock<'a>>,
+    #[serde(rename = "isError")]
+    is_error: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum ResultBlock<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        #[serde(rename = "mimeType")]
+        media_type: &'a str,
+        data: &'a str,
+    },
+}
+
+impl<'a> CallResult<'a> {
+    /// A tool message as the result of its call; `None` where only a replay can carry it: it is too long, or holds an
+    /// image that is not in the message itself. Blank texts are left out, as in a replay: the API refuses them.
+    pub(crate) fn of(message: &'a Message) -> Option<Self> {
+        let mut units = 0;
+        let mut text = |text: &'a str| {
+            units += text.encode_utf16().count();
+            (units <= MAX_RESULT).then_some(ResultBlock::Text { text })
+        };
+        let blank = |text: &str| text.trim().is_empty();
+        let content = match &message.content {
+            None | Some(Content::Null) => Vec::new(),
+            Some(Content::Text(whole)) if blank(whole) => Vec::new(),
+            Some(Content::Text(whole)) => vec![text(whole)?],
+            Some(Content::Parts(parts)) => {
+                let block = |part: &'a Part| match (part.as_text(), &part.image_url) {
+                    (Some(part), _) => text(part),
+                    (None, Some(image)) => DataUrl::parse(&image.url)
+                        .ok()
+                        .map(|DataUrl { media_type, base64 }| ResultBlock::Image { media_type, data: base64 }),
+                    (None, None) => None,
+                };
+                let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
+                parts.map(block).collect::<Option<_>>()?
+            }
+        };
+        Some(CallResult { content, is_error: false })
+    }
+
+    /// The result of a call that layers kept from the client, which has gone on without it.
+    pub(crate) fn withheld() -> Self {
+        let text = "This call was not carried out: it was withheld from the program that would have run it.";
+        CallResult { content: vec![ResultBlock::Text { text }], is_error: true }
+    }
 }
 
 #[cfg(test)]
@@ -270,7 +306,7 @@ mod tests {
     fn names_of_the_greatest_length_stay_apart_and_find_their_way_back() {
         let (a, b) = (format!("{}a", "x".repeat(63)), format!("{}b", "x".repeat(63)));
         let tools = [&a, &b].map(|name| (name.clone(), tool(&function(name, ""), true, &mut Vec::new())));
-        let functions = Functions { tools: tools.to_vec(), ..Functions::default() };
+        let functions = McpServer { tools: tools.to_vec(), ..McpServer::default() };
         assert_eq!(wire_name(&a).len(), MAX_TOOL_NAME);
         assert_eq!(functions.client_name(&wire_name(&a)), Some(a.as_str()));
         assert_eq!(functions.client_name(&wire_name(&b)), Some(b.as_str()));

@@ -88,14 +88,50 @@ impl<'a> Line<'a> {
 
     /// Whether it is a line that the CLI writes only when it has been told something: a process that still waits for that
     /// has not written it, though lines of its last turn may still come (`message_stop` after a call, for one).
-    pub(crate) fn is_to_what_was_told(&self) -> bool {
+    pub(crate) fn answers_this_turn(&self) -> bool {
         match self.kind.as_str() {
             "control_response" | "result" | "user" => true,
             "system" => self.subtype.as_ref().is_some_and(|subtype| subtype.as_str() == "init"),
-            "stream_event" => self.event.as_ref().is_some_and(|event| event.kind.as_str() == "message_start"),
+            "stream_event" => self.begins_a_message(),
             _ => false,
         }
     }
+
+    /// Whether the model begins to speak.
+    pub(crate) fn begins_a_message(&self) -> bool {
+        self.event.as_ref().is_some_and(|event| event.kind.as_str() == "message_start")
+    }
+}
+
+/// The line with U+FFFD for each half of a surrogate pair that stands alone in a string; `None` where there is none. JSON
+/// may hold them and Rust's strings may not.
+pub(crate) fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
+    let half = |at: usize| -> Option<u16> {
+        let digits = line.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        (0xd800..0xe000).contains(&code).then_some(code)
+    };
+    let mut mended = Vec::new();
+    let (mut kept, mut at) = (0, 0);
+    while let Some(found) = line.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        at += found;
+        match (half(at), half(at + 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..)) => at += 12,
+            (Some(_), _) => {
+                mended.extend_from_slice(&line[kept..at]);
+                mended.extend_from_slice("\u{fffd}".as_bytes());
+                at += 6;
+                kept = at;
+            }
+            // Another escape: what follows the backslash is not the beginning of one.
+            (None, _) => at += 2,
+        }
+    }
+    if kept == 0 {
+        return None;
+    }
+    mended.extend_from_slice(&line[kept..]);
+    Some(mended)
 }
 
 /// Reads a raw value as some type, or that type's default where it is not of its shape.
@@ -258,4 +294,20 @@ pub(crate) struct ControlRequest {
     pub(crate) decision_reason: Option<String>,
     #[serde(default)]
     pub(crate) decision_reason_type: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_lone_surrogates;
+
+    #[test]
+    fn only_halves_that_stand_alone_are_replaced() {
+        let mended = |line: &str| without_lone_surrogates(line.as_bytes()).map(|line| String::from_utf8(line).unwrap());
+        for whole in [r#"{"a":"b"}"#, r#""\\ud83d""#, r#""\ud83d\ude00""#, r#""\u00e9""#, r#""\ud8"#, r"\\"] {
+            assert_eq!(mended(whole), None, "{whole}");
+        }
+        assert_eq!(mended(r#""a\ud83d b""#).unwrap(), "\"a\u{fffd} b\"");
+        assert_eq!(mended(r#""\ude00\ud83d\ud83d\ude00""#).unwrap(), "\"\u{fffd}\u{fffd}\\ud83d\\ude00\"");
+        assert_eq!(mended(r#""\ud83d\\ud83d""#).unwrap(), "\"\u{fffd}\\\\ud83d\"");
+    }
 }

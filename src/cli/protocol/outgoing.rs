@@ -1,6 +1,6 @@
 //! The CLI's line protocol, as it is sent: each message as a line.
 //!
-//! Lines are written from what they are made of, never through a `Value`: a history may hold megabytes of images.
+//! A conversation is written from where it lies, never through a `Value`: it may hold megabytes of images.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,9 +17,9 @@ struct Control<'a, R> {
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct Said<'a, B> {
     r#type: &'a str,
-    message: Message<'a>,
+    message: Message<'a, B>,
     parent_tool_use_id: Option<&'a str>,
     session_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,13 +29,13 @@ struct Said<'a> {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct Message<'a, B> {
     role: &'a str,
-    content: &'a [Value],
+    content: &'a [B],
 }
 
-impl<'a> Said<'a> {
-    fn new(role: &'a str, content: &'a [Value]) -> Self {
+impl<'a, B> Said<'a, B> {
+    fn new(role: &'a str, content: &'a [B]) -> Self {
         let message = Message { role, content };
         let (client_composed, should_query) = (None, None);
         Said { r#type: role, message, parent_tool_use_id: None, session_id: "", client_composed, should_query }
@@ -56,15 +56,15 @@ struct ReplyBody<'a, R> {
 }
 
 #[derive(Serialize)]
-struct McpResponse<'a> {
-    mcp_response: Rpc<'a>,
+struct McpResponse<'a, R> {
+    mcp_response: Rpc<'a, R>,
 }
 
 #[derive(Serialize)]
-struct Rpc<'a> {
+struct Rpc<'a, R> {
     jsonrpc: &'a str,
     id: &'a Value,
-    result: &'a Value,
+    result: &'a R,
 }
 
 impl Outgoing {
@@ -91,13 +91,13 @@ impl Outgoing {
     /// A user message: with `query`, the CLI answers it; without, it is only appended to the conversation.
     ///
     /// Always `client_composed`: without that the CLI would read the files that a text names with `@`.
-    pub(crate) fn user(&mut self, content: &[Value], query: bool) {
+    pub(crate) fn user(&mut self, content: &[impl Serialize], query: bool) {
         let should_query = (!query).then_some(false);
         self.line(&Said { client_composed: Some(true), should_query, ..Said::new("user", content) });
     }
 
     /// An assistant message, appended to the conversation.
-    pub(crate) fn assistant(&mut self, content: &[Value]) {
+    pub(crate) fn assistant(&mut self, content: &[impl Serialize]) {
         self.line(&Said::new("assistant", content));
     }
 
@@ -108,7 +108,7 @@ impl Outgoing {
     }
 
     /// The answer to a message for the MCP server.
-    pub(crate) fn mcp_result(&mut self, request_id: &str, id: &Value, result: &Value) {
+    pub(crate) fn mcp_result(&mut self, request_id: &str, id: &Value, result: &impl Serialize) {
         self.reply(request_id, &McpResponse { mcp_response: Rpc { jsonrpc: "2.0", id, result } });
     }
 

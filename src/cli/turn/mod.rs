@@ -1,4 +1,4 @@
-//! One turn on one process: what is said to it, by when it must answer, and what becomes of it.
+//! One turn on one process: what it is told, by when it must answer, and what becomes of it.
 //!
 //! A turn owns its process, and the permit to keep it busy. Both are given back when the turn ends well; when it ends
 //! in any other way, or is dropped, the process group is killed with it.
@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use tokio::time::Instant;
 
 mod failure;
@@ -14,28 +13,34 @@ mod reader;
 mod span;
 mod tool_calls;
 
-use self::reader::{Answer, Context, End};
-pub(crate) use self::span::Watch;
-use self::tool_calls::Calls;
-use super::conversation::{Asked, Held, Parked};
+use self::reader::{Context, End, Step, TurnReader};
+pub(crate) use self::span::TurnSpan;
+use super::blocking;
+use super::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
-use super::prompt::{self, Settings, mcp};
-use super::protocol::{Line, Outgoing};
-use crate::chat::call_id;
+use super::prompt::mcp::{self, CallResult};
+use super::prompt::{self, Settings};
+use super::protocol::{Line, Outgoing, without_lone_surrogates};
+use crate::chat::{Message, call_id};
 use crate::{ChatEvent, Error, ErrorKind};
 
 /// A turn that is under way.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pool: Pool,
-    asked: Box<Asked>,
+    request: Box<PreparedRequest>,
     /// Gone when the turn has ended.
     lease: Option<Lease>,
-    answer: Answer,
+    reader: TurnReader,
+    /// What the lines so far came to, as far as it has not been taken.
+    step: Step,
     clock: Clock,
-    /// Whether the CLI has written anything that it writes to what it is told. Other lines may be left of its last turn.
-    heard: bool,
+    span: TurnSpan,
+    /// Set once the CLI has reacted to this turn. Earlier lines may be left over from the previous one.
+    acknowledged: bool,
+    /// Whether the first token has come.
+    spoken: bool,
 }
 
 /// When the turn began, and by when it must have got on.
@@ -50,29 +55,36 @@ struct Clock {
 #[derive(Debug)]
 pub(crate) struct NotBegun {
     pub(crate) error: Error,
-    /// The process was dead before it had heard anything of this turn: another can take the turn in its place.
+    /// The process was dead before it had reacted to anything of this turn: another can take the turn in its place.
     pub(crate) dead: bool,
-    pub(crate) asked: Box<Asked>,
+    pub(crate) request: Box<PreparedRequest>,
+    pub(crate) span: TurnSpan,
 }
 
 impl Turn {
-    /// Says what is to be said and waits for the first sign of an answer.
+    /// Tells the process what is to be told, and waits for the first sign of an answer.
     pub(crate) async fn begin(
         pool: Pool,
         lease: Lease,
-        held: Option<Held>,
-        asked: Box<Asked>,
+        live: Option<LiveConversation>,
+        request: Box<PreparedRequest>,
+        span: TurnSpan,
     ) -> Result<Box<Self>, NotBegun> {
         let config = pool.config();
         let clock =
             Clock { began: Instant::now(), first_token: config.first_token_timeout, whole: config.request_timeout };
-        let mut answer = Answer::new(held.is_some());
-        let parked = held.and_then(|held| {
-            // Calls that were put off come without a word of who made them.
-            held.parked.inspect(|_| answer.model = held.answered_by)
+        let mut turn = Box::new(Turn {
+            pool,
+            request,
+            lease: Some(lease),
+            reader: TurnReader::fresh(),
+            step: Step::default(),
+            clock,
+            span,
+            acknowledged: false,
+            spoken: false,
         });
-        let mut turn = Box::new(Turn { pool, asked, lease: Some(lease), answer, clock, heard: false });
-        let begun = match turn.tell(parked).await {
+        let begun = match turn.tell(live).await {
             Ok(()) => turn.wait_for_first_sign().await,
             Err(error) => Err(error),
         };
@@ -81,37 +93,41 @@ impl Turn {
                 if let Some(lease) = &mut turn.lease {
                     lease.acknowledged();
                 }
+                // Nobody else is asked now. They may be megabytes, and the answer may take minutes.
+                turn.request.messages = Vec::new();
                 Ok(turn)
             }
             Err(error) => {
-                let dead = !turn.heard && error.kind() == ErrorKind::Cli;
+                let dead = !turn.acknowledged && error.kind() == ErrorKind::Cli;
                 if let Some(lease) = turn.lease.as_mut().filter(|_| dead) {
                     lease.died_unheard(&error);
                 }
-                Err(NotBegun { error, dead, asked: turn.asked })
+                let Turn { request, span, .. } = *turn;
+                Err(NotBegun { error, dead, request, span })
             }
         }
     }
 
     /// The model that answers: as the API names it, or as it was asked for while that is not known.
     pub(crate) fn model(&self) -> &str {
-        match self.answer.model.as_str() {
-            "" => self.asked.settings.model.as_deref().unwrap_or_default(),
+        match self.reader.model() {
+            "" => self.request.settings.model.as_deref().unwrap_or_default(),
             model => model,
         }
     }
 
-    /// The first token is on its way to the client.
-    pub(crate) fn first_token(&mut self) {
-        if let Some(lease) = &mut self.lease {
-            lease.first_token();
-        }
+    /// The rest of the turn, as a stream.
+    pub(crate) fn into_events(self: Box<Self>) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
+        futures_util::stream::unfold(self, |mut turn| async move { Some((turn.next().await?, turn)) })
     }
 
     /// The next event; `None` after the last one, or after an error.
-    pub(crate) async fn next(&mut self) -> Option<Result<ChatEvent, Error>> {
+    async fn next(&mut self) -> Option<Result<ChatEvent, Error>> {
         loop {
-            if let Some(event) = self.answer.events.pop_front() {
+            if let Some(event) = self.step.events.pop_front() {
+                if !self.spoken && is_token(&event) {
+                    self.first_token();
+                }
                 return Some(Ok(event));
             }
             self.lease.as_ref()?;
@@ -122,100 +138,134 @@ impl Turn {
         }
     }
 
+    fn first_token(&mut self) {
+        self.spoken = true;
+        self.span.first_token();
+        if let Some(lease) = &mut self.lease {
+            lease.first_token();
+        }
+    }
+
     async fn wait_for_first_sign(&mut self) -> Result<(), Error> {
-        while !self.answer.begun && self.lease.is_some() {
+        while !self.reader.started() && self.lease.is_some() {
             self.advance().await?;
         }
         Ok(())
     }
 
-    async fn tell(&mut self, parked: Option<Parked>) -> Result<(), Error> {
+    /// Tells the process the request: all of it, or what is new of it.
+    async fn tell(&mut self, live: Option<LiveConversation>) -> Result<(), Error> {
         let mut out = Outgoing::default();
-        let fresh = !self.answer.proven;
-        if fresh {
-            out.control("initialize", &self.asked.setup.initialize(self.pool.config()));
+        match &live {
+            None => out.control("initialize", &self.request.setup.initialize(self.pool.config())),
+            Some(_) => self.check_silence().await?,
         }
         if let Some(lease) = self.lease.as_mut() {
             let told: &mut Settings = &mut lease.pooled.settings;
-            told.change_to(&self.asked.settings, &mut out);
-            *told = self.asked.settings.clone();
+            told.change_to(&self.request.settings, &mut out);
+            *told = self.request.settings.clone();
         }
-        match parked {
-            Some(parked) => self.resume(parked, out).await,
-            None => self.say(fresh, out).await,
-        }
-    }
-
-    /// Answers the calls that the process is parked in. What else is new is said first, since it then reaches the model
-    /// together with the results; said afterwards it might come a turn too late.
-    async fn resume(&mut self, parked: Parked, mut out: Outgoing) -> Result<(), Error> {
-        let (messages, first) = self.asked.new_messages();
-        let others: Vec<_> = messages.iter().filter(|message| message.tool_call_id.is_none()).cloned().collect();
-        for turn in prompt::turns(&others, first, self.pool.config())? {
-            out.user(&turn.blocks, true);
-        }
-        let results = mcp::results(messages);
-        for call in parked.pending {
-            let result = results.get(&call_id::canonical(&call.tool_use_id));
-            let content = result.and_then(|message| mcp::mcp_content(message)).unwrap_or_else(|| json!([]));
-            out.mcp_result(&call.request_id, &call.rpc_id, &json!({"content": content, "isError": false}));
-        }
-        self.answer.calls = Calls::resumed(parked.deferred);
-        self.send(out).await
-    }
-
-    /// Says the turns: all but the last are history. Each of the user's in it must be acknowledged before the
-    /// assistant's that follows is sent, or the CLI would reorder them.
-    async fn say(&mut self, fresh: bool, mut out: Outgoing) -> Result<(), Error> {
-        let (messages, first) = if fresh { (&self.asked.messages[..], 0) } else { self.asked.new_messages() };
-        let mut told = prompt::turns(messages, first, self.pool.config())?;
-        let last = told.pop().filter(|turn| !turn.assistant).ok_or_else(prompt::nothing_to_answer)?;
-        for turn in told {
-            if turn.assistant {
-                out.assistant(&turn.blocks);
-            } else {
-                out.user(&turn.blocks, false);
-                self.send(std::mem::take(&mut out)).await?;
+        let mut live = live;
+        let deferred = live.as_mut().and_then(|live| Some(std::mem::take(&mut live.pending.as_mut()?.deferred)));
+        self.reader = match (&live, deferred) {
+            (None, _) => TurnReader::fresh(),
+            (Some(_), None) => TurnReader::live(),
+            (Some(live), Some(deferred)) => TurnReader::resumed(live.answered_by.clone(), deferred),
+        };
+        for (at, lines) in self.lines(live, out).await?.into_iter().enumerate() {
+            if at > 0 {
                 self.wait_for_acknowledgement().await?;
             }
+            self.send(lines).await?;
         }
-        out.user(&last.blocks, true);
-        self.send(out).await
+        Ok(())
+    }
+
+    /// A process that holds a conversation has nothing to say until it is asked. What is left of its last turn is skipped,
+    /// but if the model speaks, it answers something else.
+    async fn check_silence(&mut self) -> Result<(), Error> {
+        let Some(lease) = self.lease.as_mut() else { return Ok(()) };
+        while let Some(line) = futures_util::FutureExt::now_or_never(lease.pooled.process.line()) {
+            let Ok(Some(line)) = line else { break };
+            if Line::parse(&line).is_some_and(|line| line.begins_a_message()) {
+                return Err(Error::new(ErrorKind::Cli, "Claude Code spoke without being asked."));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be sent, on another thread where it is much. After each item but the last, the CLI acknowledges.
+    async fn lines(&mut self, live: Option<LiveConversation>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
+        let request = std::mem::take(&mut self.request);
+        let pool = self.pool.clone();
+        let (request, lines) = blocking::run(prompt::size(&request.messages), move || {
+            let config = pool.config();
+            let lines = match &live {
+                None => conversation(request.conversation(), config, out),
+                Some(live) => match &live.pending {
+                    None => conversation(request.news(live), config, out),
+                    Some(pending) => results(&request, live, pending, config, out),
+                },
+            };
+            (request, lines)
+        })
+        .await?;
+        self.request = request;
+        lines
     }
 
     async fn wait_for_acknowledgement(&mut self) -> Result<(), Error> {
         loop {
             let line = self.line().await?;
-            let Some(line) = Line::parse(&line) else { continue };
-            if line.kind.as_str() == "result" && line.num_turns == Some(0) && line.is_error != Some(true) {
+            let mut acknowledged = false;
+            self.parsed(&line, |turn, line| {
+                acknowledged =
+                    line.kind.as_str() == "result" && line.num_turns == Some(0) && line.is_error != Some(true);
+                if acknowledged { Ok(()) } else { turn.take(line) }
+            })?;
+            if acknowledged {
                 return Ok(());
             }
-            self.take(line)?;
+            if self.reader.started() {
+                return Err(Error::new(ErrorKind::Cli, "Claude Code answered before it was asked. Try again."));
+            }
             self.send_replies().await?;
         }
     }
 
     async fn advance(&mut self) -> Result<(), Error> {
         let line = self.line().await?;
-        if let Some(line) = Line::parse(&line) {
-            self.take(line)?;
-        }
+        self.parsed(&line, Turn::take)?;
         self.send_replies().await
     }
 
+    /// Does something with a line, if it is one of the protocol's.
+    fn parsed(
+        &mut self,
+        line: &[u8],
+        then: impl FnOnce(&mut Self, Line<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Some(line) = Line::parse(line) {
+            return then(self, line);
+        }
+        // The model may cut a pair of surrogates in two, and the CLI then writes halves that are not Unicode.
+        match without_lone_surrogates(line) {
+            Some(mended) => Line::parse(&mended).map_or(Ok(()), |line| then(self, line)),
+            None => Ok(()),
+        }
+    }
+
     fn take(&mut self, line: Line<'_>) -> Result<(), Error> {
-        self.heard |= line.is_to_what_was_told();
-        let context = Context { asked: &self.asked, subscription: self.pool.subscription() };
-        self.answer.take(line, context)?;
-        match (self.answer.end.take(), &mut self.lease) {
-            (None, _) => {}
-            (Some(End::Kill), lease) => *lease = None,
+        self.acknowledged |= line.answers_this_turn();
+        let context = Context { request: &self.request, subscription: self.pool.subscription() };
+        self.reader.take(line, context, &mut self.step)?;
+        match self.step.end.take() {
+            None => {}
+            Some(End::Kill) => self.lease = None,
             // The process is back before the client hears of the end: it may ask again at once.
-            (Some(End::Keep(parked)), lease) => {
-                if let Some(lease) = lease.take() {
-                    let (reply, model) = (std::mem::take(&mut self.answer.reply), self.answer.model.clone());
-                    let held = self.asked.held_after(reply, model, parked);
-                    lease.park(held);
+            Some(End::Keep(answered)) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.park(self.request.answered(answered));
                 }
             }
         }
@@ -223,14 +273,14 @@ impl Turn {
     }
 
     async fn send_replies(&mut self) -> Result<(), Error> {
-        for (request_id, question) in std::mem::take(&mut self.answer.questions) {
+        for (request_id, question) in std::mem::take(&mut self.step.questions) {
             let answer = permission::answer(self.pool.config(), question).await;
-            self.answer.replies.reply(&request_id, &answer);
+            self.step.replies.reply(&request_id, &answer);
         }
-        if self.answer.replies.is_empty() {
+        if self.step.replies.is_empty() {
             return Ok(());
         }
-        let replies = std::mem::take(&mut self.answer.replies);
+        let replies = std::mem::take(&mut self.step.replies);
         self.send(replies).await
     }
 
@@ -243,9 +293,7 @@ impl Turn {
             Ok(Err(_)) => {
                 while self.lease.is_some() {
                     let line = self.line().await?;
-                    if let Some(line) = Line::parse(&line) {
-                        self.take(line)?;
-                    }
+                    self.parsed(&line, Turn::take)?;
                 }
                 Ok(())
             }
@@ -273,17 +321,67 @@ impl Turn {
 
     fn deadline(&self) -> Instant {
         let Clock { began, first_token, whole } = self.clock;
-        began + if self.answer.begun { whole } else { first_token.min(whole) }
+        began + if self.reader.started() { whole } else { first_token.min(whole) }
     }
 
     fn late(&self) -> Error {
         let Clock { first_token, whole, .. } = self.clock;
-        let (kind, message) = if self.answer.begun {
-            (ErrorKind::RequestTimeout, format!("The answer was not complete within {whole:?} (--request-timeout)."))
+        let (kind, message) = if self.reader.started() {
+            (ErrorKind::RequestTimeout, format!("The answer was not complete within {whole:?} (request_timeout)."))
         } else {
-            let limit = "(--first-token-timeout)";
+            let limit = "(first_token_timeout)";
             (ErrorKind::FirstTokenTimeout, format!("The model did not begin to answer within {first_token:?} {limit}."))
         };
         Error::new(kind, message)
     }
+}
+
+/// Whether the client is told something by it.
+fn is_token(event: &ChatEvent) -> bool {
+    !matches!(event, ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_))
+}
+
+/// The turns of a conversation: all but the last are history. Each of the user's in it must be acknowledged before the
+/// assistant's that follows is sent, or the CLI would reorder them.
+fn conversation<'a>(
+    messages: impl Iterator<Item = (usize, &'a Message)>,
+    config: &super::config::Config,
+    mut out: Outgoing,
+) -> Result<Vec<Outgoing>, Error> {
+    let mut turns = prompt::turns(messages, config)?;
+    let last = turns.pop().filter(|turn| !turn.assistant).ok_or_else(prompt::nothing_to_answer)?;
+    let mut lines = Vec::new();
+    for turn in turns {
+        if turn.assistant {
+            out.assistant(&turn.blocks);
+        } else {
+            out.user(&turn.blocks, false);
+            lines.push(std::mem::take(&mut out));
+        }
+    }
+    out.user(&last.blocks, true);
+    lines.push(out);
+    Ok(lines)
+}
+
+/// The results of the calls that the process is parked in. What else is new is said first, since it then reaches the
+/// model together with the results; said afterwards it might come a turn too late.
+fn results(
+    request: &PreparedRequest,
+    live: &LiveConversation,
+    pending: &PendingToolCalls,
+    config: &super::config::Config,
+    mut out: Outgoing,
+) -> Result<Vec<Outgoing>, Error> {
+    let others = request.news(live).filter(|(_, message)| message.tool_call_id.is_none());
+    for turn in prompt::turns(others, config)? {
+        out.user(&turn.blocks, true);
+    }
+    let results = mcp::results(request.news(live).map(|(_, message)| message));
+    for call in &pending.calls {
+        let result = results.get(&call_id::canonical(&call.tool_use_id));
+        let result = result.and_then(|message| CallResult::of(message)).unwrap_or_else(CallResult::withheld);
+        out.mcp_result(&call.request_id, &call.rpc_id, &result);
+    }
+    Ok(vec![out])
 }

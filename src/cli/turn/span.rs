@@ -4,19 +4,16 @@ use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::ChatEvent;
 use crate::cli::pool::Lease;
 
 /// Runs from the request's arrival until its answer has ended or been dropped, and then says so in the log.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct TurnSpan {
     span: Span,
     began: Instant,
-    /// Whether the first token has come.
-    spoken: bool,
 }
 
-impl Watch {
+impl TurnSpan {
     pub(crate) fn start() -> Self {
         let span = tracing::info_span!(
             "turn",
@@ -26,7 +23,7 @@ impl Watch {
             first_token_ms = Empty,
             total_ms = Empty
         );
-        Watch { span, began: Instant::now(), spoken: false }
+        TurnSpan { span, began: Instant::now() }
     }
 
     /// The request has a process.
@@ -36,15 +33,9 @@ impl Watch {
         self.span.record("queue_ms", self.milliseconds());
     }
 
-    /// The answer goes on. Says whether this is its first token.
-    pub(crate) fn heard(&mut self, event: &ChatEvent) -> bool {
-        let first =
-            !self.spoken && !matches!(event, ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_));
-        if first {
-            self.spoken = true;
-            self.span.record("first_token_ms", self.milliseconds());
-        }
-        first
+    /// The first token has come.
+    pub(crate) fn first_token(&self) {
+        self.span.record("first_token_ms", self.milliseconds());
     }
 
     fn milliseconds(&self) -> f64 {
@@ -53,7 +44,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for TurnSpan {
     fn drop(&mut self) {
         self.span.record("total_ms", self.milliseconds());
         tracing::info!(parent: &self.span, "the turn is over");

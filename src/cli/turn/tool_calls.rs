@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use crate::ChatEvent;
 use crate::chat::call_id;
 use crate::chat::{CalledFunction, ToolCall};
-use crate::cli::conversation::{Parked, Reply};
+use crate::cli::conversation::PendingToolCalls;
 use crate::cli::prompt::mcp::PendingCall;
 
 /// The calls of the client's functions in a turn.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
-    /// The model's ids of those that the client is told of in this answer.
-    told: Vec<String>,
+pub(crate) struct ToolCalls {
+    /// Those that the client is told of in this answer, each with the model's id of it.
+    announced: Vec<(String, ToolCall)>,
     /// Those that the CLI waits for an answer to.
     pending: Vec<PendingCall>,
     /// What the client is told of in a later answer.
@@ -27,20 +27,25 @@ pub(crate) struct Calls {
     waiting: bool,
 }
 
-impl Calls {
+impl ToolCalls {
     /// The calls that a parked process has still to come to.
     pub(crate) fn resumed(deferred: VecDeque<ToolCall>) -> Self {
-        Calls { deferred, ..Calls::default() }
+        ToolCalls { deferred, ..ToolCalls::default() }
+    }
+
+    /// How many the client is told of.
+    pub(crate) fn len(&self) -> usize {
+        self.announced.len()
     }
 
     /// Whether a further call of the model's belongs to this answer.
-    pub(crate) fn open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.closed
     }
 
-    /// What the model calls from here on waits for an answer to what it has called.
+    /// Calls from here on depend on earlier results; they belong to a later answer.
     pub(crate) fn close(&mut self) {
-        self.closed |= !self.told.is_empty();
+        self.closed |= !self.announced.is_empty();
     }
 
     /// The model's message is complete: it waits for results.
@@ -48,19 +53,26 @@ impl Calls {
         self.waiting = true;
     }
 
-    /// Whether the client has been told of the call with this id of the model's.
-    pub(crate) fn told(&self, id: &str) -> bool {
-        self.told.iter().any(|told| told == id)
+    /// Whether the client is told of the call with this id of the model's.
+    pub(crate) fn is_announced(&self, id: &str) -> bool {
+        self.announced.iter().any(|(announced, _)| announced == id)
     }
 
-    /// Tells the client of a call, its arguments to follow. Its index is returned.
-    pub(crate) fn tell(&mut self, id: &str, name: &str, reply: &mut Reply, events: &mut VecDeque<ChatEvent>) -> u32 {
-        let index = reply.calls.len() as u32;
+    /// A call of which the client is told now, its arguments to follow: its index, and the event that says so.
+    pub(crate) fn announce(&mut self, id: &str, name: &str) -> (u32, ChatEvent) {
+        let index = self.announced.len() as u32;
         let call = called(id, name);
-        self.told.push(id.to_owned());
-        events.push_back(ChatEvent::ToolCallStart { index, id: call.id.clone(), name: name.to_owned() });
-        reply.calls.push(call);
-        index
+        let event = ChatEvent::ToolCallStart { index, id: call.id.clone(), name: name.to_owned() };
+        self.announced.push((id.to_owned(), call));
+        (index, event)
+    }
+
+    /// More arguments of a call of which the client is told: the event that says so.
+    pub(crate) fn add_arguments(&mut self, index: u32, arguments: String) -> ChatEvent {
+        if let Some((_, call)) = self.announced.get_mut(index as usize) {
+            call.function.arguments.push_str(&arguments);
+        }
+        ChatEvent::ToolCallDelta { index, arguments }
     }
 
     /// Puts a call off; its number among those put off is returned.
@@ -76,37 +88,40 @@ impl Calls {
         }
     }
 
-    /// The CLI has issued a call. Says whether it is one that had been put off and whose turn has come, so that the
-    /// client is told of it only now.
-    pub(crate) fn take(&mut self, call: PendingCall, reply: &mut Reply, events: &mut VecDeque<ChatEvent>) -> bool {
+    /// The CLI has issued a call. If it is one that had been put off and whose turn has come, the client is told of it
+    /// only now, by these events.
+    pub(crate) fn issued(&mut self, call: PendingCall) -> Vec<ChatEvent> {
         let id = call.tool_use_id.clone();
         self.pending.push(call);
         let canonical = call_id::canonical(&id);
         let at = self.deferred.iter().position(|call| call.id == canonical);
         // While others are told of, it stays put off.
-        let Some(call) = at.filter(|_| self.told.is_empty()).and_then(|at| self.deferred.remove(at)) else {
-            return false;
+        let Some(call) = at.filter(|_| self.announced.is_empty()).and_then(|at| self.deferred.remove(at)) else {
+            return Vec::new();
         };
-        let index = self.tell(&id, &call.function.name, reply, events);
-        if !call.function.arguments.is_empty() {
-            let arguments = call.function.arguments.clone();
-            events.push_back(ChatEvent::ToolCallDelta { index, arguments });
-        }
-        if let Some(told) = reply.calls.last_mut() {
-            *told = call;
-        }
         self.waiting = true;
-        true
+        let CalledFunction { name, arguments } = call.function;
+        let (index, start) = self.announce(&id, &name);
+        let mut events = vec![start];
+        if !arguments.is_empty() {
+            events.push(self.add_arguments(index, arguments));
+        }
+        events
     }
 
     /// What the process is parked in, once the CLI has issued every call that the client was told of.
-    pub(crate) fn park(&mut self) -> Option<Parked> {
+    pub(crate) fn parked(&mut self) -> Option<PendingToolCalls> {
         let issued = |id: &String| self.pending.iter().any(|call| call.tool_use_id == *id);
-        let complete = self.waiting && !self.told.is_empty() && self.told.iter().all(issued);
-        complete.then(|| Parked {
-            pending: std::mem::take(&mut self.pending),
+        let complete = self.waiting && !self.announced.is_empty() && self.announced.iter().all(|(id, _)| issued(id));
+        complete.then(|| PendingToolCalls {
+            calls: std::mem::take(&mut self.pending),
             deferred: std::mem::take(&mut self.deferred),
         })
+    }
+
+    /// The calls that the client was told of, once the answer is over.
+    pub(crate) fn take_announced(&mut self) -> Vec<ToolCall> {
+        std::mem::take(&mut self.announced).into_iter().map(|(_, call)| call).collect()
     }
 }
 

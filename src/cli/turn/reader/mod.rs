@@ -9,41 +9,43 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::tool_calls::Calls;
-use crate::cli::conversation::{Asked, Parked, Reply};
+use super::tool_calls::ToolCalls;
+use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
 use crate::cli::prompt::mcp::PendingCall;
 use crate::cli::protocol::incoming::{self, ApiUsage, ControlReply, FullMessage, StreamEvent, read};
-use crate::cli::protocol::{ControlRequest, Line, Outgoing};
+use crate::cli::protocol::{ControlRequest, Line, Outgoing, STRUCTURED_OUTPUT};
 use crate::cli::rate_limits::{RateLimitInfo, Subscription};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
-/// The tool by which the CLI has the model give JSON of a schema.
-const STRUCTURED_OUTPUT: &str = "StructuredOutput";
-
-/// What is known of the answer so far.
+/// Reads the lines of one turn.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// Events that are ready to be taken.
+pub(crate) struct TurnReader {
+    /// Whether the process has said that it took the functions and the schema.
+    setup_confirmed: bool,
+    /// Whether the model has begun to answer.
+    started: bool,
+    /// The model that answers, as the API names it.
+    model: String,
+    /// The texts of the answer.
+    texts: Vec<String>,
+    /// Calls of the client's functions.
+    calls: ToolCalls,
+    message: Message,
+    usage: Usage,
+    failure: Failure,
+}
+
+/// What lines come to. A turn has one, and empties it.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    /// What the client is told.
     pub(crate) events: VecDeque<ChatEvent>,
     /// Answers to what the CLI asked, to be sent to it.
     pub(crate) replies: Outgoing,
     /// Whether a tool may be used, by the request's id. To be answered with the replies.
     pub(crate) questions: Vec<(String, ControlRequest)>,
-    /// Whether the model has begun to answer.
-    pub(crate) begun: bool,
-    /// The model that answers, as the API names it.
-    pub(crate) model: String,
-    /// What the client will send back as the model's message.
-    pub(crate) reply: Reply,
     /// Set once no further line matters.
     pub(crate) end: Option<End>,
-    /// Calls of the client's functions.
-    pub(crate) calls: Calls,
-    /// Whether the process has said that it took the functions and the schema.
-    pub(crate) proven: bool,
-    message: Message,
-    usage: Usage,
-    failure: Failure,
 }
 
 /// What becomes of the process.
@@ -52,13 +54,13 @@ pub(crate) enum End {
     /// It is in the middle of something that nobody waits for.
     Kill,
     /// It has finished, or waits for the results of calls, and can go on with the conversation.
-    Keep(Option<Parked>),
+    Keep(Answered),
 }
 
 /// What a line is read against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
-    pub(crate) asked: &'a Asked,
+    pub(crate) request: &'a PreparedRequest,
     pub(crate) subscription: &'a Subscription,
 }
 
@@ -68,8 +70,10 @@ struct Message {
     id: String,
     usage: ApiUsage,
     blocks: Vec<Block>,
+    /// Whether it has begun. The CLI sends nothing of a message before that.
+    open: bool,
     /// Whether the client has seen text or calls of it, and it is not complete.
-    half_told: bool,
+    partially_streamed: bool,
     /// How many texts and calls the reply had before it.
     texts_before: usize,
     calls_before: usize,
@@ -92,29 +96,50 @@ enum Block {
     Other,
 }
 
-impl Answer {
-    /// An answer on a process that has taken its setup already, or has not.
-    pub(crate) fn new(proven: bool) -> Self {
-        Answer { proven, ..Answer::default() }
+impl TurnReader {
+    /// Of a turn on a process that is yet to take its setup.
+    pub(crate) fn fresh() -> Self {
+        TurnReader::default()
     }
 
-    /// Takes the next line.
-    pub(crate) fn take(&mut self, line: Line<'_>, context: Context<'_>) -> Result<(), Error> {
+    /// Of a turn on a process that holds the conversation.
+    pub(crate) fn live() -> Self {
+        TurnReader { setup_confirmed: true, ..TurnReader::default() }
+    }
+
+    /// Of a turn in which a process is given the results of calls. Calls that were put off come without a word of the
+    /// model that made them.
+    pub(crate) fn resumed(model: String, deferred: VecDeque<crate::chat::ToolCall>) -> Self {
+        TurnReader { model, calls: ToolCalls::resumed(deferred), ..TurnReader::live() }
+    }
+
+    /// Whether the model has begun to answer.
+    pub(crate) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// The model that answers, as the API names it; empty while that is not known.
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Takes the next line. What it comes to is added to `out`.
+    pub(crate) fn take(&mut self, line: Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let main = line.parent_tool_use_id.is_none();
         match line.kind.as_str() {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
                 if let Some(event) = line.event {
-                    return self.take_event(event, context.asked);
+                    return self.take_event(event, context.request, out);
                 }
             }
-            "assistant" if main => return self.take_assistant(&line, context.asked),
-            "user" if main => self.take_tool_results(&line),
-            "result" => return self.take_result(&line, context),
-            "control_request" => self.take_control_request(&line, context),
+            "assistant" if main => return self.take_assistant(&line, context.request, out),
+            "user" if main => self.take_tool_results(&line, out),
+            "result" => return self.take_result(&line, context, out),
+            "control_request" => self.take_control_request(&line, context, out),
             "control_response" => return take_control_reply(read(line.response)),
             "system" if line.subtype.as_ref().is_some_and(|subtype| subtype.as_str() == "init") => {
-                return self.take_init(&line, context.asked);
+                return self.take_init(&line, context.request);
             }
             "rate_limit_event" => context.subscription.update(read::<RateLimitInfo>(line.rate_limit_info)),
             _ => {}
@@ -122,14 +147,14 @@ impl Answer {
         Ok(())
     }
 
-    fn begin(&mut self) {
-        if !self.begun {
-            self.begun = true;
-            self.events.push_back(ChatEvent::Started);
+    fn start(&mut self, out: &mut Step) {
+        if !self.started {
+            self.started = true;
+            out.events.push_back(ChatEvent::Started);
         }
     }
 
-    fn take_event(&mut self, event: StreamEvent<'_>, asked: &Asked) -> Result<(), Error> {
+    fn take_event(&mut self, event: StreamEvent<'_>, request: &PreparedRequest, out: &mut Step) -> Result<(), Error> {
         match event.kind.as_str() {
             "message_start" => {
                 self.check_not_begun_anew()?;
@@ -140,25 +165,26 @@ impl Answer {
                         id: message.id.into(),
                         usage,
                         blocks: Vec::new(),
-                        texts_before: self.reply.texts.len(),
-                        calls_before: self.reply.calls.len(),
-                        half_told: false,
+                        open: true,
+                        texts_before: self.texts.len(),
+                        calls_before: self.calls.len(),
+                        partially_streamed: false,
                     };
-                    self.begin();
+                    self.start(out);
                     let mut usage = self.usage;
                     usage += self.message.usage.to_openai();
-                    self.events.push_back(ChatEvent::Usage(usage));
+                    out.events.push_back(ChatEvent::Usage(usage));
                 }
             }
-            "content_block_start" => {
+            "content_block_start" if self.message.open => {
                 if let (Some(index), Some(block)) = (event.index, event.content_block) {
-                    if self.gives_json_again(&block, asked) {
+                    if self.gives_json_again(&block, request) {
                         return Err(Error::new(
                             ErrorKind::Upstream,
                             "The JSON that the model gave does not fit the schema of response_format. Try again.",
                         ));
                     }
-                    self.start_block(index, block, asked);
+                    self.start_block(index, block, request, out);
                 }
             }
             "content_block_delta" => {
@@ -170,7 +196,7 @@ impl Answer {
                         _ => None,
                     };
                     if let Some(text) = text {
-                        self.take_delta(index, text.into());
+                        self.take_delta(index, text.into(), out);
                     }
                 }
             }
@@ -178,15 +204,15 @@ impl Answer {
                 let block = event.index.and_then(|index| self.message.blocks.get(index as usize));
                 if let Some(Block::Builtin { name, input }) = block {
                     let input = serde_json::from_str(input).unwrap_or(Value::Null);
-                    self.events.push_back(ChatEvent::BuiltinToolUse { name: name.clone(), input });
+                    out.events.push_back(ChatEvent::BuiltinToolUse { name: name.clone(), input });
                 }
             }
             "message_delta" => {
                 self.message.usage.update(event.usage.unwrap_or_default());
                 if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
                     self.usage += std::mem::take(&mut self.message.usage).to_openai();
-                    self.message.half_told = false;
-                    self.stop(reason.as_str());
+                    self.message.partially_streamed = false;
+                    self.stop(reason.as_str(), out);
                 }
             }
             _ => {}
@@ -197,7 +223,7 @@ impl Answer {
     /// Where the connection to the API breaks off, the CLI asks again and the model begins its message anew (2.1.328).
     /// What has been told cannot be taken back, and must not be told twice.
     fn check_not_begun_anew(&self) -> Result<(), Error> {
-        if !self.message.half_told {
+        if !self.message.partially_streamed {
             return Ok(());
         }
         Err(Error::new(
@@ -207,31 +233,32 @@ impl Answer {
     }
 
     /// Whether the CLI has refused the JSON that the client has been told, and had the model give it once more.
-    fn gives_json_again(&self, block: &incoming::Block<'_>, asked: &Asked) -> bool {
+    fn gives_json_again(&self, block: &incoming::Block<'_>, request: &PreparedRequest) -> bool {
         let name = block.name.as_ref().map_or("", |name| name.as_str());
-        asked.setup.schema.is_some() && name == STRUCTURED_OUTPUT && !self.reply.texts.is_empty()
+        request.setup.schema.is_some() && name == STRUCTURED_OUTPUT && !self.texts.is_empty()
     }
 
-    fn start_block(&mut self, index: u32, block: incoming::Block<'_>, asked: &Asked) {
+    fn start_block(&mut self, index: u32, block: incoming::Block<'_>, request: &PreparedRequest, out: &mut Step) {
         let name = block.name.as_ref().map_or("", |name| name.as_str());
-        let structured = asked.setup.schema.is_some();
+        let structured = request.setup.schema.is_some();
         let found = match block.kind.as_str() {
             // What the model says beside the JSON that was asked for would spoil it.
             "text" if structured => Block::Other,
-            "text" => self.start_text(),
+            "text" => self.start_text(out),
             "thinking" => Block::Reasoning,
-            "tool_use" if structured && name == STRUCTURED_OUTPUT => self.start_text(),
+            "tool_use" if structured && name == STRUCTURED_OUTPUT => self.start_text(out),
             "tool_use" => {
                 let id = block.id.as_ref().map_or("", |id| id.as_str());
-                match asked.setup.functions.client_name(name) {
+                match request.setup.functions.client_name(name) {
                     None => {
                         self.calls.close();
                         Block::Builtin { name: name.to_owned(), input: String::new() }
                     }
-                    Some(name) if self.calls.open() => {
-                        self.message.half_told = true;
-                        let index = self.calls.tell(id, name, &mut self.reply, &mut self.events);
-                        if !asked.setup.functions.parallel {
+                    Some(name) if self.calls.is_open() => {
+                        self.message.partially_streamed = true;
+                        let (index, event) = self.calls.announce(id, name);
+                        out.events.push_back(event);
+                        if !request.setup.functions.parallel {
                             self.calls.close();
                         }
                         Block::Call(index)
@@ -247,36 +274,30 @@ impl Answer {
             self.message.blocks.push(found);
         }
         if let (Some(text), Some(Block::Text)) = (block.text, self.message.blocks.get(at)) {
-            self.take_delta(index, text.into());
+            self.take_delta(index, text.into(), out);
         }
     }
 
-    fn start_text(&mut self) -> Block {
-        self.reply.texts.push(String::new());
-        self.events.push_back(ChatEvent::TextBlockStart);
+    fn start_text(&mut self, out: &mut Step) -> Block {
+        self.texts.push(String::new());
+        out.events.push_back(ChatEvent::TextBlockStart);
         Block::Text
     }
 
-    fn take_delta(&mut self, index: u32, text: String) {
+    fn take_delta(&mut self, index: u32, text: String, out: &mut Step) {
         if text.is_empty() {
             return;
         }
         match self.message.blocks.get_mut(index as usize) {
             Some(Block::Text) => {
-                if let Some(last) = self.reply.texts.last_mut() {
+                if let Some(last) = self.texts.last_mut() {
                     last.push_str(&text);
                 }
-                self.message.half_told = true;
-                self.events.push_back(ChatEvent::TextDelta(text));
+                self.message.partially_streamed = true;
+                out.events.push_back(ChatEvent::TextDelta(text));
             }
-            Some(Block::Reasoning) => self.events.push_back(ChatEvent::ReasoningDelta(text)),
-            Some(Block::Call(call)) => {
-                let index = *call;
-                if let Some(call) = self.reply.calls.get_mut(index as usize) {
-                    call.function.arguments.push_str(&text);
-                }
-                self.events.push_back(ChatEvent::ToolCallDelta { index, arguments: text });
-            }
+            Some(Block::Reasoning) => out.events.push_back(ChatEvent::ReasoningDelta(text)),
+            Some(Block::Call(index)) => out.events.push_back(self.calls.add_arguments(*index, text)),
             Some(Block::Deferred(at)) => self.calls.add_to_deferred(*at, &text),
             Some(Block::Builtin { input, .. }) => input.push_str(&text),
             Some(Block::Other) | None => {}
@@ -284,33 +305,40 @@ impl Answer {
     }
 
     /// The model's message has ended, for this reason.
-    fn stop(&mut self, reason: &str) {
+    fn stop(&mut self, reason: &str, out: &mut Step) {
         match reason {
             // The CLI would go on by itself, behind the client's back: end it here.
-            "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill),
+            "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill, out),
             // Likewise: it would tell the model of the refusal and have it try once more.
-            "refusal" => self.finish(FinishReason::ContentFilter, End::Kill),
+            "refusal" => self.finish(FinishReason::ContentFilter, End::Kill, out),
             "tool_use" => {
                 self.calls.wait();
-                self.park_if_complete();
+                self.park_if_complete(out);
             }
             _ => {}
         }
     }
 
-    fn finish(&mut self, reason: FinishReason, end: End) {
-        self.events.push_back(ChatEvent::Finished { reason, usage: self.usage });
-        self.end = Some(end);
+    fn finish(&mut self, reason: FinishReason, end: End, out: &mut Step) {
+        out.events.push_back(ChatEvent::Finished { reason, usage: self.usage });
+        out.end = Some(end);
     }
 
-    fn park_if_complete(&mut self) {
-        if let Some(parked) = self.calls.park() {
-            self.finish(FinishReason::ToolCalls, End::Keep(Some(parked)));
+    /// The answer is complete, and the process can go on.
+    fn keep(&mut self, reason: FinishReason, pending: Option<PendingToolCalls>, out: &mut Step) {
+        let reply = Reply { texts: std::mem::take(&mut self.texts), calls: self.calls.take_announced() };
+        let answered = Answered { reply, model: self.model.clone(), pending };
+        self.finish(reason, End::Keep(answered), out);
+    }
+
+    fn park_if_complete(&mut self, out: &mut Step) {
+        if let Some(pending) = self.calls.parked() {
+            self.keep(FinishReason::ToolCalls, Some(pending), out);
         }
     }
 
     /// An `assistant` line repeats what was streamed, unless it stands for a failure or was never streamed.
-    fn take_assistant(&mut self, line: &Line<'_>, asked: &Asked) -> Result<(), Error> {
+    fn take_assistant(&mut self, line: &Line<'_>, request: &PreparedRequest, out: &mut Step) -> Result<(), Error> {
         let message: FullMessage = read(line.message);
         if line.error.is_some() {
             self.failure.kind = read::<Option<String>>(line.error);
@@ -319,20 +347,20 @@ impl Answer {
         }
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
-        if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, asked) }
+        if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, request, out) }
     }
 
     /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
     /// told of the call, so the answer ends here and the client decides; the process, which goes on, ends too.
-    fn take_tool_results(&mut self, line: &Line<'_>) {
+    fn take_tool_results(&mut self, line: &Line<'_>, out: &mut Step) {
         let message: FullMessage = read(line.message);
         let mut ids = message.blocks().into_iter().filter_map(|block| block.tool_use_id);
-        if ids.any(|id| self.calls.told(id.as_str())) {
-            self.finish(FinishReason::ToolCalls, End::Kill);
+        if ids.any(|id| self.calls.is_announced(id.as_str())) {
+            self.finish(FinishReason::ToolCalls, End::Kill, out);
         }
     }
 
-    fn take_result(&mut self, line: &Line<'_>, context: Context<'_>) -> Result<(), Error> {
+    fn take_result(&mut self, line: &Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let failed =
             line.is_error == Some(true) || line.subtype.as_ref().is_some_and(|s| s.as_str().starts_with("error"));
         if failed {
@@ -345,54 +373,56 @@ impl Answer {
             return Err(failure.into_error(context.subscription.wait()));
         }
         // An acknowledgement of history, not of the turn.
-        if line.num_turns == Some(0) && !self.begun {
+        if line.num_turns == Some(0) && !self.started {
             return Ok(());
         }
-        if context.asked.setup.schema.is_some() && self.reply.texts.is_empty() {
+        if context.request.setup.schema.is_some() && self.texts.is_empty() {
             return Err(Error::new(
                 ErrorKind::Upstream,
                 "The model did not give the JSON that response_format asks for. Try again, or ask for it in the prompt.",
             ));
         }
-        self.begin();
-        self.finish(FinishReason::Stop, End::Keep(None));
+        self.start(out);
+        self.keep(FinishReason::Stop, None, out);
         Ok(())
     }
 
-    fn take_init(&mut self, line: &Line<'_>, asked: &Asked) -> Result<(), Error> {
-        if self.proven {
+    fn take_init(&mut self, line: &Line<'_>, request: &PreparedRequest) -> Result<(), Error> {
+        if self.setup_confirmed {
             return Ok(());
         }
         let tools: Vec<String> = read(line.tools);
-        asked.setup.functions.check_taken(&tools)?;
+        request.setup.functions.check_taken(&tools)?;
         // An invalid schema is ignored without a word (2.1.328).
-        if asked.setup.schema.is_some() && !tools.iter().any(|tool| tool == STRUCTURED_OUTPUT) {
+        if request.setup.schema.is_some() && !tools.iter().any(|tool| tool == STRUCTURED_OUTPUT) {
             return Err(Error::invalid_request(
                 "Claude Code refused the schema of response_format. Check that it is a valid JSON schema of an object.",
             )
             .with_param("response_format.json_schema.schema"));
         }
-        self.proven = true;
+        self.setup_confirmed = true;
         Ok(())
     }
 
-    fn take_control_request(&mut self, line: &Line<'_>, context: Context<'_>) {
+    fn take_control_request(&mut self, line: &Line<'_>, context: Context<'_>, out: &mut Step) {
         let Some(request_id) = line.request_id.as_ref() else { return };
         let request_id = request_id.as_str();
         let request: ControlRequest = read(line.request);
         match request.subtype.as_str() {
             "mcp_message" => match PendingCall::read(request_id, &request.message) {
                 Some(call) => {
-                    if self.calls.take(call, &mut self.reply, &mut self.events) {
+                    let events = self.calls.issued(call);
+                    if !events.is_empty() {
                         // The model said it long ago, and the CLI comes to it only now.
-                        self.begin();
+                        self.start(out);
+                        out.events.extend(events);
                     }
-                    self.park_if_complete();
+                    self.park_if_complete(out);
                 }
-                None => context.asked.setup.functions.answer(request_id, &request.message, &mut self.replies),
+                None => context.request.setup.functions.answer(request_id, &request.message, &mut out.replies),
             },
-            "can_use_tool" | "hook_callback" => self.questions.push((request_id.to_owned(), request)),
-            other => self.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
+            "can_use_tool" | "hook_callback" => out.questions.push((request_id.to_owned(), request)),
+            other => out.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }
 }

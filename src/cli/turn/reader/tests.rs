@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Answer, Context};
+use super::{Context, Step, TurnReader};
 use crate::ChatRequest;
-use crate::cli::conversation::Asked;
+use crate::cli::conversation::PreparedRequest;
 use crate::cli::protocol::Line;
 use crate::cli::rate_limits::Subscription;
 
@@ -20,7 +20,7 @@ const RECORDED: [&str; 8] = [
     include_str!("../../../../tests/fixtures/cli-2.1.328/refusal.ndjson"),
 ];
 
-fn asked(schema: bool) -> Asked {
+fn prepared(schema: bool) -> PreparedRequest {
     let format = if schema { r#","response_format":{"type":"json_object"}"# } else { "" };
     let tools = ["exec", "look"].map(|name| format!(r#"{{"type":"function","function":{{"name":"{name}"}}}}"#));
     let json = format!(
@@ -28,21 +28,21 @@ fn asked(schema: bool) -> Asked {
         tools.join(",")
     );
     let request: ChatRequest = serde_json::from_str(&json).unwrap();
-    Asked::of(request)
+    PreparedRequest::of(request)
 }
 
 /// Takes the lines until one is an error, as a turn does.
-fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Answer {
-    let (asked, subscription) = (asked(schema), Subscription::default());
-    let mut answer = Answer::new(false);
+fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Step {
+    let (request, subscription) = (prepared(schema), Subscription::default());
+    let (mut reader, mut step) = (TurnReader::fresh(), Step::default());
     for line in lines {
         let Some(line) = Line::parse(line) else { continue };
-        let context = Context { asked: &asked, subscription: &subscription };
-        if answer.take(line, context).is_err() || answer.end.is_some() {
+        let context = Context { request: &request, subscription: &subscription };
+        if reader.take(line, context, &mut step).is_err() || step.end.is_some() {
             break;
         }
     }
-    answer
+    step
 }
 
 proptest! {

@@ -1,16 +1,22 @@
 //! Answers that come in one piece: what the CLI does after it has lost the connection on which it streamed.
 
-use super::{Answer, Message, STRUCTURED_OUTPUT};
-use crate::cli::conversation::Asked;
+use super::{Message, Step, TurnReader};
+use crate::cli::conversation::PreparedRequest;
+use crate::cli::protocol::STRUCTURED_OUTPUT;
 use crate::cli::protocol::incoming::{self, FullMessage};
 use crate::{ChatEvent, Error, ErrorKind};
 
-impl Answer {
+impl TurnReader {
     /// A message that the CLI fetched in one piece, after the connection on which it streamed one was lost (2.1.328). The
     /// client has heard the beginning of that one, so only what goes on from there can still be said.
-    pub(super) fn take_unstreamed(&mut self, message: &FullMessage<'_>, asked: &Asked) -> Result<(), Error> {
+    pub(super) fn take_unstreamed(
+        &mut self,
+        message: &FullMessage<'_>,
+        request: &PreparedRequest,
+        out: &mut Step,
+    ) -> Result<(), Error> {
         let blocks = message.blocks();
-        let structured = asked.setup.schema.is_some();
+        let structured = request.setup.schema.is_some();
         let text = |block: &incoming::Block<'_>| match &block.text {
             Some(text) if !structured => Some(text.as_str().to_owned()),
             None if structured && block.name.as_ref().is_some_and(|name| name.as_str() == STRUCTURED_OUTPUT) => {
@@ -19,9 +25,9 @@ impl Answer {
             _ => None,
         };
         let texts: Vec<String> = blocks.iter().filter_map(text).collect();
-        let said = self.reply.texts.split_off(self.message.texts_before.min(self.reply.texts.len())).concat();
+        let said = self.texts.split_off(self.message.texts_before.min(self.texts.len())).concat();
         let whole = texts.concat();
-        let rest = whole.strip_prefix(&said).filter(|_| self.reply.calls.len() == self.message.calls_before);
+        let rest = whole.strip_prefix(&said).filter(|_| self.calls.len() == self.message.calls_before);
         let Some(rest) = rest else {
             return Err(Error::new(
                 ErrorKind::Upstream,
@@ -29,26 +35,24 @@ impl Answer {
                  answer. Try again.",
             ));
         };
-        self.begin();
+        self.start(out);
         if !rest.is_empty() {
             if said.is_empty() {
-                self.events.push_back(ChatEvent::TextBlockStart);
+                out.events.push_back(ChatEvent::TextBlockStart);
             }
-            self.events.push_back(ChatEvent::TextDelta(rest.to_owned()));
+            out.events.push_back(ChatEvent::TextDelta(rest.to_owned()));
         }
-        self.reply.texts.extend(texts);
+        self.texts.extend(texts);
         self.usage += message.usage.clone().unwrap_or_default().to_openai();
         for block in &blocks {
             let (Some(id), Some(name)) = (&block.id, &block.name) else { continue };
-            let Some(name) = asked.setup.functions.client_name(name.as_str()) else { continue };
-            if self.calls.open() {
-                let index = self.calls.tell(id.as_str(), name, &mut self.reply, &mut self.events);
+            let Some(name) = request.setup.functions.client_name(name.as_str()) else { continue };
+            if self.calls.is_open() {
+                let (index, event) = self.calls.announce(id.as_str(), name);
+                out.events.push_back(event);
                 let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
-                if let Some(call) = self.reply.calls.last_mut() {
-                    call.function.arguments.clone_from(&arguments);
-                }
-                self.events.push_back(ChatEvent::ToolCallDelta { index, arguments });
-                if !asked.setup.functions.parallel {
+                out.events.push_back(self.calls.add_arguments(index, arguments));
+                if !request.setup.functions.parallel {
                     self.calls.close();
                 }
             } else {
@@ -58,9 +62,9 @@ impl Answer {
             self.calls.wait();
         }
         // Its other blocks may come in lines of their own.
-        let (texts_before, calls_before) = (self.reply.texts.len(), self.reply.calls.len());
+        let (texts_before, calls_before) = (self.texts.len(), self.calls.len());
         self.message = Message { texts_before, calls_before, ..Message::default() };
-        self.park_if_complete();
+        self.park_if_complete(out);
         Ok(())
     }
 }

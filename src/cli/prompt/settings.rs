@@ -1,0 +1,64 @@
+//! What a process can be told at any time: model, effort and limits. The CLI keeps each until it is undone.
+
+use serde_json::json;
+
+use crate::chat::ChatRequest;
+use crate::cli::protocol::Outgoing;
+
+/// The settings of a request, and of a process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) model: Option<String>,
+    pub(crate) effort: Option<&'static str>,
+    pub(crate) max_tokens: Option<u32>,
+    /// No thinking at all.
+    pub(crate) no_thinking: bool,
+}
+
+impl Settings {
+    pub(crate) fn of(request: &ChatRequest) -> Self {
+        let effort = match request.reasoning_effort.as_deref() {
+            Some("none" | "minimal" | "low") => Some("low"),
+            Some("medium") => Some("medium"),
+            Some("high") => Some("high"),
+            Some("xhigh") => Some("xhigh"),
+            Some("max") => Some("max"),
+            _ => None,
+        };
+        Settings {
+            model: (!request.model.is_empty()).then(|| request.model.clone()),
+            effort,
+            max_tokens: request.token_limit(),
+            no_thinking: request.reasoning_effort.as_deref() == Some("none"),
+        }
+    }
+
+    /// Writes the control requests that lead from these settings to others.
+    pub(crate) fn change_to(&self, wanted: &Settings, out: &mut Outgoing) {
+        if self.model != wanted.model {
+            let model = wanted.model.as_deref().unwrap_or("default");
+            out.control("model", &json!({"subtype": "set_model", "model": model}));
+        }
+        // "" undoes a variable; leaving it out, or null, does not (2.1.328).
+        let mut variables = serde_json::Map::new();
+        if self.max_tokens != wanted.max_tokens {
+            let limit = wanted.max_tokens.map(|limit| limit.to_string()).unwrap_or_default();
+            variables.insert("CLAUDE_CODE_MAX_OUTPUT_TOKENS".to_owned(), json!(limit));
+        }
+        if self.no_thinking != wanted.no_thinking {
+            // `set_max_thinking_tokens` changes nothing on models with adaptive thinking (2.1.328).
+            let disabled = if wanted.no_thinking { "1" } else { "" };
+            variables.insert("CLAUDE_CODE_DISABLE_THINKING".to_owned(), json!(disabled));
+        }
+        let mut settings = serde_json::Map::new();
+        if !variables.is_empty() {
+            settings.insert("env".to_owned(), serde_json::Value::Object(variables));
+        }
+        if self.effort != wanted.effort {
+            settings.insert("effortLevel".to_owned(), json!(wanted.effort));
+        }
+        if !settings.is_empty() {
+            out.control("settings", &json!({"subtype": "apply_flag_settings", "settings": settings}));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The conversation as turns of the Messages API: what is said by one side in a row is one turn.
+
+use super::blocks::{self, Block, CallIds};
+use super::leading_system;
+use crate::Error;
+use crate::chat::{Content, Message, Role};
+use crate::cli::config::Config;
+
+/// One turn of the conversation, borrowed from its messages: megabytes of images are written from where they lie.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) assistant: bool,
+    pub(crate) blocks: Vec<Block<'a>>,
+}
+
+/// The messages as turns, each given with its place in the request, by which errors name it.
+pub(crate) fn turns<'a>(
+    messages: impl IntoIterator<Item = (usize, &'a Message)>,
+    config: &Config,
+) -> Result<Vec<Turn<'a>>, Error> {
+    let mut turns: Vec<Turn> = Vec::new();
+    let mut ids = CallIds::default();
+    for (place, message) in messages {
+        let assistant = message.role == Role::Assistant;
+        let blocks = blocks::of(message, &mut ids, config).map_err(|error| at(place, error))?;
+        if blocks.is_empty() {
+            continue;
+        }
+        match turns.last_mut() {
+            Some(turn) if turn.assistant == assistant => turn.blocks.extend(blocks),
+            _ => turns.push(Turn { assistant, blocks }),
+        }
+    }
+    for turn in turns.iter_mut().filter(|turn| !turn.assistant) {
+        // The API wants the results first, right behind their calls.
+        turn.blocks.sort_by_key(|block| !block.is_tool_result());
+    }
+    Ok(turns)
+}
+
+/// Refuses, before a process is taken for it, a conversation that cannot be told.
+pub(crate) fn check(messages: &[Message]) -> Result<(), Error> {
+    for (place, message) in messages.iter().enumerate() {
+        blocks::check(message).map_err(|error| at(place, error))?;
+    }
+    let conversation = &messages[leading_system(messages).len()..];
+    match conversation.iter().rev().find(|message| blocks::says(message)) {
+        Some(message) if message.role != Role::Assistant => Ok(()),
+        _ => Err(nothing_to_answer()),
+    }
+}
+
+/// Names the message in an error that names a part of it.
+fn at(place: usize, error: Error) -> Error {
+    match error.param().map(|param| format!("messages[{place}].{param}")) {
+        Some(param) => error.with_param(param),
+        None => error,
+    }
+}
+
+pub(crate) fn nothing_to_answer() -> Error {
+    Error::invalid_request(
+        "There is nothing to answer: end the messages with a user or tool message that is not blank.",
+    )
+    .with_param("messages")
+}
+
+/// About how many bytes the messages have, found out without reading them.
+pub(crate) fn size(messages: &[Message]) -> usize {
+    let content = |message: &Message| match &message.content {
+        Some(Content::Text(text)) => text.len(),
+        Some(Content::Parts(parts)) => {
+            let part = |part: &crate::chat::Part| {
+                let text = part.text.as_ref().map_or(0, String::len);
+                let image = part.image_url.as_ref().map_or(0, |image| image.url.len());
+                let file = part.file.as_ref().and_then(|file| file.file_data.as_ref()).map_or(0, String::len);
+                64 + text + image + file
+            };
+            parts.iter().map(part).sum()
+        }
+        Some(Content::Null) | None => 0,
+    };
+    let calls =
+        |message: &Message| message.calls().iter().map(|call| 64 + call.function.arguments.len()).sum::<usize>();
+    messages.iter().map(|message| 64 + content(message) + calls(message)).sum()
+}
