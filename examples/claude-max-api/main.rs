@@ -71,7 +71,8 @@ async fn run(flags: &Flags) -> ExitCode {
     let claude = stack::claude(flags, &checked);
     let version = match claude.version().await {
         Ok(version) => version,
-        Err(error) => return failed(&error.to_string()),
+        // The library names its builder's methods, and this program has flags for them.
+        Err(error) => return failed(&error.to_string().replace("`program`", "`--claude-bin`")),
     };
     let started = async {
         let server = Server::bind(&checked.addresses, limits).await?;
