@@ -40,6 +40,13 @@ pub(crate) fn decode(wire: MessagesRequest) -> Result<Decoded, Error> {
     let mut messages: Vec<Message> = system(wire.system, &mut ignored)?.into_iter().collect();
     messages.extend(conversation(wire.messages, &mut ignored)?);
     mark_last(&mut messages, wire.cache_control);
+    // The conversation has places for them, and the CLI is not told of them yet.
+    if messages.iter().any(|message| !message.reasoning.is_empty()) {
+        ignored.name("messages[].content[].thinking".to_owned());
+    }
+    if messages.iter().any(|message| message.is_error) {
+        ignored.name("messages[].content[].is_error".to_owned());
+    }
     let tools = wire.tools.map(|tools| self::tools(tools, &mut ignored)).transpose()?;
     let (tool_choice, parallel) = choice(wire.tool_choice, tools.as_deref().unwrap_or_default())?;
     let config = wire.output_config;
