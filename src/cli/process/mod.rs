@@ -45,7 +45,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// in sessions of their own, so nobody else knows of them.
 const AGENT_GRACE: Duration = Duration::from_secs(3);
 
-/// A running CLI. Dropping it ends its whole process group: with SIGTERM, and with SIGKILL where that does not do.
+/// A running CLI. Dropping it ends its whole process group: at once in the middle of a turn, otherwise with SIGTERM, and
+/// with SIGKILL where that does not do.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -56,6 +57,10 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     exited: Arc<AtomicBool>,
+    is_agent: bool,
+    /// Whether it has been told something since its last turn ended. Asked to end it would still finish what it is at,
+    /// and ask the API again for it (2.1.328), so it is killed at once.
+    is_at_work: bool,
     /// Gone when the process is no longer wanted.
     _wanted: oneshot::Sender<()>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
@@ -120,6 +125,8 @@ impl Process {
             stderr: tail,
             stderr_reader,
             exited,
+            is_agent: config.agent(),
+            is_at_work: false,
             _wanted: wanted,
             _directory: private,
         })
@@ -132,6 +139,7 @@ impl Process {
 
     /// Writes whole lines, reading meanwhile so that neither side waits for the other.
     pub(crate) async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.is_at_work = true;
         let mut rest = lines;
         let mut open = true;
         while !rest.is_empty() {
@@ -161,6 +169,7 @@ impl Process {
 
     /// Between turns it needs no memory for lines, but for those that are still to be read.
     pub(crate) fn shrink(&mut self) {
+        self.is_at_work = false;
         self.stdout.shrink();
         self.inbox.shrink_to_fit();
     }
@@ -185,7 +194,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.has_exited() {
-            signal_group(self.pid, Signal::TERM);
+            // The commands of an agent are in sessions of their own: only it can end them.
+            let at_once = self.is_at_work && !self.is_agent;
+            signal_group(self.pid, if at_once { Signal::KILL } else { Signal::TERM });
         }
     }
 }
