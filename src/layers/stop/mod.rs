@@ -42,7 +42,8 @@ use crate::{ChatRequest, ChatResponse, Error};
 /// let request: ChatRequest = serde_json::from_str(r#"{"model": "opus", "messages": [], "stop": ", four"}"#)?;
 /// let events: Vec<_> = service.oneshot(request).await?.events.collect().await;
 /// assert_eq!(events[0], Ok(ChatEvent::TextDelta("1, 2, 3".into())));
-/// assert!(matches!(events[1], Ok(ChatEvent::Finished { .. })));
+/// assert_eq!(events[1], Ok(ChatEvent::StopMatched(", four".into())));
+/// assert!(matches!(events[2], Ok(ChatEvent::Finished { .. })));
 /// # Ok(())
 /// # }
 /// ```
