@@ -104,6 +104,14 @@ async fn python_ten_turns_are_on_one_process() {
 }
 
 #[tokio::test]
+async fn python_turns_thinking_off() {
+    let Some(stack) = run(Client::Python, "thinking_disabled").await else { return };
+    // The stand-in asks no API.
+    let thinks = |upstream: &serde_json::Value| upstream["thinking"].is_object();
+    assert!(!stack.api.requests().iter().any(thinks), "{:?}", stack.api.requests());
+}
+
+#[tokio::test]
 async fn claude_code_answers_uses_its_own_tools_and_goes_on_in_a_second_turn() {
     let Some(cli) = real_cli() else { return };
     let stack = Stack::over(&cli, |builder| builder).await;

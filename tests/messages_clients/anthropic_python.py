@@ -91,6 +91,11 @@ def streaming():
     assert message.usage.output_tokens > 0 and message.usage.cache_read_input_tokens > 0, message.usage
 
 
+def thinking_disabled():
+    message, _ = create(messages=[user("hello")], thinking={"type": "disabled"})
+    assert [block.type for block in message.content] == ["text"], message
+
+
 def tool_loop():
     messages = [user('[[tool weather {"city": "Oslo"} ;; weather {"city": "Rome"}]]')]
     message, _ = create(messages=messages, tools=[WEATHER])
@@ -186,6 +191,6 @@ def models():
 
 
 SCENARIOS = [
-    ten_turns, events, streaming, tool_loop, tool_runner, parse, stop_sequences, count_tokens, errors, models
+    ten_turns, events, streaming, thinking_disabled, tool_loop, tool_runner, parse, stop_sequences, count_tokens, errors, models
 ]
 {scenario.__name__: scenario for scenario in SCENARIOS}[sys.argv[1]]()

@@ -145,9 +145,7 @@ async fn drained_after(signals: &mut Signals, draining: &AtomicBool, delay: Dura
     if delay.is_zero() {
         return false;
     }
-    tracing::info!(
-        "signalled: /ready says no, and connections are taken for {delay:?} more (signal again to stop now)"
-    );
+    tracing::info!("signalled: connections are taken for {delay:?} more (signal again to stop now)");
     tokio::time::timeout(delay, signals.next()).await.is_ok()
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::openai::chat_completions::fields::Ignored;
 use crate::{Error, ErrorKind};
 
 /// They would have Anthropic's servers do something that the answer depends on: 400, unless they are empty.
@@ -16,9 +17,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("thread", "This server keeps no message threads: send the full conversation, without `thread`."),
 ];
 
-/// The names of the fields without effect. The CLI has no setting for what is not refused: sampling, tiers, regions.
-pub(super) fn check(extra: &Map<String, Value>) -> Result<Vec<String>, Error> {
-    let mut ignored = Vec::new();
+/// Names the fields without effect. The CLI has no setting for what is not refused: sampling, tiers, regions.
+pub(super) fn check(extra: &Map<String, Value>, ignored: &mut Ignored) -> Result<(), Error> {
     for (name, value) in extra {
         let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
         if empty {
@@ -27,9 +27,9 @@ pub(super) fn check(extra: &Map<String, Value>) -> Result<Vec<String>, Error> {
         if let Some((_, advice)) = REFUSED.iter().find(|(refused, _)| refused == name) {
             return Err(Error::new(ErrorKind::UnsupportedParameter, *advice).with_param(name.as_str()));
         }
-        ignored.push(name.clone());
+        ignored.name("", name, value);
     }
-    Ok(ignored)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -37,20 +37,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn extra(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+    fn check(fields: Value) -> Result<Vec<String>, Error> {
+        let mut ignored = Ignored::default();
+        super::check(fields.as_object().unwrap(), &mut ignored)?;
+        Ok(ignored.names)
     }
 
     #[test]
     fn settings_that_the_cli_does_not_have_are_named() {
         let fields = json!({"temperature": 0.5, "top_k": null, "of_tomorrow": 1});
-        assert_eq!(check(&extra(fields)).unwrap(), ["temperature", "of_tomorrow"]);
+        assert_eq!(check(fields).unwrap(), ["temperature", "of_tomorrow"]);
     }
 
     #[test]
     fn what_anthropics_servers_would_do_is_refused_by_name() {
-        let error = check(&extra(json!({"mcp_servers": [{"url": "https://e"}]}))).unwrap_err();
+        let error = check(json!({"mcp_servers": [{"url": "https://e"}]})).unwrap_err();
         assert_eq!(error.param(), Some("mcp_servers"));
-        assert!(check(&extra(json!({"mcp_servers": []}))).unwrap().is_empty());
+        assert!(check(json!({"mcp_servers": []})).unwrap().is_empty());
     }
 }

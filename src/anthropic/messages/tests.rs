@@ -50,8 +50,9 @@ fn a_tool_loop_becomes_the_conversations_turns_with_the_models_own_thinking() {
         ]},
         {"role": "system", "content": "It is late."}
     ]);
-    let request =
-        request(json!({"messages": messages, "system": [{"type": "text", "text": "be terse"}]})).unwrap().request;
+    let decoded = request(json!({"messages": messages, "system": [{"type": "text", "text": "be terse"}]})).unwrap();
+    assert_eq!(decoded.ignored, ["messages[].content[].thinking", "messages[].content[].is_error"]);
+    let request = decoded.request;
     let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool, Role::User, Role::System]);
     let assistant = &request.messages[2];
@@ -101,7 +102,8 @@ fn settings_mean_what_they_mean_to_the_api() {
     assert_eq!(request.stop.as_ref().map(Stop::as_slice).map(<[String]>::len), Some(5));
     assert_eq!((request.reasoning_effort.as_deref(), request.token_limit()), (Some("max"), Some(9)));
     assert_eq!(request.response_format.unwrap().kind, "json_schema");
-    assert_eq!(decoded.ignored, ["temperature", "tools[].defer_loading"]);
+    let ignored = ["temperature", "tools[].defer_loading", "thinking.display", "thinking.budget_tokens"];
+    assert_eq!(decoded.ignored, ignored);
     assert_eq!(
         self::request(json!({"thinking": {"type": "disabled"}})).unwrap().request.thinking,
         Some(Thinking::Disabled)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, Thinking};
 use crate::cli::protocol::Outgoing;
 
 /// The settings of a request, and of a process.
@@ -29,7 +29,8 @@ impl Settings {
             model: (!request.model.is_empty()).then(|| request.model.clone()),
             effort,
             max_tokens: request.token_limit(),
-            no_thinking: request.reasoning_effort.as_deref() == Some("none"),
+            no_thinking: request.reasoning_effort.as_deref() == Some("none")
+                || request.thinking == Some(Thinking::Disabled),
         }
     }
 
@@ -60,5 +61,18 @@ impl Settings {
         if !settings.is_empty() {
             out.control("settings", &json!({"subtype": "apply_flag_settings", "settings": settings}));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinking_is_turned_off_by_either_doors_word_for_it() {
+        let off = |request: ChatRequest| Settings::of(&request).no_thinking;
+        assert!(off(ChatRequest { thinking: Some(Thinking::Disabled), ..ChatRequest::default() }));
+        assert!(off(ChatRequest { reasoning_effort: Some("none".to_owned()), ..ChatRequest::default() }));
+        assert!(!off(ChatRequest { thinking: Some(Thinking::Adaptive), ..ChatRequest::default() }));
     }
 }

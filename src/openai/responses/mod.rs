@@ -17,13 +17,14 @@
 //!
 //! # Reasoning
 //! The model's reasoning is told as a summary where `reasoning.summary` asks for one. `encrypted_content` is its
-//! signature, and where the text is not told, the text as well: sent back, the model has its own thought again. Where
+//! signature, and where the text is not told, the text as well: sent back, the inner service gets the model's own thought
+//! again, if it gave one with a signature ([`ClaudeCli`](crate::cli::ClaudeCli) does not yet). Where
 //! reasoning was asked for and the model did none, the answer begins with a reasoning item that is empty.
 //!
 //! # Tools
 //! A `custom` tool is a function with one text to the model, and gets that text alone. The tools of a `namespace` are
-//! functions named `namespace__tool` to the model. Hosted tools are named in `x-ignored-parameters`, but for
-//! `web_search` where Claude Code's own is on. The fields of a request: [`FIELDS`].
+//! functions named `namespace__tool` to the model. Hosted tools are named in `x-ignored-parameters`.
+//! The fields of a request: [`FIELDS`].
 
 mod answer;
 pub(crate) mod codex;

@@ -78,9 +78,13 @@ impl Ignored {
         if value.is_null() {
             return;
         }
-        let name = format!("{prefix}{name}");
-        if self.seen.insert(name.clone()) {
-            self.names.push(name);
+        self.mention(&format!("{prefix}{name}"));
+    }
+
+    /// Adds this name, once.
+    pub(crate) fn mention(&mut self, name: &str) {
+        if self.seen.insert(name.to_owned()) {
+            self.names.push(name.to_owned());
         }
     }
 

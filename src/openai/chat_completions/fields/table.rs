@@ -42,7 +42,7 @@ pub enum Treatment {
     Honoured,
     /// It asks for nothing that would change the answer, so that there is nothing to do.
     Accepted,
-    /// The CLI has no such knob: named in `x-ignored-parameters`.
+    /// The CLI has no such setting: named in `x-ignored-parameters`.
     Ignored,
     /// It cannot be done, and the answer would not be what was asked for: 400, unless it has a value that asks for
     /// nothing.

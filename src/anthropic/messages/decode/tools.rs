@@ -1,0 +1,92 @@
+//! The tools that a request offers, and which of them the model may call.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::{invalid, quoted, unsupported};
+use crate::Error;
+use crate::anthropic::messages::request::{WireTool, WireToolChoice};
+use crate::chat::{Function, Tool, ToolChoice};
+use crate::openai::chat_completions::fields::Ignored;
+
+/// Tools of Anthropic's own by how their types begin, and what to do instead.
+const SERVER_TOOLS: [(&str, &str); 10] = [
+    ("web_search_", "Offer a search tool of your own, or have the server's operator enable agent mode with WebSearch."),
+    ("web_fetch_", "Offer a fetch tool of your own, or have the server's operator enable agent mode with WebFetch."),
+    ("code_execution_", "Offer a tool of your own that runs code."),
+    ("tool_search_tool_", "Leave it out: the model sees all tools that you offer."),
+    ("mcp_toolset", "Connect to the MCP server in your client, and offer its tools."),
+    ("memory_", "Offer a tool of your own with an `input_schema`."),
+    ("computer_", "Offer a tool of your own with an `input_schema`."),
+    ("browser_", "Offer a tool of your own with an `input_schema`."),
+    ("bash_", "Offer a tool of your own with an `input_schema`."),
+    ("text_editor_", "Offer a tool of your own with an `input_schema`."),
+];
+
+pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<Tool>, Error> {
+    let mut names = HashSet::with_capacity(wire.len());
+    let mut tools = Vec::with_capacity(wire.len());
+    for (i, tool) in wire.into_iter().enumerate() {
+        let at = |field: &str| format!("tools.{i}.{field}");
+        if let Some(kind) = tool.kind.filter(|kind| kind != "custom") {
+            let known = SERVER_TOOLS.iter().find(|(begins, _)| kind.starts_with(begins));
+            let advice = known.map_or("Offer a tool of your own with an `input_schema`.", |(_, advice)| *advice);
+            let kind = quoted(&kind);
+            return Err(unsupported(
+                at("type"),
+                format!("The tool {kind} cannot be had through Claude Code. {advice}"),
+            ));
+        }
+        let name = tool.name.ok_or_else(|| invalid(at("name"), "Field required"))?;
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if !(1..=128).contains(&name.len()) || !name.bytes().all(valid) {
+            let name = quoted(&name);
+            let message = format!("{name} should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'");
+            return Err(invalid(at("name"), message));
+        }
+        if !names.insert(name.clone()) {
+            return Err(invalid("tools", "Tool names must be unique."));
+        }
+        let Some(schema @ Value::Object(_)) = tool.input_schema else {
+            return Err(invalid(at("input_schema"), "Field required"));
+        };
+        if schema.get("type").is_some_and(|kind| kind != "object") {
+            return Err(invalid(at("input_schema.type"), "Input should be 'object'"));
+        }
+        let mut extra = Map::new();
+        // Of no consequence to what the model is offered: arguments are streamed as they come in any case.
+        ignored.name_all("tools[].", &tool.extra, &["strict", "eager_input_streaming"]);
+        if let Some(mark) = tool.cache_control.filter(|mark| !mark.is_null()) {
+            extra.insert("cache_control".to_owned(), mark);
+        }
+        let function =
+            Function { name, description: tool.description, parameters: Some(schema), ..Function::default() };
+        tools.push(Tool { kind: "function".to_owned(), function, extra });
+    }
+    Ok(tools)
+}
+
+pub(super) fn choice(
+    choice: Option<WireToolChoice>,
+    tools: &[Tool],
+) -> Result<(Option<ToolChoice>, Option<bool>), Error> {
+    let Some(WireToolChoice { kind, name, disable_parallel_tool_use }) = choice else { return Ok((None, None)) };
+    let parallel = (disable_parallel_tool_use == Some(true)).then_some(false);
+    let choice = match (kind.as_str(), name) {
+        ("auto", _) => ToolChoice::Auto,
+        ("none", _) => ToolChoice::None,
+        ("any", _) if tools.is_empty() => {
+            return Err(invalid("tool_choice", "may only be specified while providing tools"));
+        }
+        ("any", _) => ToolChoice::Required,
+        ("tool", Some(name)) if tools.iter().any(|tool| tool.function.name == name) => ToolChoice::Function(name),
+        ("tool", Some(name)) => {
+            let name = quoted(&name);
+            return Err(invalid("tool_choice.name", format!("Tool {name} not found in provided tools")));
+        }
+        ("tool", None) => return Err(invalid("tool_choice.name", "Field required")),
+        _ => return Err(invalid("tool_choice.type", "Use `auto`, `any`, `tool` or `none`.")),
+    };
+    Ok((Some(choice), parallel))
+}
