@@ -18,6 +18,8 @@ mod reasoning;
 mod schema;
 #[path = "responses/script.rs"]
 mod script;
+#[path = "responses/stored.rs"]
+mod stored;
 #[path = "responses/stream.rs"]
 mod stream;
 #[path = "responses/tools.rs"]

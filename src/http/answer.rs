@@ -32,6 +32,7 @@ where
 {
     let incoming = incoming(&options, request).await?;
     let caller = incoming.caller.clone();
+    door.fetch(&incoming).await?;
     let asked = door.decode(incoming)?;
     let Asked { mut request, streamed, background, ignored, reply } = asked;
     let session = caller.session.or(request.caller.session);
@@ -91,12 +92,20 @@ where
 
 /// Waits for the whole answer. The first failure is the answer's.
 pub(crate) async fn collect(mut events: Settled, mut collector: Box<dyn Collector>) -> Result<Body, Error> {
+    let mut failed = None;
     while let Some(item) = events.next().await {
         let taken = item.and_then(|(choice, event)| collector.event(choice, event));
         if let Err(error) = taken {
             collector.fail(&error);
-            return Err(error);
+            failed = Some(error);
+            break;
         }
     }
-    collector.finish()
+    if let Some(saving) = collector.saving() {
+        saving.await;
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => collector.finish(),
+    }
 }

@@ -1,8 +1,7 @@
 //! Who asks: the key that came with a request, whether it is the one that is wanted, and the client's session.
 
-use std::hash::{BuildHasher, RandomState};
-
 use http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
 
 use crate::chat::Caller;
 use crate::{Error, ErrorKind};
@@ -11,19 +10,24 @@ use crate::{Error, ErrorKind};
 #[derive(Clone)]
 pub(crate) struct Keys {
     wanted: Option<String>,
-    /// Seeded anew in each process, so nobody can find two keys that hash alike.
-    hasher: RandomState,
+    /// Hashed with every key. Made anew in each process, unless what is kept by caller outlives that.
+    salt: [u8; 16],
 }
 
 impl Keys {
     /// Any key will do, and none.
     pub(crate) fn any() -> Self {
-        Keys { wanted: None, hasher: RandomState::new() }
+        Keys { wanted: None, salt: uuid::Uuid::new_v4().into_bytes() }
     }
 
     /// From here on only this one will.
     pub(crate) fn want(&mut self, key: String) {
         self.wanted = Some(key);
+    }
+
+    /// From here on keys are hashed with this.
+    pub(crate) fn salt(&mut self, salt: [u8; 16]) {
+        self.salt = salt;
     }
 
     /// Refuses a request without the key that is wanted.
@@ -41,13 +45,18 @@ impl Keys {
         }
     }
 
-    /// Who asks: the key as a number that only this process can make of it, and the session.
+    /// Who asks: the key as a number that only who has the salt can make of it, and the session.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
         let session = ["x-session-affinity", "session_id"].into_iter().find_map(|name| headers.get(name));
         Caller {
-            key: key(headers).map(|key| self.hasher.hash_one(key)),
+            key: key(headers).map(|key| self.hash(key)),
             session: session.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         }
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        let hash = Sha256::new().chain_update(self.salt).chain_update(key).finalize();
+        hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }
 

@@ -25,6 +25,11 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// fields are to be repeated.
     type Reply: Send + 'static;
 
+    /// Fetches what [`decode`](Self::decode) will need and does not have at hand. Most doors need nothing.
+    fn fetch<'a>(&'a self, _incoming: &'a Incoming) -> Fetched<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Reads a request and checks it. It runs off the runtime's workers where the body is large, so it may take its
     /// time; that time must be linear in the body's length.
     fn decode(&self, incoming: Incoming) -> Result<Asked<Self::Reply>, Error>;
@@ -65,6 +70,12 @@ pub(crate) struct Incoming {
 
 /// A turn of the inner service that has not begun: its answer's head, the headers of that, and its events.
 pub(crate) type Turn = Pin<Box<dyn Future<Output = Result<(Head, HeaderMap, Settled), Error>> + Send>>;
+
+/// Resolves when what a request refers to is at hand.
+pub(crate) type Fetched<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// What has to be done before a client hears of the end of its answer.
+pub(crate) type Saving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether an answer is streamed, and how.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +136,11 @@ pub(crate) trait Encoder: Send + 'static {
     /// What follows instead when the answer fails.
     fn error(&mut self, error: &Error, out: &mut BytesMut);
 
+    /// What is to be waited for before the last event or failure is sent. Asked after each of them.
+    fn saving(&mut self) -> Option<Saving> {
+        None
+    }
+
     /// What keeps a silent connection from looking dead: a comment, which clients skip.
     fn keep_alive(&mut self, out: &mut BytesMut) {
         out.extend_from_slice(b": keep-alive\n\n");
@@ -141,4 +157,9 @@ pub(crate) trait Collector: Send + 'static {
 
     /// Told of a failure of the answer, which is then the response's. Nothing follows it.
     fn fail(&mut self, _error: &Error) {}
+
+    /// What is to be waited for before the body or the failure is sent. Asked when there is no further event.
+    fn saving(&mut self) -> Option<Saving> {
+        None
+    }
 }

@@ -24,7 +24,7 @@ use super::route::Route;
 use crate::anthropic::messages::{Messages, count_tokens};
 use crate::anthropic::models::{ModelInfo, ModelList};
 use crate::openai::chat_completions::ChatCompletions;
-use crate::openai::responses::Responses;
+use crate::openai::responses::ResponseStore;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
 /// The API over HTTP, in front of a service of chat requests.
@@ -89,7 +89,17 @@ impl<S> ApiService<S> {
     /// newest answer is kept in any case.
     #[must_use]
     pub fn keep_responses(self, bytes: usize, age: Duration) -> Self {
-        self.set(|options| options.responses = Responses::new(bytes, age))
+        self.set(|options| options.responses = options.responses.bounded(bytes, age))
+    }
+
+    /// Where the Responses API keeps its answers besides memory, so that `previous_response_id` and `GET` know them after a
+    /// restart. Nowhere unless set. Memory, within [`keep_responses`](Self::keep_responses), is then a cache of it.
+    #[must_use]
+    pub fn store_responses(self, store: impl ResponseStore) -> Self {
+        self.set(|options| {
+            options.keys.salt(store.salt());
+            options.responses = options.responses.stored_in(Arc::new(store));
+        })
     }
 
     /// The service within.
@@ -139,7 +149,7 @@ where
             Route::ChatCompletions => self.door(ChatCompletions, request),
             Route::Responses => self.door(self.options.responses.clone(), request),
             Route::InputTokens => self.input_tokens(request),
-            Route::Response(path) => whole(&request, self.response(path, &request)),
+            Route::Response(path) => self.response(path, &request),
             Route::Messages => self.door(Messages::of(request.headers()), request),
             Route::CountTokens => self.count_tokens(request),
             Route::Root => whole(&request, Ok(Response::new(Body::empty()))),
@@ -184,11 +194,19 @@ impl<S> ApiService<S> {
     }
 
     /// What can be asked of a kept response.
-    fn response<B>(&self, path: &str, request: &Request<B>) -> Result<Response<Body>, Error> {
-        self.options.keys.check(request.headers())?;
-        let key = self.options.keys.caller(request.headers()).key;
-        let (method, query) = (request.method(), request.uri().query());
-        self.options.responses.about(method, path, query, key, self.options.keep_alive)
+    fn response<B>(&self, path: &str, request: &Request<B>) -> ResponseFuture {
+        if let Err(error) = self.options.keys.check(request.headers()) {
+            return whole(request, Err(error));
+        }
+        let options = Arc::clone(&self.options);
+        let key = options.keys.caller(request.headers()).key;
+        let (method, path) = (request.method().clone(), path.to_owned());
+        let query = request.uri().query().map(str::to_owned);
+        ResponseFuture::new(async move {
+            let about = options.responses.about(&method, &path, query.as_deref(), key, options.keep_alive);
+            let response = about.await.unwrap_or_else(|error| error_response(&error));
+            if method == Method::HEAD { without_body(response) } else { response }
+        })
     }
 
     /// `POST /v1/messages/count_tokens`

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::time::{Instant, Sleep};
 
-use super::door::Encoder;
+use super::door::{Encoder, Saving};
 use super::settle::Settled;
 
 /// How much is gathered into one frame while events keep coming: large enough that a fast answer costs few writes,
@@ -28,6 +28,8 @@ pub(crate) struct EventBytes {
     /// What the buffer is made for: the next frame is probably as large as the last one.
     room: usize,
     keep_alive: Duration,
+    /// What the end of the answer waits for.
+    saving: Option<Saving>,
     /// Runs while there is nothing to send. Its allocation is kept for the next time.
     silence: Option<Silence>,
 }
@@ -42,7 +44,7 @@ impl EventBytes {
     pub(crate) fn new(events: Settled, mut encoder: Box<dyn Encoder>, keep_alive: Duration) -> Self {
         let mut buffer = BytesMut::with_capacity(SPARE);
         encoder.start(&mut buffer);
-        EventBytes { events: Some(events), encoder, buffer, room: SPARE, keep_alive, silence: None }
+        EventBytes { events: Some(events), encoder, buffer, room: SPARE, keep_alive, saving: None, silence: None }
     }
 
     /// Whether nothing follows.
@@ -52,6 +54,10 @@ impl EventBytes {
 
     /// The next frame.
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(saving) = &mut self.saving {
+            ready!(saving.as_mut().poll(cx));
+            self.saving = None;
+        }
         // Whatever is ready goes out together; nothing waits for more.
         while self.buffer.len() < FRAME {
             let Some(events) = &mut self.events else { break };
@@ -80,6 +86,12 @@ impl EventBytes {
                 tracing::warn!(kind = ?error.kind(), error = ?error.to_string(), "the answer failed after its head was sent");
                 self.encoder.error(&error, &mut self.buffer);
                 self.events = None;
+            }
+            if let Some(mut saving) = self.encoder.saving()
+                && saving.as_mut().poll(cx).is_pending()
+            {
+                self.saving = Some(saving);
+                return Poll::Pending;
             }
         }
         if let Some(silence) = &mut self.silence {

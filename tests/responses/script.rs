@@ -16,7 +16,7 @@ use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, Fin
 use crate::schema;
 
 /// What hangs must fail its test, not hang it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Behind the door: each request is answered by the next script, the last one again and again.
 #[derive(Clone)]

@@ -1,25 +1,31 @@
 //! The door: `POST /v1/responses`, from the JSON to what writes the answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::answer::Plan;
+use super::backing::ResponseStore;
 use super::echo::Echo;
 use super::fields::{Ignored, invalid};
 use super::items::Item;
 use super::log::End;
 use super::output::place_of;
 use super::prepare::{Places, Prepared, prepare};
+use super::record::Record;
 use super::request::CreateResponse;
-use super::store::{Limits, Record, Store};
+use super::store::{Limits, Store};
 use super::writers::{Gathered, Keeper, Streamed};
 use super::{codex, now};
 use crate::http::Body;
-use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming, Streaming, Turn};
+use crate::http::door::{Asked, Collector, Door, Encoder, Fetched, Head, Incoming, Streaming, Turn};
 use crate::http::request::decode;
 use crate::{Error, ErrorKind};
 
@@ -67,8 +73,22 @@ struct Keep {
 impl Responses {
     /// Keeps answers of about that many bytes, that long.
     pub(crate) fn new(bytes: usize, age: Duration) -> Self {
-        let store = Arc::new(Store::new(Limits { bytes, age }));
+        Responses::with(Limits { bytes, age }, None)
+    }
+
+    fn with(limits: Limits, backing: Option<Arc<dyn ResponseStore>>) -> Self {
+        let store = Arc::new(Store::new(limits, backing));
         Responses { store, background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)) }
+    }
+
+    /// The same with other bounds.
+    pub(crate) fn bounded(&self, bytes: usize, age: Duration) -> Self {
+        Responses::with(Limits { bytes, age }, self.store.backing().cloned())
+    }
+
+    /// The same with a store behind memory.
+    pub(crate) fn stored_in(&self, backing: Arc<dyn ResponseStore>) -> Self {
+        Responses::with(self.store.limits(), Some(backing))
     }
 
     /// The answer that a request goes on from.
@@ -141,6 +161,17 @@ struct Whole {
 impl Door for Responses {
     type Reply = Reply;
 
+    fn fetch<'a>(&'a self, incoming: &'a Incoming) -> Fetched<'a> {
+        Box::pin(async move {
+            if self.store.backing().is_some() {
+                for answer in referred_to(&incoming.body) {
+                    self.store.recall(&answer).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
         let Incoming { headers, caller, body } = incoming;
         let mut request: CreateResponse = decode(&body)?;
@@ -180,13 +211,16 @@ impl Door for Responses {
         // Which model answers is known when it begins to. This answer is told of before that.
         let model = reply.plan.model.clone();
         let echo = reply.echo(uuid::Uuid::new_v4().simple().to_string().into(), now(), &model);
-        let Some(record) = reply.record(&echo) else {
+        let Some(record) = reply.record(&echo, self.store.until()) else {
             return Err(invalid("store", "A response in the background has to be kept: leave `store` out."));
         };
         self.store.keep(Arc::clone(&record));
         let ours = Arc::clone(&record);
+        let store = Arc::clone(&self.store);
         let task = tokio::spawn(async move {
             let _place = place;
+            // After a restart it is there to say that it has failed.
+            store.save(&record).await;
             let run = async {
                 let (_, _, mut events) = turn.await?;
                 while let Some(event) = events.next().await {
@@ -203,6 +237,7 @@ impl Door for Responses {
                 tracing::warn!(kind = ?error.kind(), error = ?error.to_string(), "a response in the background failed");
                 record.end(End::Failed(reply.places.name(error)));
             }
+            store.save(&record).await;
         });
         ours.runs_as(task.abort_handle());
         Ok(if streaming.streamed {
@@ -219,7 +254,8 @@ impl Door for Responses {
 
 impl Responses {
     fn keeper(&self, reply: Reply, echo: &Arc<Echo>) -> Option<Keeper> {
-        Some(Keeper { record: reply.record(echo)?, store: Arc::clone(&self.store) })
+        let record = reply.record(echo, self.store.until())?;
+        Some(Keeper { record, store: Arc::clone(&self.store), ended: false })
     }
 }
 
@@ -229,11 +265,38 @@ impl Reply {
         Arc::new(Echo { answer, created_at, background: self.background, model, fields })
     }
 
-    fn record(&self, echo: &Arc<Echo>) -> Option<Arc<Record>> {
+    fn record(&self, echo: &Arc<Echo>, until: Instant) -> Option<Arc<Record>> {
         let Keep { key, input, previous } = self.keep.as_ref()?;
         let (echo, plan) = (Arc::clone(echo), Arc::clone(&self.plan));
-        Some(Arc::new(Record::new(echo, plan, *key, input.clone(), previous.clone())))
+        Some(Arc::new(Record::new(echo, plan, *key, input.clone(), previous.clone(), until)))
     }
+}
+
+/// The kept answers that a request refers to, each once. What is wrong with the request is told later.
+fn referred_to(body: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct References<'a> {
+        previous_response_id: Option<String>,
+        #[serde(borrow)]
+        input: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(rename = "type")]
+        kind: Option<String>,
+        id: Option<String>,
+    }
+    let mentions = |name: &str| memchr::memmem::find(body, name.as_bytes()).is_some();
+    if !mentions("previous_response_id") && !mentions("item_reference") {
+        return Vec::new();
+    }
+    let Ok(References { previous_response_id, input }) = serde_json::from_slice(body) else { return Vec::new() };
+    let previous = previous_response_id.and_then(|id| id.strip_prefix("resp_").map(str::to_owned));
+    let items: Option<Vec<Reference>> = input.and_then(|input| serde_json::from_str(input.get()).ok());
+    let items = items.into_iter().flatten().filter(|item| item.kind.as_deref() == Some("item_reference"));
+    let items = items.filter_map(|item| place_of(&item.id?).map(|(answer, _)| answer.to_owned()));
+    let mut seen = HashSet::new();
+    previous.into_iter().chain(items).filter(|answer| seen.insert(answer.clone())).collect()
 }
 
 /// How the ids of an answer and of its items end.

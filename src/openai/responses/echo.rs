@@ -1,6 +1,7 @@
 //! The answer as one object: what it repeats of its request, and how it went.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::events::{field, json};
@@ -81,6 +82,20 @@ impl Echo {
         }
         // Without the room that it has grown into: it may be kept for long.
         Bytes::copy_from_slice(&out)
+    }
+
+    /// The fields that repeat the request, as an object.
+    pub(crate) fn fields_as_object(&self) -> Result<Box<RawValue>, serde_json::Error> {
+        let fields = self.fields.strip_prefix(b",").unwrap_or(&self.fields);
+        let object = [b"{", fields, b"}"].concat();
+        serde_json::from_slice(&object)
+    }
+
+    /// What [`fields_as_object`](Self::fields_as_object) was made of.
+    pub(crate) fn fields_of_object(object: &RawValue) -> Result<Bytes, serde_json::Error> {
+        let within = object.get().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let within = within.ok_or_else(|| serde::de::Error::custom("the fields of the request are no object"))?;
+        Ok(if within.is_empty() { Bytes::new() } else { Bytes::from(format!(",{within}")) })
     }
 
     /// The whole object, as it is when it has gone so far.

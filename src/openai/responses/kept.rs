@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Responses;
 use super::fields::invalid;
 use super::listing::Page;
-use super::store::Record;
+use super::record::Record;
 use super::writers::Streamed;
 use crate::http::Body;
 use crate::http::response::{event_headers, json_response};
@@ -18,7 +18,7 @@ use crate::{Error, ErrorKind};
 
 impl Responses {
     /// Answers what is asked of `/v1/responses/{path}`.
-    pub(crate) fn about(
+    pub(crate) async fn about(
         &self,
         method: &Method,
         path: &str,
@@ -27,7 +27,9 @@ impl Responses {
         keep_alive: Duration,
     ) -> Result<Response<Body>, Error> {
         let (id, what) = path.split_once('/').unwrap_or((path, ""));
-        let record = id.strip_prefix("resp_").and_then(|answer| self.store.get(answer, key));
+        let answer = id.strip_prefix("resp_").unwrap_or_default();
+        self.store.recall(answer).await?;
+        let record = self.store.get(answer, key);
         let record = record.ok_or_else(|| {
             let message = format!(
                 "Response with id '{id}' not found. It was made with `store` false or another API key, or it is too \
@@ -46,11 +48,12 @@ impl Responses {
                     return Err(invalid("response_id", message));
                 }
                 record.cancel();
+                self.store.save(&record).await;
                 Ok(object(&record))
             }
             (_, &Method::DELETE) => {
                 record.cancel();
-                self.store.remove(&record.echo.answer);
+                self.store.remove(&record.echo.answer).await?;
                 json_response(StatusCode::OK, &json!({"id": id, "object": "response", "deleted": true}))
             }
             _ => retrieve(record, &pairs(query), keep_alive),

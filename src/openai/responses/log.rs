@@ -1,19 +1,43 @@
 //! The chat events of a kept answer, in little more room than their texts take.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{ChatEvent, FinishReason, Usage};
 
 /// The events that an answer's stream follows from, in their order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub(crate) struct Log {
     entries: Vec<Entry>,
     /// All texts, one behind the other.
     text: String,
 }
 
+/// A log that was stored. Lengths that do not fit its text would be read out of bounds.
+#[derive(Deserialize)]
+struct Unchecked {
+    entries: Vec<Entry>,
+    text: String,
+}
+
+impl TryFrom<Unchecked> for Log {
+    type Error = &'static str;
+
+    fn try_from(stored: Unchecked) -> Result<Self, Self::Error> {
+        let mut end = 0;
+        for length in stored.entries.iter().flat_map(Entry::lengths) {
+            end += length as usize;
+            if !stored.text.is_char_boundary(end) {
+                return Err("the events of the answer do not fit their text");
+            }
+        }
+        Ok(Log { entries: stored.entries, text: stored.text })
+    }
+}
+
 /// One event. Lengths are of its texts, in bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Entry {
     Text(u32),
     ReasoningBlock,
@@ -23,6 +47,24 @@ enum Entry {
     Call { index: u32, id: u32, name: u32 },
     Arguments { index: u32, length: u32 },
     Search(u32),
+}
+
+impl Entry {
+    /// The lengths of its texts, in their order.
+    fn lengths(&self) -> impl Iterator<Item = u32> + use<> {
+        match *self {
+            Entry::ReasoningBlock => [None, None],
+            Entry::Call { id, name, .. } => [Some(id), Some(name)],
+            Entry::Text(length)
+            | Entry::Reasoning(length)
+            | Entry::Signature(length)
+            | Entry::Redacted(length)
+            | Entry::Arguments { length, .. }
+            | Entry::Search(length) => [Some(length), None],
+        }
+        .into_iter()
+        .flatten()
+    }
 }
 
 /// Where a reader of a log is.

@@ -13,7 +13,9 @@
 //! Unless `store` is false, a response is kept in memory under the API key that it was made with, for
 //! `previous_response_id`, for item references, and for the routes above. The number of bytes and the age are bounded
 //! ([`ApiService::keep_responses`](crate::http::ApiService::keep_responses)). One whose client hung up before its end is
-//! not kept, unless it ran in the background.
+//! not kept, unless it ran in the background. With a [`ResponseStore`]
+//! ([`ApiService::store_responses`](crate::http::ApiService::store_responses)) they outlive the process: a conversation goes on after
+//! a restart.
 //!
 //! # Reasoning
 //! The model's reasoning is told as a summary where `reasoning.summary` asks for one. `encrypted_content` is its
@@ -27,6 +29,7 @@
 //! The fields of a request: [`FIELDS`].
 
 mod answer;
+mod backing;
 pub(crate) mod codex;
 mod conversation;
 mod door;
@@ -40,7 +43,9 @@ mod listing;
 mod log;
 mod output;
 mod prepare;
+mod record;
 mod request;
+mod saved;
 mod sealed;
 mod store;
 mod tokens;
@@ -49,6 +54,7 @@ mod writers;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use backing::{ResponseStore, StoreFuture, StoredResponse};
 pub(crate) use door::Responses;
 pub use fields::FIELDS;
 

@@ -1,27 +1,22 @@
 //! The answers that are kept: for `GET`, for `previous_response_id`, and for streams that are read again.
 //!
 //! They are kept in memory, no longer than [`Limits::age`], and no more of them than [`Limits::bytes`] hold: the oldest
-//! go first. Each belongs to the API key that it was made with.
+//! go first. Behind memory there may be a [`ResponseStore`], which has them all. Each belongs to the API key that it was
+//! made with.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_core::Stream;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::answer::{Answer, Plan};
-use super::echo::Echo;
-use super::events::{Numbers, Writer};
-use super::items::Item;
-use super::log::{End, Log, Position};
-use super::output::{ALL_SHOWN, OutputJson};
-use crate::{ChatEvent, Error, ErrorKind};
+use super::backing::{ResponseStore, StoredResponse};
+use super::now;
+use super::record::{Record, lock};
+use super::saved;
+use crate::{Error, ErrorKind};
 
 /// How much is kept, and how long.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +27,12 @@ pub(crate) struct Limits {
 }
 
 /// All kept answers.
-#[derive(Debug)]
 pub(crate) struct Store {
     limits: Limits,
     /// What the answers take that anybody still holds, be it only as a part of a conversation.
     bytes: Arc<AtomicUsize>,
     records: Mutex<Records>,
+    backing: Option<Arc<dyn ResponseStore>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +43,21 @@ struct Records {
 }
 
 impl Store {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Store { limits, bytes: Arc::default(), records: Mutex::default() }
+    pub(crate) fn new(limits: Limits, backing: Option<Arc<dyn ResponseStore>>) -> Self {
+        Store { limits, bytes: Arc::default(), records: Mutex::default(), backing }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(crate) fn backing(&self) -> Option<&Arc<dyn ResponseStore>> {
+        self.backing.as_ref()
+    }
+
+    /// Until when an answer is kept that is made now.
+    pub(crate) fn until(&self) -> Instant {
+        Instant::now() + self.limits.age
     }
 
     /// Keeps an answer, and lets go of those that are too old or too much.
@@ -57,280 +65,104 @@ impl Store {
         record.count(&self.bytes);
         let now = Instant::now();
         let mut gone = Vec::new();
+        let mut records = lock(&self.records);
+        records.order.push_back((record.until, record.echo.answer.clone()));
+        records.by_answer.insert(record.echo.answer.clone(), record);
+        while let Some((until, _)) = records.order.front()
+            && (now > *until || self.bytes.load(Ordering::Relaxed) > self.limits.bytes)
+            && records.order.len() > 1
         {
-            let mut records = lock(&self.records);
-            records.order.push_back((now, record.echo.answer.clone()));
-            records.by_answer.insert(record.echo.answer.clone(), record);
-            while let Some((since, _)) = records.order.front()
-                && (now.duration_since(*since) > self.limits.age
-                    || self.bytes.load(Ordering::Relaxed) > self.limits.bytes)
-                && records.order.len() > 1
-            {
-                if let Some((_, answer)) = records.order.pop_front() {
-                    // Dropped one by one, since each may give bytes back.
-                    gone.extend(records.by_answer.remove(&answer));
-                    gone.clear();
-                }
+            if let Some((_, answer)) = records.order.pop_front() {
+                // Dropped one by one, since each may give bytes back.
+                gone.extend(records.by_answer.remove(&answer));
+                gone.clear();
             }
         }
     }
 
-    /// The answer that ends so, if this caller has one of that name and it is not too old.
+    /// The answer that ends so, if this caller has one of that name in memory and it is not too old.
     pub(crate) fn get(&self, answer: &str, caller: Option<u64>) -> Option<Arc<Record>> {
-        let record = lock(&self.records).by_answer.get(answer).cloned()?;
-        (record.caller == caller && record.since.elapsed() <= self.limits.age).then_some(record)
+        self.held(answer).filter(|record| record.caller == caller)
     }
 
-    pub(crate) fn remove(&self, answer: &str) {
+    fn held(&self, answer: &str) -> Option<Arc<Record>> {
+        lock(&self.records).by_answer.get(answer).cloned().filter(|record| Instant::now() <= record.until)
+    }
+
+    /// Writes an answer to the store behind memory. A failure is in the log: nobody's answer is lost by it.
+    pub(crate) async fn save(&self, record: &Record) {
+        let Some(backing) = &self.backing else { return };
+        let answer = &record.echo.answer;
+        let saved = match saved::to_json(record) {
+            Ok(json) => {
+                let left = record.until.saturating_duration_since(Instant::now());
+                let previous = record.previous().map(|previous| previous.echo.answer.to_string());
+                backing.save(StoredResponse::new(&**answer, previous, now() + left.as_secs(), json)).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = saved {
+            tracing::warn!(response = %answer, ?error, "a response could not be stored; it is kept in memory only");
+        }
+    }
+
+    /// Forgets an answer. Conversations that go on from it keep it as a part of theirs.
+    pub(crate) async fn remove(&self, answer: &str) -> Result<(), Error> {
+        if let Some(backing) = &self.backing {
+            backing.remove(answer).await.map_err(unusable)?;
+        }
         let record = lock(&self.records).by_answer.remove(answer);
         drop(record);
-    }
-}
-
-/// One kept answer.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) echo: Arc<Echo>,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) caller: Option<u64>,
-    since: Instant,
-    /// The items of its input as JSON, without those of the answers before it.
-    input: Bytes,
-    /// The answer that it goes on from.
-    previous: Mutex<Option<Arc<Record>>>,
-    course: Mutex<Course>,
-    counted: Mutex<Option<(Arc<AtomicUsize>, usize)>>,
-}
-
-/// How it came about, and who waits for more.
-#[derive(Debug, Default)]
-struct Course {
-    log: Log,
-    end: Option<End>,
-    completed_at: Option<u64>,
-    waiting: Vec<Waker>,
-    turn: Option<AbortHandle>,
-}
-
-impl Record {
-    pub(crate) fn new(
-        echo: Arc<Echo>,
-        plan: Arc<Plan>,
-        caller: Option<u64>,
-        input: Bytes,
-        previous: Option<Arc<Record>>,
-    ) -> Self {
-        Record {
-            echo,
-            plan,
-            caller,
-            since: Instant::now(),
-            input,
-            previous: Mutex::new(previous),
-            course: Mutex::default(),
-            counted: Mutex::default(),
-        }
+        Ok(())
     }
 
-    /// Adds an event of the turn. The last one ends the answer.
-    pub(crate) fn push(&self, event: &ChatEvent) {
-        if let ChatEvent::Finished { reason, usage, .. } = event {
-            return self.end(End::Finished { reason: *reason, usage: *usage });
-        }
-        let mut course = lock(&self.course);
-        if course.end.is_none() {
-            course.log.push(event);
-            wake(course);
-        }
-    }
-
-    /// Ends the answer, unless it has ended already.
-    pub(crate) fn end(&self, end: End) {
-        let mut course = lock(&self.course);
-        if course.end.is_none() {
-            course.completed_at = Some(super::now());
-            course.end = Some(end);
-            course.log.shrink();
-            course.turn = None;
-            wake(course);
-            self.recount();
-        }
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        lock(&self.course).end.is_some()
-    }
-
-    pub(crate) fn was_cancelled(&self) -> bool {
-        matches!(lock(&self.course).end, Some(End::Cancelled))
-    }
-
-    /// When it ended, in seconds since 1970, if it has.
-    pub(crate) fn completed_at(&self) -> Option<u64> {
-        lock(&self.course).completed_at
-    }
-
-    /// What ends the turn that runs in the background.
-    pub(crate) fn runs_as(&self, turn: AbortHandle) {
-        let mut course = lock(&self.course);
-        if course.end.is_none() {
-            course.turn = Some(turn);
-        }
-    }
-
-    /// Ends a turn that runs in the background.
-    pub(crate) fn cancel(&self) {
-        let turn = lock(&self.course).turn.take();
-        if let Some(turn) = turn {
-            turn.abort();
-            self.end(End::Cancelled);
-        }
-    }
-
-    /// The answer as it is now.
-    pub(crate) fn answer(&self) -> Answer {
-        let course = lock(&self.course);
-        let mut answer = Answer::new(Arc::clone(&self.echo), Arc::clone(&self.plan));
-        let mut numbers = Numbers::default();
-        let mut out = Writer::new(&mut numbers, None);
-        let mut position = Position::default();
-        while let Some(event) = course.log.next(&mut position) {
-            // An event that failed was followed by the failure, which is the end.
-            let _ = answer.event(event, &mut out);
-        }
-        answer.ends_at(course.completed_at);
-        match &course.end {
-            Some(End::Finished { reason, usage }) => {
-                let _ = answer.event(ChatEvent::Finished { reason: *reason, usage: *usage }, &mut out);
+    /// Has an answer in memory, with those that it goes on from, if there is one of that name at all.
+    pub(crate) async fn recall(&self, answer: &str) -> Result<(), Error> {
+        let Some(backing) = &self.backing else { return Ok(()) };
+        let mut missing = Vec::new();
+        let mut next = Some(answer.to_owned());
+        let mut previous = None;
+        while let Some(id) = next.take() {
+            previous = self.held(&id);
+            if previous.is_none() {
+                let Some(stored) = backing.load(&id).await.map_err(unusable)? else {
+                    // Without what it goes on from it is nothing that could be gone on from.
+                    return Ok(());
+                };
+                next = stored.previous.clone();
+                missing.push(stored);
             }
-            Some(End::Failed(error)) => answer.fail(error, &mut out),
-            Some(End::Cancelled) => answer.cancel(),
-            None => {}
         }
-        answer
-    }
-
-    /// The items of its input, with those of the answers before it and their outputs.
-    pub(crate) fn input(&self) -> Result<Vec<Item>, Error> {
-        let mut items = match lock(&self.previous).clone() {
-            Some(previous) => previous.conversation()?,
-            None => Vec::new(),
-        };
-        items.extend(parse(&self.input)?);
-        Ok(items)
-    }
-
-    /// The whole conversation up to and with this answer.
-    pub(crate) fn conversation(&self) -> Result<Vec<Item>, Error> {
-        // By a list, since a conversation may be longer than a stack is deep.
-        let mut chain = Vec::new();
-        let mut before = lock(&self.previous).clone();
-        while let Some(record) = before {
-            before = lock(&record.previous).clone();
-            chain.push(record);
-        }
-        let mut items = Vec::new();
-        for record in chain.iter().rev().map(Arc::as_ref).chain([self]) {
-            items.extend(parse(&record.input)?);
-            items.extend(record.output()?);
-        }
-        Ok(items)
-    }
-
-    /// The items of its output with all that the next turn needs, whatever the client was shown.
-    pub(crate) fn output(&self) -> Result<Vec<Item>, Error> {
-        let answer = self.answer();
-        let output = OutputJson { items: answer.items(), answer: &self.echo.answer, shown: ALL_SHOWN };
-        let json = serde_json::to_vec(&output).map_err(unreadable)?;
-        parse(&json)
-    }
-
-    /// Adds what it takes to a sum, from which that is taken again when it is dropped.
-    fn count(&self, total: &Arc<AtomicUsize>) {
-        lock(&self.counted).get_or_insert_with(|| (Arc::clone(total), 0));
-        self.recount();
-    }
-
-    fn recount(&self) {
-        const REST: usize = 1024;
-        let size = REST + self.input.len() + self.echo.fields.len() + lock(&self.course).log.size();
-        if let Some((total, counted)) = &mut *lock(&self.counted) {
-            total.fetch_add(size, Ordering::Relaxed);
-            total.fetch_sub(*counted, Ordering::Relaxed);
-            *counted = size;
-        }
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        if let Some((total, counted)) = &*lock(&self.counted) {
-            total.fetch_sub(*counted, Ordering::Relaxed);
-        }
-        // A long conversation is a long chain, and letting go of it link by link must not need as deep a stack.
-        let mut before = lock(&self.previous).take();
-        while let Some(record) = before.and_then(Arc::into_inner) {
-            before = lock(&record.previous).take();
-        }
-    }
-}
-
-/// The events of a kept answer from its beginning, those that are still to come included.
-#[derive(Debug)]
-pub(crate) struct Follow {
-    record: Arc<Record>,
-    position: Position,
-    ended: bool,
-}
-
-impl Follow {
-    pub(crate) fn new(record: Arc<Record>) -> Self {
-        Follow { record, position: Position::default(), ended: false }
-    }
-}
-
-impl Stream for Follow {
-    type Item = Result<ChatEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        let mut course = lock(&this.record.course);
-        if let Some(event) = course.log.next(&mut this.position) {
-            return Poll::Ready(Some(Ok(event)));
-        }
-        let end = match &course.end {
-            None => {
-                if !course.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    course.waiting.push(cx.waker().clone());
-                }
-                return Poll::Pending;
+        for stored in missing.into_iter().rev() {
+            let left = Duration::from_secs(stored.expires_at.saturating_sub(now()));
+            let until = Instant::now() + left.min(self.limits.age);
+            let record = saved::from_json(&stored.id, &stored.json, previous.take(), until)
+                .map_err(|error| unusable(format!("response {}: {error}", stored.id).into()))?;
+            let record = Arc::new(record);
+            if !stored.deleted && !left.is_zero() {
+                self.keep(Arc::clone(&record));
             }
-            Some(End::Finished { reason, usage }) => Some(Ok(ChatEvent::Finished { reason: *reason, usage: *usage })),
-            Some(End::Failed(error)) => Some(Err(error.clone())),
-            Some(End::Cancelled) => None,
-        };
-        this.ended = true;
-        Poll::Ready(end)
+            previous = Some(record);
+        }
+        Ok(())
     }
 }
 
-fn parse(json: &[u8]) -> Result<Vec<Item>, Error> {
-    serde_json::from_slice(json).map_err(unreadable)
+fn unusable(error: tower::BoxError) -> Error {
+    let message = "The store of responses cannot be used at the moment; this server's log says why. Try again, or send the \
+                   whole conversation as `input`.";
+    tracing::error!(error = ?error.to_string(), "the store of responses failed");
+    Error::new(ErrorKind::Internal, message).with_source(error)
 }
 
-fn unreadable(error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Internal, format!("A kept answer could not be read again: {error}."))
-}
-
-fn wake(mut course: MutexGuard<'_, Course>) {
-    let waiting = std::mem::take(&mut course.waiting);
-    drop(course);
-    waiting.into_iter().for_each(Waker::wake);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Store { limits, bytes, records, backing } = self;
+        f.debug_struct("Store")
+            .field("limits", limits)
+            .field("bytes", bytes)
+            .field("records", records)
+            .field("backing", &backing.is_some())
+            .finish()
+    }
 }

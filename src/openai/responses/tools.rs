@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::fields::{Ignored, invalid, unsupported};
@@ -61,7 +61,7 @@ impl Serialize for ToolParam {
 }
 
 /// What a client calls a tool, where that is not simply a function of its name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) namespace: Option<String>,
     pub(crate) name: String,
@@ -86,6 +86,25 @@ impl Tools {
     pub(crate) fn function(&self, namespace: Option<&str>, name: &str) -> String {
         let known = self.functions.get(&(namespace.map(str::to_owned), name.to_owned()));
         known.cloned().unwrap_or_else(|| flat_name(namespace, name))
+    }
+
+    /// All of them, each with the name of its function.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        self.by_function.iter().map(|(function, origin)| (function.as_str(), origin))
+    }
+
+    /// The tools that have these functions.
+    pub(crate) fn from_origins(origins: impl IntoIterator<Item = (String, Origin)>) -> Self {
+        let mut tools = Tools::default();
+        for (function, origin) in origins {
+            tools.insert(function, origin);
+        }
+        tools
+    }
+
+    fn insert(&mut self, function: String, origin: Origin) {
+        self.functions.insert((origin.namespace.clone(), origin.name.clone()), function.clone());
+        self.by_function.insert(function, origin);
     }
 
     /// Takes a request's tools apart: the functions for the model, and the way back.
@@ -138,8 +157,7 @@ impl Taken {
         }
         if custom || namespace.is_some() {
             let namespace = namespace.map(str::to_owned);
-            self.tools.functions.insert((namespace.clone(), name.clone()), function.clone());
-            self.tools.by_function.insert(function.clone(), Origin { namespace, name, custom });
+            self.tools.insert(function.clone(), Origin { namespace, name, custom });
         }
         for name in param.rest.keys().filter(|name| !ACCEPTED.contains(&name.as_str())) {
             ignored.name("tools[].", name, &Value::Bool(true));

@@ -9,9 +9,10 @@ use super::answer::{Answer, Plan};
 use super::echo::Echo;
 use super::events::{Numbers, Writer};
 use super::log::End;
-use super::store::{Follow, Record, Store};
+use super::record::{Follow, Record};
+use super::store::Store;
 use crate::http::Body;
-use crate::http::door::{Collector, Encoder};
+use crate::http::door::{Collector, Encoder, Saving};
 use crate::http::settle::Settled;
 use crate::http::sse::EventBytes;
 use crate::{ChatEvent, Error, EventStream};
@@ -21,19 +22,34 @@ use crate::{ChatEvent, Error, EventStream};
 pub(crate) struct Keeper {
     pub(crate) record: Arc<Record>,
     pub(crate) store: Arc<Store>,
+    /// Whether the answer has ended and is to be saved.
+    pub(crate) ended: bool,
 }
 
 impl Keeper {
-    fn event(&self, event: &ChatEvent) {
+    fn event(&mut self, event: &ChatEvent) {
         self.record.push(event);
         if let ChatEvent::Finished { .. } = event {
-            self.store.keep(Arc::clone(&self.record));
+            self.keep();
         }
     }
 
-    fn fail(&self, error: &Error) {
+    fn fail(&mut self, error: &Error) {
         self.record.end(End::Failed(error.clone()));
+        self.keep();
+    }
+
+    fn keep(&mut self) {
         self.store.keep(Arc::clone(&self.record));
+        self.ended = self.store.backing().is_some();
+    }
+
+    fn saving(&mut self) -> Option<Saving> {
+        if !std::mem::take(&mut self.ended) {
+            return None;
+        }
+        let (store, record) = (Arc::clone(&self.store), Arc::clone(&self.record));
+        Some(Box::pin(async move { store.save(&record).await }))
     }
 }
 
@@ -67,7 +83,7 @@ impl Encoder for Streamed {
     }
 
     fn event(&mut self, _choice: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error> {
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = &mut self.keeper {
             keeper.event(&event);
         }
         if let ChatEvent::Finished { .. } = event {
@@ -84,10 +100,14 @@ impl Encoder for Streamed {
             // OpenAI has no event for it: the stream just ends.
             return;
         }
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = &mut self.keeper {
             keeper.fail(error);
         }
         self.answer.fail(error, &mut Writer::new(&mut self.numbers, Some(out)));
+    }
+
+    fn saving(&mut self) -> Option<Saving> {
+        self.keeper.as_mut()?.saving()
     }
 }
 
@@ -107,7 +127,7 @@ impl Gathered {
 
 impl Collector for Gathered {
     fn event(&mut self, _choice: usize, event: ChatEvent) -> Result<(), Error> {
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = &mut self.keeper {
             keeper.event(&event);
             self.answer.ends_at(keeper.record.completed_at());
         }
@@ -118,5 +138,9 @@ impl Collector for Gathered {
         let mut json = BytesMut::new();
         self.answer.write_object(&mut json);
         Ok(Body::from(json.freeze()))
+    }
+
+    fn saving(&mut self) -> Option<Saving> {
+        self.keeper.as_mut()?.saving()
     }
 }
