@@ -8,6 +8,8 @@ mod duration;
 mod schema;
 mod support;
 
+#[path = "binary/commands.rs"]
+mod commands;
 #[path = "binary/connections.rs"]
 mod connections;
 #[path = "binary/flags.rs"]

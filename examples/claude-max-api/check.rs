@@ -60,7 +60,7 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
                 .to_owned(),
         );
     }
-    if flags.demo {
+    if flags.claude.demo {
         // There is no account to use up.
         warnings.clear();
     }

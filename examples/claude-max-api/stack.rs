@@ -28,7 +28,7 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .upstream_retries(flags.claude.upstream_retries)
         // Claude Code's own tools could read it there.
         .env_remove(API_KEY);
-    let claude = if flags.demo {
+    let claude = if flags.claude.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
         claude.program(program).args([STAND_IN])
     } else {

@@ -1,0 +1,25 @@
+//! Who may use it.
+
+use clap::Args;
+
+/// The variable for `--api-key`.
+pub(crate) const API_KEY: &str = "TOWER_CLAUDE_API_KEY";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Who may use it")]
+pub(crate) struct Access {
+    /// The key that clients must send as `Authorization: Bearer KEY`. Unless it is set,
+    /// any key will do, and none. In the variable, other users of this machine do not
+    /// see it
+    #[arg(long, verbatim_doc_comment, value_name = "KEY", env = API_KEY, hide_env_values = true)]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) api_key: Option<String>,
+    /// A web page's origin that may use this server from a browser, such as
+    /// https://chat.example; `*` is every page (can be repeated; none by default)
+    #[arg(long, verbatim_doc_comment, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<String>,
+    /// A host name that this server answers to beside localhost and IP addresses, such
+    /// as claude.lan (can be repeated; none by default)
+    #[arg(long, verbatim_doc_comment, value_name = "NAME")]
+    pub(crate) allow_host: Vec<String>,
+}

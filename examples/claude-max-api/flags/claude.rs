@@ -1,0 +1,38 @@
+//! Which Claude Code answers, and with which model.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Claude Code")]
+pub(crate) struct Claude {
+    /// The Claude Code program, version 2.1.252 or later: a path, or a name to be found
+    /// on PATH
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        value_name = "PROGRAM",
+        env = "CLAUDE_BIN",
+        hide_env_values = true,
+        default_value = "claude"
+    )]
+    pub(crate) claude_bin: PathBuf,
+    /// What a request for a model that nothing is known about (gpt-4o, ...) gets:
+    /// Claude Opus, or 404
+    #[arg(long, verbatim_doc_comment, value_name = "WHAT", value_enum, default_value_t = UnknownModel::Opus)]
+    pub(crate) unknown_model: UnknownModel,
+    /// How often Claude Code itself tries again when the API is overloaded, before the
+    /// client is told
+    #[arg(long, verbatim_doc_comment, value_name = "TIMES", default_value_t = 1)]
+    pub(crate) upstream_retries: u32,
+    /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no network
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum UnknownModel {
+    Opus,
+    Reject,
+}

@@ -1,0 +1,28 @@
+//! How long and how large requests, answers and what is kept may be.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::duration;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// How long an answer may take to begin, once a process works on it, before the
+    /// client gets 504
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "120s", value_parser = duration::parse_positive)]
+    pub(crate) first_token_timeout: Duration,
+    /// How long an answer may take in all, once a process works on it
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse_positive)]
+    pub(crate) request_timeout: Duration,
+    /// The largest request, in MiB; a larger one gets 413
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) body_limit: u16,
+    /// About how many MiB of answers the Responses API keeps for `previous_response_id`
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=65535))]
+    pub(crate) keep_responses: u16,
+    /// How long it keeps one; the server's end is their end in any case
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration::parse_positive)]
+    pub(crate) keep_responses_for: Duration,
+}

@@ -1,0 +1,55 @@
+//! The flags, as they are typed and explained.
+//!
+//! | file | its flags |
+//! |---|---|
+//! | `listen` | where it listens |
+//! | `access` | who may use it |
+//! | `claude` | which Claude Code answers, and with which model |
+//! | `tools` | who runs the tools |
+//! | `processes` | how many processes, and who waits for them |
+//! | `limits` | how long and how large requests, answers and what is kept may be |
+//! | `connections` | how many connections, and how they end |
+
+mod access;
+mod claude;
+mod connections;
+mod limits;
+mod listen;
+mod processes;
+mod tools;
+
+use clap::Args;
+
+pub(crate) use self::access::{API_KEY, Access};
+pub(crate) use self::claude::{Claude, UnknownModel};
+pub(crate) use self::connections::Connections;
+pub(crate) use self::limits::Limits;
+pub(crate) use self::listen::Listen;
+pub(crate) use self::processes::Processes;
+pub(crate) use self::tools::{Mode, Tools};
+
+/// What the server can be told.
+#[derive(Args, Debug)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    #[command(flatten)]
+    pub(crate) claude: Claude,
+    #[command(flatten)]
+    pub(crate) tools: Tools,
+    #[command(flatten)]
+    pub(crate) processes: Processes,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) connections: Connections,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        parsed => parsed.map_err(|_| "write a whole number".to_owned()),
+    }
+}

@@ -1,0 +1,30 @@
+//! How many processes, and who waits for them.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::at_least_one;
+use crate::duration;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Processes")]
+pub(crate) struct Processes {
+    /// How many Claude Code processes are kept started for whoever comes next; each
+    /// takes about 150 MB
+    #[arg(long, alias = "warm-processes", verbatim_doc_comment, value_name = "COUNT", default_value_t = 1)]
+    pub(crate) warm: usize,
+    /// How many there may be in all: at work, waiting for their conversation's next
+    /// message, and warm
+    #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
+    pub(crate) max_processes: usize,
+    /// How long a process waits for the next message of its conversation
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    pub(crate) idle_timeout: Duration,
+    /// How many requests may wait while all processes are at work; one more gets 429
+    #[arg(long = "queue-limit", alias = "queue", value_name = "COUNT", default_value_t = 64)]
+    pub(crate) queue_limit: usize,
+    /// How long a request may wait for a process before it gets 429
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) queue_timeout: Duration,
+}

@@ -1,0 +1,37 @@
+//! Who runs the tools.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::duration;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Who runs the tools")]
+pub(crate) struct Tools {
+    /// client: the program that asks runs its own functions, Claude Code touches nothing;
+    /// agent: Claude Code's own tools do the work, on this machine, in --workspace
+    #[arg(long, verbatim_doc_comment, value_enum, default_value_t = Mode::Client)]
+    pub(crate) mode: Mode,
+    /// With --mode agent: the directory that Claude Code works in; it must exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// With --mode agent: which of Claude Code's own tools are on, with commas between
+    /// them
+    /// [default: Bash,Read,Edit,Write,Glob,Grep,WebSearch,WebFetch]
+    #[arg(long, verbatim_doc_comment, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) builtin_tools: Option<Vec<String>>,
+    /// With --mode agent: say in the answer's reasoning_content which tools are used
+    #[arg(long)]
+    pub(crate) show_tools: bool,
+    /// How long Claude Code waits for the result of a function that the client runs
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse_positive)]
+    pub(crate) tool_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Mode {
+    Client,
+    Agent,
+}

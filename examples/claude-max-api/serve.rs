@@ -1,0 +1,104 @@
+//! Serving: from the flags to the end of the last answer.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tower_claude::cli::ClaudeCli;
+
+use crate::check::{self, Checked};
+use crate::flags::{Connections, Flags};
+use crate::log::Log;
+use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
+use crate::{command_line, stack};
+
+/// Serves until a signal comes, or says why it cannot.
+pub(crate) fn serve(flags: &Flags) -> ExitCode {
+    let log = Log::start();
+    let ended = serve_until_the_end(flags);
+    log.flush();
+    ended
+}
+
+fn serve_until_the_end(flags: &Flags) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("Cannot start: {error}.")),
+    };
+    // Dropping the runtime ends what still runs, and every `claude` process with it.
+    runtime.block_on(run(flags))
+}
+
+async fn run(flags: &Flags) -> ExitCode {
+    let checked = match check::check(flags).await {
+        Ok(checked) => checked,
+        Err(contradiction) => return command_line::refuse(contradiction),
+    };
+    let limits = match limits(flags) {
+        Ok(limits) => limits,
+        Err(message) => return failed(&message),
+    };
+    for warning in &checked.warnings {
+        tracing::warn!("{warning}");
+    }
+    let claude = stack::claude(flags, &checked);
+    let version = match claude.version().await {
+        Ok(version) => version,
+        // The library names its builder's methods, and this program has flags for them.
+        Err(error) => return failed(&error.to_string().replace("`program`", "`--claude-bin`")),
+    };
+    let started = async {
+        let server = Server::bind(&checked.addresses, limits).await?;
+        let signals = Signals::new().map_err(|error| format!("Cannot listen for signals: {error}."))?;
+        Ok::<_, String>((server, signals))
+    };
+    let (server, signals) = match started.await {
+        Ok(started) => started,
+        Err(message) => return failed(&message),
+    };
+    claude.warm_up();
+    let who = if flags.claude.demo {
+        "demo: a stand-in answers, not Claude".to_owned()
+    } else {
+        format!("Claude Code {version}")
+    };
+    announce(&format!("Listening on http://{}/v1 ({who})", server.address()));
+    match run_server(flags, &checked, claude, server, signals).await {
+        Ended::Finished => ExitCode::SUCCESS,
+        Ended::Cut => ExitCode::FAILURE,
+    }
+}
+
+/// The server's limits: the flags', as far as the system has room for them.
+fn limits(flags: &Flags) -> Result<Limits, String> {
+    let Connections { max_connections: wanted, unread_timeout, drain_delay, shutdown_timeout } = flags.connections;
+    let max_connections = room_for_connections(wanted, flags.processes.max_processes)?;
+    if max_connections < wanted {
+        tracing::warn!(
+            "the limit of open files leaves room for {max_connections} connections, not the {wanted} of \
+             --max-connections: raise it (ulimit -n) for more"
+        );
+    }
+    Ok(Limits { max_connections, unread_timeout, drain_delay, shutdown_timeout })
+}
+
+async fn run_server(flags: &Flags, checked: &Checked, claude: ClaudeCli, server: Server, signals: Signals) -> Ended {
+    let draining = Arc::new(AtomicBool::new(false));
+    let service = stack::stack(flags, checked, claude);
+    server.run(service, signals, draining).await
+}
+
+/// The one line on standard output, for people and for programs that start this one.
+fn announce(line: &str) {
+    let mut stdout = std::io::stdout();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, "cannot write to standard output: {line}");
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::FAILURE
+}
