@@ -28,3 +28,5 @@ mod serving;
 mod shutdown;
 #[path = "binary/start.rs"]
 mod start;
+#[path = "binary/store.rs"]
+mod store;

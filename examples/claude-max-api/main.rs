@@ -13,6 +13,7 @@
 //! | `duration` | `10m` as a duration |
 //! | `check` | which flags do not go together, and which are unwise |
 //! | `serve` | from the flags to the end of the last answer |
+//! | `store` | where kept responses outlive the server |
 //! | `stack` | the layers and services that the flags ask for |
 //! | `log` | what is logged, and that nobody waits for it |
 //! | `server` | connections: how many, for how long, and how all of them end |
@@ -27,6 +28,7 @@ mod server;
 mod stack;
 #[path = "../stand-in-cli/stand_in.rs"]
 mod stand_in;
+mod store;
 
 use std::process::ExitCode;
 

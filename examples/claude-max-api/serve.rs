@@ -5,9 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tower_claude::cli::ClaudeCli;
-
-use crate::check::{self, Checked};
+use crate::check;
 use crate::flags::{Connections, Flags};
 use crate::log::Log;
 use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
@@ -42,6 +40,10 @@ async fn run(flags: &Flags) -> ExitCode {
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
+    let store = match flags.kept.store() {
+        Ok(store) => store,
+        Err(message) => return failed(&message),
+    };
     let claude = stack::claude(flags, &checked);
     let version = match claude.version().await {
         Ok(version) => version,
@@ -64,7 +66,8 @@ async fn run(flags: &Flags) -> ExitCode {
         format!("Claude Code {version}")
     };
     announce(&format!("Listening on http://{}/v1 ({who})", server.address()));
-    match run_server(flags, &checked, claude, server, signals).await {
+    let service = stack::stack(flags, &checked, claude, store);
+    match server.run(service, signals, Arc::new(AtomicBool::new(false))).await {
         Ended::Finished => ExitCode::SUCCESS,
         Ended::Cut => ExitCode::FAILURE,
     }
@@ -81,12 +84,6 @@ fn limits(flags: &Flags) -> Result<Limits, String> {
         );
     }
     Ok(Limits { max_connections, unread_timeout, drain_delay, shutdown_timeout })
-}
-
-async fn run_server(flags: &Flags, checked: &Checked, claude: ClaudeCli, server: Server, signals: Signals) -> Ended {
-    let draining = Arc::new(AtomicBool::new(false));
-    let service = stack::stack(flags, checked, claude);
-    server.run(service, signals, draining).await
 }
 
 /// The one line on standard output, for people and for programs that start this one.

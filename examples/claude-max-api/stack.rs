@@ -9,6 +9,7 @@ use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
 
 use crate::check::{Agent, Checked};
 use crate::flags::{API_KEY, Flags, UnknownModel};
+use crate::store::SqliteStore;
 
 /// The first argument by which this program is told to be the stand-in.
 pub(crate) const STAND_IN: &str = "stand-in";
@@ -41,7 +42,12 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
 }
 
 /// Everything from an HTTP request to the inner service.
-pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> HttpStack<OpenClaw<ClaudeCli>> {
+pub(crate) fn stack(
+    flags: &Flags,
+    checked: &Checked,
+    claude: ClaudeCli,
+    store: Option<SqliteStore>,
+) -> HttpStack<OpenClaw<ClaudeCli>> {
     let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
         UnknownModel::Reject => layers::UnknownModel::Reject,
@@ -56,7 +62,10 @@ pub(crate) fn stack(flags: &Flags, checked: &Checked, claude: ClaudeCli) -> Http
         .models(ids)
         .health(move || health.health())
         .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024)
-        .keep_responses(usize::from(flags.limits.keep_responses) * 1024 * 1024, flags.limits.keep_responses_for);
+        .keep_responses(usize::from(flags.kept.keep_responses) * 1024 * 1024, flags.kept.keep_responses_for);
+    if let Some(store) = store {
+        api = api.store_responses(store);
+    }
     if let Some(key) = &flags.access.api_key {
         api = api.api_key(key);
     }

@@ -88,6 +88,15 @@ impl ServerProcess {
         Answer::of(self.send(path, Request::new(Full::default())).await).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.send(path, Request::delete("/").body(Full::default()).unwrap()).await).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::post("/").header("content-type", "application/json");
+        Answer::of(self.send(path, request.body(Full::from(body.to_string())).unwrap()).await).await
+    }
+
     /// A chat request, its answer still to be read.
     pub(crate) async fn start_chat(&self, body: &Value) -> Response<Incoming> {
         let request = Request::post("/").header("content-type", "application/json");
@@ -117,6 +126,11 @@ impl ServerProcess {
                 return;
             }
         }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// Waits until it has ended by itself. Says how, and what else it wrote to standard output.

@@ -1,4 +1,4 @@
-//! How long and how large requests, answers and what is kept may be.
+//! How long and how large requests and answers may be.
 
 use std::time::Duration;
 
@@ -19,10 +19,4 @@ pub(crate) struct Limits {
     /// The largest request, in MiB; a larger one gets 413
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) body_limit: u16,
-    /// About how many MiB of answers the Responses API keeps for `previous_response_id`
-    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=65535))]
-    pub(crate) keep_responses: u16,
-    /// How long it keeps one; the server's end is their end in any case
-    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration::parse_positive)]
-    pub(crate) keep_responses_for: Duration,
 }

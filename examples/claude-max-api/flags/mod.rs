@@ -7,12 +7,14 @@
 //! | `claude` | which Claude Code answers, and with which model |
 //! | `tools` | who runs the tools |
 //! | `processes` | how many processes, and who waits for them |
-//! | `limits` | how long and how large requests, answers and what is kept may be |
+//! | `limits` | how long and how large requests and answers may be |
+//! | `kept` | what is kept of answers |
 //! | `connections` | how many connections, and how they end |
 
 mod access;
 mod claude;
 mod connections;
+mod kept;
 mod limits;
 mod listen;
 mod processes;
@@ -23,6 +25,7 @@ use clap::Args;
 pub(crate) use self::access::{API_KEY, Access};
 pub(crate) use self::claude::{Claude, UnknownModel};
 pub(crate) use self::connections::Connections;
+pub(crate) use self::kept::Kept;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::listen::Listen;
 pub(crate) use self::processes::Processes;
@@ -43,6 +46,8 @@ pub(crate) struct Flags {
     pub(crate) processes: Processes,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) connections: Connections,
 }
