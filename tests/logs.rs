@@ -2,16 +2,10 @@
 //!
 //! A program of its own with one subscriber for all of it: tracing remembers of each place in the code whether anyone
 //! listens, and a thread that has no subscriber would answer for the others.
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, dead_code)]
 
-#[path = "support/chat.rs"]
-mod chat;
-#[path = "support/claude_bin.rs"]
-mod claude_bin;
-#[path = "support/schema.rs"]
-mod schema;
-#[path = "http/script.rs"]
-mod script;
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod support;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -22,8 +16,8 @@ use tower::ServiceExt;
 use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::{Error, ErrorKind};
 
-use chat::{Chat, claude};
-use script::{body, post, says_or_fails, text};
+use support::chat::{Chat, claude};
+use support::script::{body, post, says_or_fails, text};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

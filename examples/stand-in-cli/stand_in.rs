@@ -1,7 +1,7 @@
 //! A stand-in for `claude` that speaks its line protocol on standard input and output, with no model behind it.
 //!
 //! For tests, benchmarks and `--demo`. It answers from the text of the last user turn (see [`HELP`]), and is like
-//! Claude Code 2.1.328 in what it prints, in which order, and in what it does by itself: `tests/stand_in.rs` runs both
+//! Claude Code 2.1.328 in what it prints, in which order, and in what it does by itself: `tests/real/stand_in.rs` runs both
 //! side by side. Another example can be the stand-in by including this file as a module and calling [`run`].
 
 mod control;

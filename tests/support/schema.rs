@@ -1,5 +1,4 @@
 //! Validates answers against OpenAI's own schema, where it is at hand.
-#![allow(dead_code, unreachable_pub)] // Each test binary that shares this file uses the part that it needs.
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -1,5 +1,4 @@
 //! The whole proxy, as the reference binary assembles it, over a CLI whose API is on loopback.
-#![allow(dead_code, unreachable_pub)] // Each test binary that shares this file uses the part that it needs.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,9 +17,9 @@ use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
 use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers;
 
-use crate::schema;
-use crate::support::claude_bin;
-use crate::support::messages_api::MessagesApi;
+use super::claude_bin;
+use super::messages_api::MessagesApi;
+use super::schema;
 
 /// What hangs must fail its test, not hang it.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -1,0 +1,167 @@
+//! Connections: how many there may be, which one goes, and clients that do not read, send too much or are gone.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use super::raw::{CHAT, HEALTH, Raw, chat, processes, within};
+use super::start::fails;
+use crate::support::claude_bin::{example as path_of, stand_in};
+use crate::support::server_process::{ServerProcess, example};
+
+async fn started(args: &[&str]) -> ServerProcess {
+    let mut command = example("claude-max-api");
+    command.arg("0").args(args).env("CLAUDE_BIN", stand_in());
+    ServerProcess::start(command).await
+}
+
+/// The server below a shell that allows it so many open files and no more.
+fn limited(files: u32, args: &[&str]) -> Command {
+    let mut command = example("claude-max-api");
+    let program = path_of("claude-max-api");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program).arg("0").args(args);
+    let unset: Vec<_> = command.as_std_mut().get_envs().map(|(name, _)| name.to_owned()).collect();
+    for name in unset {
+        shell.env_remove(name);
+    }
+    shell.env("CLAUDE_BIN", stand_in()).kill_on_drop(true);
+    shell.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    shell.stderr(std::process::Stdio::piped());
+    shell
+}
+
+#[tokio::test]
+async fn the_connection_that_has_been_idle_longest_goes() {
+    let server = started(&["--max-connections", "3"]).await;
+    let mut busy = Raw::connect(&server).await;
+    busy.send(chat("[[slow 1 count 300]]", r#","stream":true"#)).await;
+    let mut oldest = Raw::connect(&server).await;
+    oldest.send(HEALTH).await;
+    oldest.answer().await;
+    // Half a head is no request.
+    let mut half = Raw::connect(&server).await;
+    half.send("GET /health HTTP/1.1\r\n").await;
+    let mut used = Raw::connect(&server).await;
+    oldest.closed().await;
+    used.send(HEALTH).await;
+    assert_eq!(used.answer().await.status, 200);
+    let mut last = Raw::connect(&server).await;
+    half.closed().await;
+    last.send(HEALTH).await;
+    assert_eq!(last.answer().await.status, 200);
+    used.send(HEALTH).await;
+    assert_eq!(used.answer().await.status, 200, "it stays");
+    assert!(busy.answer().await.body.contains("[DONE]"), "it is not idle");
+}
+
+#[tokio::test]
+async fn where_all_are_at_work_a_new_one_waits_for_room() {
+    let mut server = started(&["--max-connections", "1"]).await;
+    let mut busy = Raw::connect(&server).await;
+    busy.send(chat("[[slow 600000 count 2]]", r#","stream":true"#)).await;
+    within("a head", busy.stream.readable()).await.unwrap();
+    let mut waiting = Raw::connect(&server).await;
+    waiting.send(HEALTH).await;
+    server.until_logged("all connections are at work").await;
+    drop(busy);
+    assert_eq!(waiting.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn the_limit_of_open_files_bounds_them() {
+    let mut server = ServerProcess::start(limited(96, &["--max-processes", "2"])).await;
+    server.until_logged("leaves room for 48 connections").await;
+    let mut idle = Vec::new();
+    for _ in 0..150 {
+        idle.push(Raw::connect(&server).await);
+    }
+    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    idle[0].closed().await;
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid()));
+    if let Ok(descriptors) = descriptors {
+        assert!(descriptors.count() < 96);
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_open_files_that_is_no_use_is_refused() {
+    let (code, stderr) = fails(&mut limited(64, &["--max-processes", "8"])).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("64 files") && stderr.contains("lower --max-processes"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_loses_its_connection_and_its_process_comes_back() {
+    let mut server = started(&["--unread-timeout", "300ms"]).await;
+    let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
+    client.send(chat("[[count 1000000000]]", r#","stream":true"#)).await;
+    server.until_logged("a client has read nothing of its answer for 300ms").await;
+    processes(&server, "busy", 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_keeps_its_connection() {
+    let server = started(&["--unread-timeout", "1s"]).await;
+    let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
+    client.send(chat("[[count 3000]]", r#","stream":true"#)).await;
+    // Four seconds and more, of which it reads in a moment each.
+    let mut read = Vec::new();
+    let mut part = vec![0; 16 * 1024];
+    for _ in 0..20 {
+        let count = within("bytes", client.stream.read(&mut part)).await.unwrap();
+        read.extend_from_slice(&part[..count]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    while !read.ends_with(b"0\r\n\r\n") {
+        let count = within("bytes", client.stream.read_buf(&mut read)).await.unwrap();
+        assert!(count > 0, "it was cut off after {} bytes", read.len());
+    }
+    assert!(String::from_utf8(read).unwrap().contains("w2999 "));
+}
+
+#[tokio::test]
+async fn a_client_that_writes_all_before_it_reads_reads_that_it_was_too_much() {
+    let server = started(&["--body-limit", "1"]).await;
+    for head in [
+        format!("{CHAT}content-length: 33554432\r\n\r\n"),
+        format!("{CHAT}transfer-encoding: chunked\r\n\r\n2000000\r\n"),
+    ] {
+        let mut client = Raw::connect(&server).await;
+        client.send(head).await;
+        for _ in 0..32 {
+            client.send(vec![b' '; 1024 * 1024]).await;
+        }
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_sending_is_cut_off() {
+    let server = started(&["--body-limit", "1"]).await;
+    let mut client = Raw::connect(&server).await;
+    client.send(format!("{CHAT}content-length: 4000000000\r\n\r\n")).await;
+    let megabyte = vec![b' '; 1024 * 1024];
+    let mut sent = 0;
+    while within("an end", client.stream.write_all(&megabyte)).await.is_ok() {
+        sent += 1;
+        assert!(sent < 1000, "it reads on and on");
+    }
+}
+
+#[tokio::test]
+async fn a_hang_up_behind_more_than_the_request_is_noticed() {
+    let server = started(&[]).await;
+    let silent = chat("[[silence]]", "");
+    for more in ["\r\n".to_owned(), "x".to_owned(), HEALTH.repeat(3), chat(&"x".repeat(30_000), "")] {
+        let mut client = Raw::connect(&server).await;
+        client.send(&silent).await;
+        processes(&server, "busy", 1).await;
+        client.send(more).await;
+        drop(client);
+        processes(&server, "busy", 0).await;
+    }
+}

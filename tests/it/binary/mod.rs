@@ -1,0 +1,17 @@
+//! The reference server as a real process: how it starts, what it answers, how it ends.
+
+#[path = "../../../examples/claude-max-api/duration.rs"]
+#[allow(dead_code)]
+mod duration;
+
+mod commands;
+mod connections;
+mod flags;
+mod log;
+mod protocol;
+mod raw;
+mod readme;
+mod serving;
+mod shutdown;
+mod start;
+mod store;

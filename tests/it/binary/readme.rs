@@ -1,0 +1,118 @@
+//! The README's commands, against the demonstration that it tells of.
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::Full;
+
+use crate::support::schema;
+use crate::support::server_process::{Answer, ServerProcess, example};
+
+const README: &str = include_str!("../../../README.md");
+
+/// What one `curl` command of the README sends.
+struct Curl {
+    command: String,
+    path: String,
+    request: Request<Full<Bytes>>,
+}
+
+impl Curl {
+    /// Reads those options of curl that the README uses.
+    fn parse(command: &str) -> Curl {
+        let mut words = words(command).into_iter().skip(1);
+        let (mut headers, mut data, mut path) = (Vec::new(), None, None);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "-H" => headers.push(words.next().unwrap()),
+                "-d" => data = words.next(),
+                "-N" | "-i" | "-s" => {}
+                url => path = Some(url.parse::<Uri>().unwrap().path().to_owned()),
+            }
+        }
+        let mut request = if data.is_some() { Request::post("/") } else { Request::get("/") };
+        for header in headers {
+            let (name, value) = header.split_once(':').unwrap();
+            request = request.header(name, value.trim());
+        }
+        let request = request.body(Full::from(data.unwrap_or_default())).unwrap();
+        Curl { command: command.to_owned(), path: path.expect("the command has a URL"), request }
+    }
+}
+
+/// The commands in the README's shell blocks that begin with `curl`, each with its continued lines.
+fn commands() -> Vec<String> {
+    let mut commands = Vec::new();
+    for block in README.split("```sh\n").skip(1) {
+        let block = block.split("```").next().unwrap().replace("\\\n", " ");
+        let mut open: Option<String> = None;
+        for line in block.lines() {
+            let mut command = match open.take() {
+                Some(command) => command + "\n" + line,
+                None if line.starts_with("curl ") => line.to_owned(),
+                None => continue,
+            };
+            // A quoted argument may go on in the next line.
+            if command.matches('\'').count() % 2 == 1 {
+                open = Some(std::mem::take(&mut command));
+            } else {
+                commands.push(command);
+            }
+        }
+        assert_eq!(open, None, "a quote is open");
+    }
+    commands
+}
+
+/// The words of a shell command that has no quotes but single ones.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (i, piece) in command.split('\'').enumerate() {
+        if i % 2 == 1 {
+            words.last_mut().unwrap().push_str(piece);
+            continue;
+        }
+        for (j, bare) in piece.split([' ', '\n']).enumerate() {
+            if j > 0 {
+                words.push(String::new());
+            }
+            words.last_mut().unwrap().push_str(bare);
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[tokio::test]
+async fn the_demonstration_answers_every_curl_command() {
+    let mut command = example("claude-max-api");
+    command.args(["--demo", "--port", "0"]);
+    let server = ServerProcess::start(command).await;
+    assert_eq!(server.announced, format!("Listening on {}/v1 (demo: a stand-in answers, not Claude)", server.url));
+
+    let commands = commands();
+    assert!(commands.len() >= 5, "{commands:#?}");
+    let mut streams = 0;
+    for curl in commands.iter().map(|command| Curl::parse(command)) {
+        let answer = Answer::of(server.send(&curl.path, curl.request).await).await;
+        assert_eq!(answer.status, 200, "{}\n{}", curl.command, answer.body);
+        match curl.path.as_str() {
+            "/v1/chat/completions" if answer.headers["content-type"] == "text/event-stream" => {
+                let events = answer.events();
+                let (done, chunks) = events.split_last().unwrap();
+                assert_eq!(done, "[DONE]");
+                chunks.iter().for_each(|chunk| schema::assert_valid_chunk(&serde_json::from_str(chunk).unwrap()));
+                streams += 1;
+            }
+            "/v1/chat/completions" => schema::assert_valid_completion(&answer.json()),
+            "/v1/models" => schema::assert_valid_models(&answer.json()),
+            "/health" => assert_eq!(answer.json()["status"], "ok"),
+            path => panic!("an answer from {path} that nobody has looked at"),
+        }
+    }
+    assert!(streams > 0, "the README shows a stream");
+}
+
+#[test]
+fn the_words_of_a_command_are_those_of_the_shell() {
+    assert_eq!(words("curl -H 'a: b'  x\n-d '{\"c\":\n\"d\"}'"), ["curl", "-H", "a: b", "x", "-d", "{\"c\":\n\"d\"}"]);
+}

@@ -1,0 +1,9 @@
+//! `ClaudeCli` as a service of chat requests, with stand-ins for the CLI as real child processes.
+
+mod birth;
+mod functions;
+mod live;
+mod places;
+mod pool;
+mod recognition;
+mod replay;

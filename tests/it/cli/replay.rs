@@ -1,0 +1,175 @@
+//! Replay: a process that has not seen the conversation is told it as real turns, in order.
+
+use serde_json::{Value, json};
+
+use crate::support::chat::{ask, assistant, claude, function, messages, result, system, try_ask, user};
+
+fn block(role: &str, text: &str) -> Value {
+    json!({"role": role, "content": [{"type": "text", "text": text}]})
+}
+
+fn called(id: &str, name: &str, arguments: &str) -> Value {
+    let function = json!({"name": name, "arguments": arguments});
+    json!({"role": "assistant", "content": null, "tool_calls": [{"id": id, "type": "function", "function": function}]})
+}
+
+#[tokio::test]
+async fn a_history_is_told_as_real_turns_in_order() {
+    let claude = claude().build();
+    let history: Vec<Value> = (0..20).flat_map(|n| [user(&format!("q{n}")), assistant(&format!("a{n}"))]).collect();
+    let told = ask(&claude, messages([&history[..], &[user("[[history]]")]].concat())).await.json();
+    let expected: Vec<Value> = (0..20)
+        .flat_map(|n| [block("user", &format!("q{n}")), block("assistant", &format!("a{n}"))])
+        .chain([block("user", "[[history]]")])
+        .collect();
+    assert_eq!(told["messages"], json!(expected));
+}
+
+#[tokio::test]
+async fn calls_and_results_are_told_as_such() {
+    let claude = claude().build();
+    let history = [
+        user("look"),
+        json!({"role": "assistant", "content": "Looking.", "tool_calls": [
+            {"id": "call-1", "type": "function", "function": {"name": "look", "arguments": "{\"at\": \"it\"}"}},
+            {"id": "call-2", "type": "function", "function": {"name": "look", "arguments": ""}},
+        ]}),
+        result("call2", "two"),
+        result("call-1", json!([{"type": "text", "text": "one"}])),
+        assistant("Seen."),
+        user("[[history]]"),
+    ];
+    let mut json = messages(history);
+    json["tools"] = json!([function("look")]);
+    let told = ask(&claude, json).await.json();
+    assert_eq!(
+        told["messages"][1]["content"],
+        json!([
+            {"type": "text", "text": "Looking."},
+            {"type": "tool_use", "id": "call1", "name": "mcp__c__look", "input": {"at": "it"}},
+            {"type": "tool_use", "id": "call2", "name": "mcp__c__look", "input": {}},
+        ])
+    );
+    assert_eq!(
+        told["messages"][2],
+        json!({"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "call2", "content": [{"type": "text", "text": "two"}]},
+            {"type": "tool_result", "tool_use_id": "call1", "content": [{"type": "text", "text": "one"}]},
+        ]})
+    );
+    assert_eq!(told["messages"][3], block("assistant", "Seen."));
+}
+
+#[tokio::test]
+async fn a_conversation_that_ends_with_results_is_answered_from_them() {
+    let mut json = messages([user("look"), called("c1", "look", "{}"), result("c1", "a cat")]);
+    json["tools"] = json!([function("look")]);
+    let answer = ask(&claude().build(), json).await;
+    assert_eq!(answer.text, r#"result: [[{"type":"text","text":"a cat"}]]"#);
+}
+
+#[tokio::test]
+async fn an_id_that_a_client_uses_twice_is_two_ids() {
+    let history = [
+        user("a"),
+        called("x", "look", "{}"),
+        result("x", "1"),
+        called("x", "look", "{}"),
+        result("x", "2"),
+        assistant("b"),
+        user("[[history]]"),
+    ];
+    let mut json = messages(history);
+    json["tools"] = json!([function("look")]);
+    let told = ask(&claude().build(), json).await.json();
+    let id = |at: usize, key: &str| told["messages"][at]["content"][0][key].clone();
+    assert_eq!((id(1, "id"), id(2, "tool_use_id")), (json!("x"), json!("x")));
+    assert_eq!((id(3, "id"), id(4, "tool_use_id")), (json!("x_2"), json!("x_2")));
+}
+
+#[tokio::test]
+async fn every_kind_of_message_has_its_place() {
+    let history = [
+        system("one"),
+        json!({"role": "developer", "content": "two"}),
+        json!({"role": "user", "name": "ada", "content": "hi"}),
+        user("there"),
+        system("in between"),
+        assistant("yes"),
+        assistant("and?"),
+        user(" "),
+        json!({"role": "assistant", "content": null, "refusal": "no"}),
+        user("[[history]]"),
+    ];
+    let told = ask(&claude().build(), messages(history)).await.json();
+    assert_eq!(told["system"], json!(["one\n\ntwo"]));
+    let texts = |at: usize| {
+        let content = told["messages"][at]["content"].as_array().unwrap();
+        content.iter().map(|block| block["text"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(0), ["ada: hi", "there", "<system-reminder>\nin between\n</system-reminder>"]);
+    assert_eq!(texts(1), ["yes", "and?", "no"]);
+    assert_eq!(texts(2), ["[[history]]"]);
+}
+
+#[tokio::test]
+async fn a_conversation_may_begin_with_the_assistant() {
+    let told = ask(&claude().build(), messages([assistant("hello"), user("[[history]]")])).await.json();
+    assert_eq!(told["messages"], json!([block("assistant", "hello"), block("user", "[[history]]")]));
+}
+
+#[tokio::test]
+async fn images_and_files_are_blocks() {
+    let parts = json!([
+        {"type": "text", "text": "[[history]]"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,BBBB"}},
+        {"type": "file", "file": {"file_data": "data:text/plain;base64,aGVsbG8="}},
+    ]);
+    let told = ask(&claude().build(), messages([json!({"role": "user", "content": parts})])).await.json();
+    assert_eq!(
+        told["messages"][0]["content"],
+        json!([
+            {"type": "text", "text": "[[history]]"},
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+            {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "BBBB"}, "title": "a.pdf"},
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hello"}},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_refused_and_costs_no_process() {
+    let claude = claude().warm_processes(1).build();
+    claude.warm_up();
+    crate::support::chat::until("a warm process", || claude.health().processes.warm == 1).await;
+    let image = json!({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}});
+    let cases = [
+        (messages([user("  ")]), "messages"),
+        (messages([system("hi")]), "messages"),
+        (messages([user("hi"), assistant("yes")]), "messages"),
+        (messages([user("hi"), json!({"role": "user", "content": [image]})]), "messages[1].content[0]"),
+        (
+            messages([user("x"), called("c", "f", "[1]"), result("c", "")]),
+            "messages[1].tool_calls[0].function.arguments",
+        ),
+    ];
+    for (json, param) in cases {
+        let error = try_ask(&claude, json).await.unwrap_err();
+        assert_eq!((error.status().as_u16(), error.param()), (400, Some(param)), "{error}");
+        assert_eq!(claude.health().processes.warm, 1, "{error}");
+        assert_eq!(claude.health().requests.warm, 0, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_history_is_told_whole() {
+    let long = "x".repeat(600_000);
+    let history = [user(&long), assistant(&long), user("[[history]]")];
+    let told = ask(&claude().build(), messages(history)).await.json();
+    for at in 0..2 {
+        assert_eq!(told["messages"][at]["content"][0]["text"].as_str().map(str::len), Some(long.len()));
+    }
+}

@@ -1,0 +1,6 @@
+//! Everything that can go wrong with the CLI, and what the client hears of it.
+
+mod api;
+mod lines;
+mod lost;
+mod start;

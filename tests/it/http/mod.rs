@@ -1,0 +1,10 @@
+//! The HTTP edge, from the bytes of a request to the bytes of its answer, in front of scripted turns.
+
+mod choices;
+mod guard;
+mod plain;
+mod requests;
+mod routes;
+mod servers;
+mod stream;
+mod writer;

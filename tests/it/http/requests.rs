@@ -1,0 +1,118 @@
+//! What becomes of a request's bytes before the inner service sees it.
+
+use http::Request;
+use http_body_util::Full;
+use serde_json::json;
+use tower_claude::FinishReason;
+use tower_claude::chat::Caller;
+use tower_claude::http::ApiService;
+
+use crate::support::script::{Answer, Inner, ask, body, finished, inner, post, response, says, snapshot};
+
+fn service() -> ApiService<Inner> {
+    ApiService::new(says([finished(FinishReason::Stop)]))
+}
+
+async fn send(bytes: &str) -> Answer {
+    let request = Request::post("/v1/chat/completions").body(Full::from(bytes.to_owned())).unwrap();
+    ask(service(), request).await
+}
+
+#[tokio::test]
+async fn bad_json_says_where_it_is_bad() {
+    let answer = send("{\n  \"model\": \"m\",\n  \"messages\": [{\"role\": \"user\" \"content\": \"hi\"}]\n}").await;
+    snapshot("request_bad_json", &answer);
+}
+
+#[tokio::test]
+async fn a_wrong_type_names_the_parameter_and_the_place() {
+    let answer = send(r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":7}]}"#).await;
+    snapshot("request_wrong_type", &answer);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    for (bytes, param) in [
+        (r#"{"messages":[]}"#, json!("model")),
+        (r#"{"model":"m"}"#, json!("messages")),
+        (r#"{"model":"m","messages":[{"content":"x"}]}"#, json!("messages[0].role")),
+        (r#"{"model":"m","messages":[],"tools":[{"type":"function"}]}"#, json!("tools[0].function")),
+        ("", json!(null)),
+        ("[]", json!(null)),
+        ("\u{0}", json!(null)),
+    ] {
+        let answer = send(bytes).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["error"]["param"].clone()), (400, param), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_utf_8_are_refused() {
+    let bytes = b"{\"model\":\"m\xff\",\"messages\":[]}".to_vec();
+    let request = Request::post("/v1/chat/completions").body(Full::from(bytes)).unwrap();
+    assert_eq!(ask(service(), request).await.status, 400);
+}
+
+#[tokio::test]
+async fn only_json_is_taken_and_a_missing_type_counts_as_json() {
+    let typed = |kind: &str| {
+        let mut request = post(&body(json!({})));
+        request.headers_mut().insert("content-type", kind.parse().unwrap());
+        request
+    };
+    for kind in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"] {
+        assert_eq!(ask(service(), typed(kind)).await.status, 200, "{kind}");
+    }
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=+json", "json"] {
+        assert_eq!(ask(service(), typed(kind)).await.status, 400, "{kind}");
+    }
+    snapshot("request_not_json", &ask(service(), typed("text/plain;charset=utf-8")).await);
+    let mut untyped = post(&body(json!({})));
+    untyped.headers_mut().remove("content-type");
+    assert_eq!(ask(service(), untyped).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_not() {
+    let request = body(json!({"user": "x".repeat(100)}));
+    let length = request.to_string().len();
+    assert_eq!(ask(service().body_limit(length), post(&request)).await.status, 200);
+    let answer = ask(service().body_limit(length - 1), post(&request)).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (413, json!("request_too_large")));
+    assert!(answer.text().contains(&format!("limit of {} bytes", length - 1)));
+}
+
+/// Who asks, as the inner service sees it, for each of these requests' headers.
+async fn callers(requests: &[&[(&'static str, &str)]]) -> Vec<Caller> {
+    let (seen, mut callers) = tokio::sync::mpsc::unbounded_channel();
+    let service = ApiService::new(inner(move |request| {
+        seen.send(request.caller).unwrap();
+        std::future::ready(Ok(response([finished(FinishReason::Stop)].into_iter().collect())))
+    }));
+    let mut all = Vec::new();
+    for headers in requests {
+        let mut request = post(&body(json!({})));
+        for (name, value) in *headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        assert_eq!(ask(service.clone(), request).await.status, 200);
+        all.push(callers.recv().await.unwrap());
+    }
+    all
+}
+
+#[tokio::test]
+async fn callers_are_told_apart_by_their_key() {
+    let keys = ["Bearer one", "bearer one", "Bearer two"].map(|key| [("authorization", key)]);
+    let callers = callers(&[&keys[0], &keys[1], &keys[2], &[]]).await;
+    assert_eq!(callers[0], callers[1]);
+    assert_ne!(callers[0], callers[2]);
+    assert_eq!(callers[3], Caller::default());
+}
+
+#[tokio::test]
+async fn a_session_is_named_by_either_of_two_headers() {
+    let callers = callers(&[&[("session_id", "b"), ("x-session-affinity", "a")], &[("session_id", "b")]]).await;
+    let sessions: Vec<_> = callers.iter().map(|caller| caller.session.as_deref()).collect();
+    assert_eq!(sessions, [Some("a"), Some("b")]);
+}

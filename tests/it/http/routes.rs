@@ -1,0 +1,101 @@
+//! Routes, methods, models, health and the API key.
+
+use http::{Method, Request};
+use http_body_util::Full;
+use serde_json::json;
+use tower_claude::FinishReason;
+use tower_claude::http::ApiService;
+
+use crate::support::script::{Inner, ask, body, finished, get, post, says, snapshot, text};
+
+fn service() -> ApiService<Inner> {
+    ApiService::new(says([text("Hello"), finished(FinishReason::Stop)])).models(["claude-opus-4", "anthropic/opus"])
+}
+
+#[tokio::test]
+async fn chat_is_found_under_each_form_of_its_path() {
+    for path in ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/", "/v1/chat/completions?x=1"] {
+        let mut request = post(&body(json!({})));
+        *request.uri_mut() = path.parse().unwrap();
+        assert_eq!(ask(service(), request).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_route_is_404_with_openais_body() {
+    snapshot("route_not_found", &ask(service(), get("/v1/embeddings")).await);
+}
+
+#[tokio::test]
+async fn a_method_that_a_route_does_not_take_is_405_and_names_those_it_takes() {
+    snapshot("route_method_not_allowed", &ask(service(), get("/v1/chat/completions")).await);
+    for (method, path) in [(Method::POST, "/v1/models"), (Method::DELETE, "/v1/models/x"), (Method::PUT, "/health")] {
+        let request = Request::builder().method(method).uri(path).body(Full::default()).unwrap();
+        let answer = ask(service(), request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("GET, HEAD")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn models_are_listed_in_the_operators_order() {
+    let answer = ask(service(), get("/v1/models")).await.json();
+    let ids: Vec<&str> = answer["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["claude-opus-4", "anthropic/opus"]);
+    assert_eq!(answer["data"][0]["owned_by"], "anthropic");
+}
+
+#[tokio::test]
+async fn a_model_is_found_by_its_id_slashes_and_all() {
+    for path in ["/v1/models/anthropic/opus", "/v1/models/anthropic%2Fopus"] {
+        assert_eq!(ask(service(), get(path)).await.json()["id"], "anthropic/opus");
+    }
+    let answer = ask(service(), get("/v1/models/gpt-4")).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (404, json!("model_not_found")));
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    for path in ["/v1/models", "/health"] {
+        let whole = ask(service(), get(path)).await;
+        let mut request = get(path);
+        *request.method_mut() = Method::HEAD;
+        let head = ask(service(), request).await;
+        assert_eq!(head.status, 200);
+        assert!(head.body.is_empty());
+        assert_eq!(head.header("content-length"), Some(whole.body.len().to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn health_is_ok_and_what_the_operator_adds() {
+    assert_eq!(ask(service(), get("/health")).await.json(), json!({"status": "ok"}));
+
+    let answer = ask(service().health(|| json!({"queue": 3})), get("/health")).await;
+    assert_eq!(answer.json(), json!({"status": "ok", "queue": 3}));
+
+    for (status, code) in [("ok", 200), ("degraded", 200), ("unavailable", 503)] {
+        let answer = ask(service().health(move || json!({"status": status})), get("/health")).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (code, json!({"status": status})));
+    }
+}
+
+#[tokio::test]
+async fn with_an_api_key_all_but_health_want_it() {
+    let service = service().api_key("sk-local");
+    let with = |mut request: Request<Full<bytes::Bytes>>, value: &str| {
+        request.headers_mut().insert("authorization", value.parse().unwrap());
+        request
+    };
+    let chat = || post(&body(json!({})));
+    snapshot("api_key_missing", &ask(service.clone(), chat()).await);
+    for wrong in ["Bearer sk-loca", "Bearer sk-local2", "Bearer SK-LOCAL", "Basic sk-local", "sk-local"] {
+        let answer = ask(service.clone(), with(chat(), wrong)).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (401, json!("invalid_api_key")), "{wrong}");
+    }
+    assert_eq!(ask(service.clone(), with(chat(), "Bearer sk-local")).await.status, 200);
+    for path in ["/v1/models", "/v1/models/claude-opus-4"] {
+        assert_eq!(ask(service.clone(), get(path)).await.status, 401, "{path}");
+        assert_eq!(ask(service.clone(), with(get(path), "bearer sk-local")).await.status, 200, "{path}");
+    }
+    assert_eq!(ask(service, get("/health")).await.status, 200);
+}

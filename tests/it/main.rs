@@ -1,0 +1,19 @@
+//! All tests that need nothing but Rust, in one program, which is linked once: `cargo test --test it http::` runs a suite.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
+mod binary;
+mod cli;
+mod conversations;
+mod examples;
+mod faults;
+mod fields;
+mod http;
+mod layers;
+mod openclaw_told;
+mod request_decoder;
+mod responses;
+mod stand_in_oddities;
+#[path = "../support/mod.rs"]
+mod support;
+mod whole_stack;

@@ -1,0 +1,126 @@
+//! What the CLI is told of a request: the exact lines on its standard input.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use tower_claude::cli::ClaudeCli;
+
+use super::recorded::message;
+use super::{assert_snapshot, post, stack};
+use crate::support::claude_bin::stand_in;
+use crate::support::script::{Answer, ask};
+
+/// One stand-in at a time, and the lines that it is told.
+pub(crate) struct Listening {
+    pub(crate) claude: ClaudeCli,
+    directory: tempfile::TempDir,
+    heard: usize,
+}
+
+impl Listening {
+    pub(crate) fn new() -> Listening {
+        let directory = tempfile::tempdir().unwrap();
+        let claude = ClaudeCli::builder()
+            .program(stand_in())
+            .warm_processes(0)
+            .env("STAND_IN_LOG", directory.path().join("lines"))
+            .env("STAND_IN_ID", "1")
+            .build();
+        Listening { claude, directory, heard: 0 }
+    }
+
+    pub(crate) async fn ask(&self, body: &Value) -> Answer {
+        ask(stack(&self.claude), post(body)).await
+    }
+
+    /// The lines since the last time.
+    pub(crate) fn lines(&mut self) -> String {
+        let lines = std::fs::read_to_string(self.directory.path().join("lines")).unwrap();
+        let new = lines[self.heard..].to_owned();
+        self.heard = lines.len();
+        new
+    }
+}
+
+async fn assert_told(name: &str, description: &str, body: Value) {
+    let mut listening = Listening::new();
+    let answer = listening.ask(&body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let text = format!(
+        "POST /v1/chat/completions\n{}\n\nClaude Code is told:\n{}",
+        serde_json::to_string_pretty(&body).unwrap(),
+        listening.lines().trim_end()
+    );
+    assert_snapshot(name, description, &text);
+}
+
+#[tokio::test]
+async fn a_system_prompt_and_a_message() {
+    let body = json!({
+        "model": "claude-sonnet-4",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}]
+    });
+    assert_told("told_hello", "The system prompt is set, the model is set, the message is sent.", body).await;
+}
+
+#[tokio::test]
+async fn settings() {
+    let body = json!({
+        "model": "claude-max/claude-haiku-4-5",
+        "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "what is it?"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        ]}],
+        "max_completion_tokens": 100,
+        "reasoning_effort": "none",
+        "response_format": {"type": "json_schema", "json_schema": {
+            "name": "thing", "schema": {"type": "object", "properties": {"name": {"type": "string"}}}, "strict": true
+        }},
+        "temperature": 0.5
+    });
+    assert_told("told_settings", "Limits and effort go in as settings, the schema with the setup.", body).await;
+}
+
+#[tokio::test]
+async fn a_history_with_calls() {
+    let body = json!({
+        "model": "opus",
+        "messages": [
+            {"role": "user", "content": "what is in /tmp?"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "list", "arguments": "{\"path\":\"/tmp\"}"}}
+            ]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "nothing"},
+            {"role": "assistant", "content": "Nothing."},
+            {"role": "user", "content": "sure?"}
+        ],
+        "tools": [{"type": "function", "function": {
+            "name": "list", "description": "Lists a directory.",
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+        }}],
+        "tool_choice": "required"
+    });
+    assert_told("told_history", "History is told as real turns, each of the user's waited for.", body).await;
+}
+
+#[tokio::test]
+async fn a_following_turn() {
+    let mut listening = Listening::new();
+    let mut body = json!({
+        "model": "claude-sonnet-4", "max_tokens": 50,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "one"}]
+    });
+    let mut text = String::new();
+    for next in ["two", "three"] {
+        let answer = listening.ask(&body).await;
+        let messages = body["messages"].as_array_mut().unwrap();
+        messages.push(message(&answer));
+        messages.push(json!({"role": "user", "content": next}));
+        write!(text, "Claude Code is told:\n{}\n", listening.lines()).unwrap();
+        body.as_object_mut().unwrap().remove("max_tokens");
+    }
+    listening.ask(&body).await;
+    write!(text, "Claude Code is told:\n{}", listening.lines()).unwrap();
+    let description = "A live process is told the new message alone, and what is undone of the first one's settings.";
+    assert_snapshot("told_following_turns", description, text.trim_end());
+}

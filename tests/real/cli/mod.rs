@@ -1,0 +1,8 @@
+//! The whole proxy over the real Claude Code CLI, whose API is a stand-in on loopback.
+
+mod chat;
+mod conversations;
+mod edges;
+mod failures;
+mod fields;
+mod functions;
