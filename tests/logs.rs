@@ -54,7 +54,7 @@ impl Log {
 async fn a_request_is_logged_by_method_path_and_id_and_never_by_its_key_or_words() {
     let log = Log::get();
     let inner = says_or_fails([Ok(text("secret answer")), Err(Error::new(ErrorKind::Upstream, "It broke."))]);
-    let service = http_stack(ApiService::new(inner).api_key("sk-secret"), GuardLayer::new());
+    let service = http_stack(ApiService::new(inner).api_keys([("ada", "sk-secret")]), GuardLayer::new());
     let mut request = post(&body(json!({"stream": true, "user": "secret user"})));
     *request.uri_mut() = "/v1/chat/completions?key=secret-query".parse().unwrap();
     request.headers_mut().insert("authorization", "Bearer sk-secret".parse().unwrap());
@@ -63,7 +63,7 @@ async fn a_request_is_logged_by_method_path_and_id_and_never_by_its_key_or_words
     assert!(answer.to_bytes().starts_with(b"data: "));
 
     let log = log.text();
-    let span = r#"request{method=POST path="/v1/chat/completions" request_id="id-1"}"#;
+    let span = r#"request{method=POST path="/v1/chat/completions" request_id="id-1" caller="ada"}"#;
     assert!(log.lines().any(|line| line.contains(span)), "{log}");
     assert!(log.lines().any(|line| line.contains("WARN") && line.contains("It broke.")), "{log}");
     assert!(!log.contains("secret"), "{log}");

@@ -1,5 +1,7 @@
 //! A Chat Completions request: the conversation, and what is asked of the answer.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -125,6 +127,9 @@ pub enum Thinking {
 pub struct Caller {
     /// A hash of the API key that came with the request, so that the key itself goes no further than the edge.
     pub key: Option<u64>,
+    /// The name that the operator gave to that key, for logs and metrics
+    /// ([`ApiService::api_keys`](crate::http::ApiService::api_keys)).
+    pub name: Option<Arc<str>>,
     /// The session that the client named (`x-session-affinity`, `session_id`), if it did.
     pub session: Option<String>,
 }

@@ -35,8 +35,8 @@ where
     door.fetch(&incoming).await?;
     let asked = door.decode(incoming)?;
     let Asked { mut request, streamed, background, ignored, reply } = asked;
-    let session = caller.session.or(request.caller.session);
-    request.caller = Caller { key: caller.key, session };
+    let session = caller.session.clone().or(request.caller.session);
+    request.caller = Caller { session, ..caller };
 
     let turn = ask(inner, request);
     let (mut headers, body) = if background {

@@ -1,4 +1,6 @@
-//! Who asks: the key that came with a request, whether it is the one that is wanted, and the client's session.
+//! Who asks: the key that came with a request, whether it is one that is wanted, and the client's session.
+
+use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -6,12 +8,19 @@ use sha2::{Digest, Sha256};
 use crate::chat::Caller;
 use crate::{Error, ErrorKind};
 
-/// The key that clients must send, if there is one, and what makes a caller of any key.
+/// The keys that clients may send, if they must send one, and what makes a caller of any key.
 #[derive(Clone)]
 pub(crate) struct Keys {
-    wanted: Option<String>,
+    wanted: Option<Vec<Key>>,
     /// Hashed with every key. Made anew in each process, unless what is kept by caller outlives that.
     salt: [u8; 16],
+}
+
+/// A key that is let in, and the name of who has it, if that was told.
+#[derive(Clone)]
+struct Key {
+    name: Option<Arc<str>>,
+    key: String,
 }
 
 impl Keys {
@@ -20,9 +29,10 @@ impl Keys {
         Keys { wanted: None, salt: uuid::Uuid::new_v4().into_bytes() }
     }
 
-    /// From here on only this one will.
-    pub(crate) fn want(&mut self, key: String) {
-        self.wanted = Some(key);
+    /// From here on these will do as well as those before them, and no others.
+    pub(crate) fn want(&mut self, keys: impl IntoIterator<Item = (Option<String>, String)>) {
+        let keys = keys.into_iter().map(|(name, key)| Key { name: name.map(Arc::from), key });
+        self.wanted.get_or_insert_default().extend(keys);
     }
 
     /// From here on keys are hashed with this.
@@ -30,26 +40,28 @@ impl Keys {
         self.salt = salt;
     }
 
-    /// Refuses a request without the key that is wanted.
+    /// Refuses a request without a key that is wanted.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         let Some(wanted) = &self.wanted else { return Ok(()) };
-        match key(headers) {
-            Some(sent) if same(sent, wanted.as_bytes()) => Ok(()),
-            Some(_) => {
-                Err(Error::new(ErrorKind::InvalidApiKey, "The API key is not the one that this server was given."))
-            }
-            None => Err(Error::new(
-                ErrorKind::InvalidApiKey,
-                "This server wants its API key. Send it as `Authorization: Bearer KEY`.",
-            )),
-        }
+        let message = match key(headers) {
+            Some(sent) if find(wanted, sent).is_some() => return Ok(()),
+            Some(_) => "The API key is not one that this server was given.",
+            None => "This server wants its API key. Send it as `Authorization: Bearer KEY`.",
+        };
+        Err(Error::new(ErrorKind::InvalidApiKey, message))
     }
 
-    /// Who asks: the key as a number that only who has the salt can make of it, and the session.
+    /// The name of the key that came with a request, if it is wanted and has one.
+    pub(crate) fn name(&self, headers: &HeaderMap) -> Option<Arc<str>> {
+        find(self.wanted.as_ref()?, key(headers)?)?.name.clone()
+    }
+
+    /// Who asks: the key as a number that only who has the salt can make of it, its name, and the session.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
         let session = ["x-session-affinity", "session_id"].into_iter().find_map(|name| headers.get(name));
         Caller {
             key: key(headers).map(|key| self.hash(key)),
+            name: self.name(headers),
             session: session.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         }
     }
@@ -58,6 +70,11 @@ impl Keys {
         let hash = Sha256::new().chain_update(self.salt).chain_update(key).finalize();
         hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
+}
+
+/// The wanted key that was sent, in a time that does not tell how near to one it was: all are looked at, to their end.
+fn find<'a>(wanted: &'a [Key], sent: &[u8]) -> Option<&'a Key> {
+    wanted.iter().fold(None, |found, key| if same(sent, key.key.as_bytes()) { Some(key) } else { found })
 }
 
 /// The key of a request: `Authorization: Bearer KEY`, or Anthropic's `x-api-key: KEY`.
@@ -98,6 +115,33 @@ mod tests {
         assert_eq!(of("bearer  sk-1"), Some(b"sk-1".to_vec()));
         assert_eq!(of("Basic sk-1"), None);
         assert_eq!(of("Bearer "), None);
+    }
+
+    #[test]
+    fn each_key_has_its_name_and_none_other_is_let_in() {
+        let mut keys = Keys::any();
+        keys.want([(Some("ada".to_owned()), "sk-1".to_owned()), (None, "sk-2".to_owned())]);
+        keys.want([(Some("bob".to_owned()), "sk-3".to_owned())]);
+        let sent = |value: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, http::HeaderValue::from_static(value))])
+        };
+        let name = |value| keys.name(&sent(value)).as_deref().map(str::to_owned);
+        assert_eq!(name("Bearer sk-1").as_deref(), Some("ada"));
+        assert_eq!(name("Bearer sk-2"), None);
+        assert_eq!(name("Bearer sk-3").as_deref(), Some("bob"));
+        for (value, let_in) in [("sk-1", true), ("sk-2", true), ("sk-3", true), ("sk-", false), ("sk-11", false)] {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), http::HeaderValue::from_static(value))]);
+            assert_eq!(keys.check(&headers).is_ok(), let_in, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_no_keys_lets_nobody_in() {
+        let mut keys = Keys::any();
+        assert!(keys.check(&HeaderMap::new()).is_ok());
+        keys.want([]);
+        assert!(keys.check(&HeaderMap::new()).is_err());
     }
 
     #[test]

@@ -61,5 +61,5 @@ pub(crate) mod tokens;
 
 pub use body::Body;
 pub use guard::{Guard, GuardFuture, GuardLayer};
-pub use service::{ApiService, ResponseFuture};
+pub use service::{ApiService, CallerName, ResponseFuture};
 pub use stack::{HttpStack, HttpStackBody, HttpStackFuture, http_stack};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{self, Future};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -76,12 +76,23 @@ impl<S> ApiService<S> {
         self.set(|options| options.keep_alive = silence)
     }
 
-    /// The key that clients must send as `Authorization: Bearer KEY` or `x-api-key: KEY`, for everything but `/health`.
-    /// Unless it is set, any key will do, and none.
+    /// A key that clients may send as `Authorization: Bearer KEY` or `x-api-key: KEY`; without one that is known they get
+    /// nothing but `/health`. Unless keys are set, any key will do, and none.
     #[must_use]
     pub fn api_key(self, key: impl Into<String>) -> Self {
-        let key = key.into();
-        self.set(|options| options.keys.want(key))
+        self.set(|options| options.keys.want([(None, key.into())]))
+    }
+
+    /// Further keys, each with a name for who has it: `[(name, key)]`. The name is in [`Caller::name`] for layers, in the
+    /// field `caller` of the request's span, and as [`CallerName`] in the extensions of the response; the key is in none
+    /// of them. One name may have several keys, for the time in which one replaces another. A list of none lets nobody
+    /// in.
+    ///
+    /// [`Caller::name`]: crate::chat::Caller::name
+    #[must_use]
+    pub fn api_keys(self, keys: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        let keys = keys.into_iter().map(|(name, key)| (Some(name.into()), key.into()));
+        self.set(|options| options.keys.want(keys))
     }
 
     /// How much of its answers the Responses API keeps for `previous_response_id` and for `GET`: at most about this many
@@ -138,6 +149,22 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let name = self.options.keys.name(request.headers());
+        if let Some(name) = &name {
+            tracing::Span::current().record("caller", &**name);
+        }
+        self.respond(request).named(name)
+    }
+}
+
+impl<S> ApiService<S> {
+    /// By its route.
+    fn respond<B>(&self, request: Request<B>) -> ResponseFuture
+    where
+        S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
+        B: http_body::Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let Some(route) = Route::of(request.uri().path()) else { return whole(&request, no_such_route(&request)) };
         if !route.allows(request.method()) {
             return whole(&request, Ok(not_allowed(&route, &request)));
@@ -155,9 +182,7 @@ where
             Route::Root => whole(&request, Ok(Response::new(Body::empty()))),
         }
     }
-}
 
-impl<S> ApiService<S> {
     /// `POST` to a door.
     fn door<D, B>(&self, door: D, request: Request<B>) -> ResponseFuture
     where
@@ -278,11 +303,19 @@ fn not_allowed<B>(route: &Route<'_>, request: &Request<B>) -> Response<Body> {
 }
 
 /// The future of [`ApiService`]: a response, in any case.
-pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
+pub struct ResponseFuture {
+    response: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
+    name: Option<Arc<str>>,
+}
 
 impl ResponseFuture {
     fn new(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
-        ResponseFuture(Box::pin(future))
+        ResponseFuture { response: Box::pin(future), name: None }
+    }
+
+    /// The same, with the caller's name on the response.
+    fn named(self, name: Option<Arc<str>>) -> Self {
+        ResponseFuture { name, ..self }
     }
 }
 
@@ -290,12 +323,28 @@ impl Future for ResponseFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx).map(Ok)
+        let mut response = ready!(self.response.as_mut().poll(cx));
+        if let Some(name) = self.name.take() {
+            response.extensions_mut().insert(CallerName(name));
+        }
+        Poll::Ready(Ok(response))
     }
 }
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("ResponseFuture")
+    }
+}
+
+/// In the extensions of a response of [`ApiService`]: the name of the key that the request came with, where that is one of
+/// [`ApiService::api_keys`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerName(Arc<str>);
+
+impl CallerName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }

@@ -168,14 +168,20 @@ impl fmt::Debug for HttpStackBody {
     }
 }
 
-/// The span of a request: method, path and request id. Headers and bodies never go into a log.
+/// The span of a request: method, path, request id, and the caller's name once it is known. Headers and bodies never go into a log.
 #[derive(Clone, Copy, Debug, Default)]
 struct RequestSpan;
 
 impl<B> MakeSpan<B> for RequestSpan {
     fn make_span(&mut self, request: &Request<B>) -> Span {
         let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-        tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id = id)
+        tracing::info_span!(
+            "request",
+            method = %request.method(),
+            path = request.uri().path(),
+            request_id = id,
+            caller = tracing::field::Empty
+        )
     }
 }
 

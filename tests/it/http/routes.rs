@@ -3,10 +3,11 @@
 use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::json;
+use tower::ServiceExt;
 use tower_claude::FinishReason;
-use tower_claude::http::ApiService;
+use tower_claude::http::{ApiService, CallerName};
 
-use crate::support::script::{Inner, ask, body, finished, get, post, says, snapshot, text};
+use crate::support::script::{Inner, ask, body, finished, get, inner, post, response, says, snapshot, text};
 
 fn service() -> ApiService<Inner> {
     ApiService::new(says([text("Hello"), finished(FinishReason::Stop)])).models(["claude-opus-4", "anthropic/opus"])
@@ -98,4 +99,25 @@ async fn with_an_api_key_all_but_health_want_it() {
         assert_eq!(ask(service.clone(), with(get(path), "bearer sk-local")).await.status, 200, "{path}");
     }
     assert_eq!(ask(service, get("/health")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_named_key_tells_layers_and_responses_whose_it_is() {
+    let (seen, mut callers) = tokio::sync::mpsc::unbounded_channel();
+    let inner = inner(move |request| {
+        seen.send(request.caller.name.as_deref().map(str::to_owned)).unwrap();
+        std::future::ready(Ok(response([finished(FinishReason::Stop)].into_iter().collect())))
+    });
+    let service = ApiService::new(inner).api_key("sk-0").api_keys([("ada", "sk-1"), ("bob", "sk-2"), ("ada", "sk-3")]);
+    for (key, name) in [("sk-0", None), ("sk-1", Some("ada")), ("sk-2", Some("bob")), ("sk-3", Some("ada"))] {
+        let mut request = post(&body(json!({})));
+        request.headers_mut().insert("x-api-key", key.parse().unwrap());
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.extensions().get().map(CallerName::as_str), name, "{key}");
+        assert_eq!(callers.recv().await.unwrap().as_deref(), name, "{key}");
+    }
+    let mut request = post(&body(json!({})));
+    request.headers_mut().insert("x-api-key", "ada".parse().unwrap());
+    assert_eq!(ask(service, request).await.status, 401);
 }
