@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) tool_timeout: Duration,
     pub(crate) first_token_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    pub(crate) unread_timeout: Duration,
     pub(crate) upstream_retries: u32,
     pub(crate) max_line_length: usize,
     pub(crate) workspace: Option<PathBuf>,
@@ -42,6 +43,7 @@ impl Default for Config {
             tool_timeout: Duration::from_secs(3600),
             first_token_timeout: Duration::from_secs(120),
             request_timeout: Duration::from_secs(900),
+            unread_timeout: Duration::from_secs(300),
             upstream_retries: 1,
             max_line_length: 64 * 1024 * 1024,
             workspace: None,
@@ -142,9 +144,20 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How long an answer may take in all, once a process works on it. Default: 15 minutes.
+    /// How long an answer may take in all, once a process works on it, whether or not anybody reads it. Default: 15
+    /// minutes.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.config.request_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may go on without anybody's asking for its next event, where there is one: then the turn fails, and
+    /// its process is free for others. It ends the turns of clients that have stopped reading, not of those that read
+    /// slowly: a server asks for more each time the system has room for what it writes. Default: 5 minutes.
+    ///
+    /// It is looked at twice in this time, so it may be up to half as much longer.
+    pub fn unread_timeout(mut self, timeout: Duration) -> Self {
+        self.config.unread_timeout = timeout;
         self
     }
 

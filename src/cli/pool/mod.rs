@@ -14,7 +14,7 @@
 //! way.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OnceCell};
@@ -37,7 +37,7 @@ use self::queue::{Permit, Queue};
 use self::refill::Refill;
 use super::config::Config;
 use super::conversation::LiveConversation;
-use super::process::{self, Process, Version};
+use super::process::{self, Life, Process, Version};
 use super::prompt::Settings;
 use super::rate_limits::Subscription;
 use crate::chat::Caller;
@@ -75,7 +75,6 @@ pub(crate) struct PooledProcess {
     started: Instant,
     /// While it comes up.
     starting: Option<Starting>,
-    _occupant: Occupant,
 }
 
 impl PooledProcess {
@@ -111,7 +110,8 @@ impl Drop for Starting {
 pub(crate) struct Lease {
     pub(crate) pooled: PooledProcess,
     pub(crate) origin: Origin,
-    hold: Hold,
+    /// Gone where it was recalled.
+    hold: Arc<Mutex<Option<Hold>>>,
 }
 
 /// What a turn has beside its process, and gives back in whatever way it ends.
@@ -138,30 +138,61 @@ impl Drop for Hold {
     }
 }
 
+/// Takes a lease back from a turn that does not give it back by itself.
+#[derive(Debug)]
+pub(crate) struct Recall {
+    hold: Weak<Mutex<Option<Hold>>>,
+    life: Arc<Life>,
+}
+
+impl Recall {
+    /// Ends the process, and frees the turn's place in the queue. False where the turn has been over before.
+    pub(crate) fn recall(&self) -> bool {
+        let hold = self.hold.upgrade().and_then(|hold| lock(&hold).take());
+        let in_time = hold.is_some();
+        if in_time {
+            self.life.end();
+        }
+        in_time
+    }
+}
+
 impl Lease {
+    /// For whoever watches over the turn.
+    pub(crate) fn to_recall(&self) -> Recall {
+        Recall { hold: Arc::downgrade(&self.hold), life: self.pooled.process.life() }
+    }
+
     /// The process has reacted to what it was told, so it is up: starting processes works.
     pub(crate) fn acknowledged(&mut self) {
-        if self.origin != Origin::Live {
-            self.hold.pool.shared.lock().circuit.worked();
+        if self.origin != Origin::Live
+            && let Some(hold) = &*lock(&self.hold)
+        {
+            hold.pool.shared.lock().circuit.worked();
         }
         self.pooled.starting = None;
     }
 
     /// The process has died before it reacted to anything.
     pub(crate) fn died_unheard(&mut self, error: &Error) {
-        if self.origin != Origin::Live {
-            self.hold.pool.shared.lock().circuit.failed(self.pooled.started, error.clone());
+        if self.origin != Origin::Live
+            && let Some(hold) = &*lock(&self.hold)
+        {
+            hold.pool.shared.lock().circuit.failed(self.pooled.started, error.clone());
         }
     }
 
     /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later.
     pub(crate) fn first_token(&mut self) {
-        self.hold.first_token();
+        if let Some(hold) = &mut *lock(&self.hold) {
+            hold.first_token();
+        }
     }
 
-    /// Ends the turn, and keeps the process for the next message of its conversation.
+    /// Ends the turn, and keeps the process for the next message of its conversation, unless it was recalled.
     pub(crate) fn park(self, held: LiveConversation) {
         let Lease { mut pooled, hold, .. } = self;
+        let Some(hold) = lock(&hold).take() else { return };
         pooled.process.shrink();
         pooled.starting = None;
         let shared = &hold.pool.shared;
@@ -326,7 +357,8 @@ impl Pool {
 
     fn leased(&self, pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
         self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
-        Lease { pooled, origin, hold: Hold { pool: self.clone(), refills: origin == Origin::Warm, _permit: permit } }
+        let hold = Hold { pool: self.clone(), refills: origin == Origin::Warm, _permit: permit };
+        Lease { pooled, origin, hold: Arc::new(Mutex::new(Some(hold))) }
     }
 
     async fn wait_in_queue(&self, caller: &Caller) -> Result<Permit, Error> {
@@ -347,9 +379,13 @@ impl Pool {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// A process that is there already, with the conversation that it holds; and those that were found dead.
@@ -384,13 +420,7 @@ impl Shared {
 
     fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {
         let started = Instant::now();
-        let process = Process::spawn(&self.config, move || drop(place))?;
-        Ok(PooledProcess {
-            process,
-            settings: Settings::default(),
-            started,
-            starting: Some(starting),
-            _occupant: occupant,
-        })
+        let process = Process::spawn(&self.config, move || drop(occupant), move || drop(place))?;
+        Ok(PooledProcess { process, settings: Settings::default(), started, starting: Some(starting) })
     }
 }

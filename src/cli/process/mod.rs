@@ -6,22 +6,21 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 mod command;
+mod life;
 mod lines;
 mod version;
 
+pub(crate) use self::life::Life;
 use self::lines::Lines;
 pub use self::version::Version;
 pub(crate) use self::version::ask;
@@ -37,16 +36,7 @@ const STDERR_TAIL: usize = 2048;
 /// How long a process that has closed its stdout may take to close its stderr.
 const STDERR_AFTER_EXIT: Duration = Duration::from_millis(500);
 
-/// How long a CLI may take to end when it is told to, before it is killed: 0.07 to 0.13 s (2.1.328). Killed at once it
-/// would leave two files in `~/.claude/sessions`.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// The same for a CLI that has tools of its own, and ends their work first: 0.4 s (2.1.328). The commands that it runs are
-/// in sessions of their own, so nobody else knows of them.
-const AGENT_GRACE: Duration = Duration::from_secs(3);
-
-/// A running CLI. Dropping it ends its whole process group: at once in the middle of a turn, otherwise with SIGTERM, and
-/// with SIGKILL where that does not do.
+/// A running CLI. Dropping it ends it, with its whole process group: see [`Life::end`].
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -56,13 +46,7 @@ pub(crate) struct Process {
     inbox: VecDeque<Bytes>,
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
-    exited: Arc<AtomicBool>,
-    is_agent: bool,
-    /// Whether it has been told something since its last turn ended. Asked to end it would still finish what it is at,
-    /// and ask the API again for it (2.1.328), so it is killed at once.
-    is_at_work: bool,
-    /// Gone when the process is no longer wanted.
-    _wanted: oneshot::Sender<()>,
+    life: Arc<Life>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
     _directory: Option<TempDir>,
 }
@@ -70,8 +54,12 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the CLI, without waiting until it is ready. Must be called in a tokio runtime.
     ///
-    /// `on_reaped` is called once, when the process has ended in whatever way and is no more.
-    pub(crate) fn spawn(config: &Config, on_reaped: impl FnOnce() + Send + 'static) -> Result<Self, Error> {
+    /// `on_unwanted` is called once it is to end, and `on_reaped` when it has ended in whatever way and is no more.
+    pub(crate) fn spawn(
+        config: &Config,
+        on_unwanted: impl FnOnce() + Send + 'static,
+        on_reaped: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Error> {
         let private = match &config.workspace {
             Some(_) => None,
             None => Some(private_directory().map_err(|error| {
@@ -95,27 +83,7 @@ impl Process {
         };
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
-        let exited = Arc::new(AtomicBool::new(false));
-        let flag = exited.clone();
-        let grace = if config.agent() { AGENT_GRACE } else { GRACE };
-        let (wanted, unwanted) = oneshot::channel();
-        tokio::spawn(async move {
-            let status = tokio::select! {
-                status = child.wait() => status,
-                _ = unwanted => match tokio::time::timeout(grace, child.wait()).await {
-                    Ok(status) => status,
-                    Err(_) => {
-                        signal_group(pid, Signal::KILL);
-                        child.wait().await
-                    }
-                },
-            };
-            flag.store(true, Ordering::Release);
-            // Whatever it started in its group goes with it.
-            signal_group(pid, Signal::KILL);
-            tracing::debug!(pid, ?status, "claude ended");
-            on_reaped();
-        });
+        let life = Life::of(child, pid, config.agent(), on_unwanted, on_reaped);
         tracing::debug!(pid, "claude started");
         Ok(Process {
             pid,
@@ -124,22 +92,24 @@ impl Process {
             inbox: VecDeque::new(),
             stderr: tail,
             stderr_reader,
-            exited,
-            is_agent: config.agent(),
-            is_at_work: false,
-            _wanted: wanted,
+            life,
             _directory: private,
         })
     }
 
+    /// What ends it, for those who must not wait until it is dropped.
+    pub(crate) fn life(&self) -> Arc<Life> {
+        Arc::clone(&self.life)
+    }
+
     /// Whether it is known to have ended.
     pub(crate) fn has_exited(&self) -> bool {
-        self.exited.load(Ordering::Acquire)
+        self.life.has_exited()
     }
 
     /// Writes whole lines, reading meanwhile so that neither side waits for the other.
     pub(crate) async fn send(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.is_at_work = true;
+        self.life.works(true);
         let mut rest = lines;
         let mut open = true;
         while !rest.is_empty() {
@@ -169,7 +139,7 @@ impl Process {
 
     /// Between turns it needs no memory for lines, but for those that are still to be read.
     pub(crate) fn shrink(&mut self) {
-        self.is_at_work = false;
+        self.life.works(false);
         self.stdout.shrink();
         self.inbox.shrink_to_fit();
     }
@@ -193,24 +163,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.has_exited() {
-            // The commands of an agent are in sessions of their own: only it can end them.
-            let at_once = self.is_at_work && !self.is_agent;
-            signal_group(self.pid, if at_once { Signal::KILL } else { Signal::TERM });
-        }
+        self.life.end();
     }
 }
 
 /// An empty directory that nobody else may look into.
 fn private_directory() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("tower-claude-").permissions(Permissions::from_mode(0o700)).tempdir()
-}
-
-fn signal_group(pid: u32, signal: Signal) {
-    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // ESRCH: nothing is left of it.
-        let _ = rustix::process::kill_process_group(group, signal);
-    }
 }
 
 async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<VecDeque<u8>>>) {

@@ -1,20 +1,22 @@
 //! One turn on one process: what it is told, by when it must answer, and what becomes of it.
 //!
 //! A turn owns its process, and the permit to keep it busy. Both are given back when the turn ends well; when it ends
-//! in any other way, or is dropped, the process group is killed with it.
-
-use std::time::Duration;
+//! in any other way, or is dropped, the process group is killed with it. A turn that nobody polls loses both to its
+//! watchdog when its time is up.
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 mod failure;
 mod reader;
 mod span;
 mod tool_calls;
+mod untaken;
+mod watchdog;
 
 use self::reader::{Context, End, Step, TurnReader};
 pub(crate) use self::span::TurnSpan;
+use self::untaken::Accounted;
+use self::watchdog::Watchdog;
 use super::blocking;
 use super::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
 use super::permission;
@@ -35,20 +37,12 @@ pub(crate) struct Turn {
     reader: TurnReader,
     /// What the lines so far came to, as far as it has not been taken.
     step: Step,
-    clock: Clock,
+    watchdog: Watchdog,
     span: TurnSpan,
     /// Set once the CLI has reacted to this turn. Earlier lines may be left over from the previous one.
     acknowledged: bool,
     /// Whether the first token has come.
     spoken: bool,
-}
-
-/// When the turn began, and by when it must have got on.
-#[derive(Debug)]
-struct Clock {
-    began: Instant,
-    first_token: Duration,
-    whole: Duration,
 }
 
 /// Why a turn did not begin.
@@ -70,16 +64,14 @@ impl Turn {
         request: Box<PreparedRequest>,
         span: TurnSpan,
     ) -> Result<Box<Self>, NotBegun> {
-        let config = pool.config();
-        let clock =
-            Clock { began: Instant::now(), first_token: config.first_token_timeout, whole: config.request_timeout };
+        let watchdog = Watchdog::over(lease.to_recall(), lease.pooled.process.pid, pool.config());
         let mut turn = Box::new(Turn {
             pool,
             request,
             lease: Some(lease),
             reader: TurnReader::fresh(),
             step: Step::default(),
-            clock,
+            watchdog,
             span,
             acknowledged: false,
             spoken: false,
@@ -118,7 +110,15 @@ impl Turn {
 
     /// The rest of the turn, as a stream.
     pub(crate) fn into_events(self: Box<Self>) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
-        futures_util::stream::unfold(self, |mut turn| async move { Some((turn.next().await?, turn)) })
+        let account = self.watchdog.untaken();
+        let events = futures_util::stream::unfold(self, |mut turn| async move { Some((turn.next().await?, turn)) });
+        Accounted::new(events, account)
+    }
+
+    /// From here on the turn has no process, and no time limit.
+    fn end(&mut self) -> Option<Lease> {
+        self.watchdog.stop();
+        self.lease.take()
     }
 
     /// The next event; `None` after the last one, or after an error.
@@ -132,7 +132,7 @@ impl Turn {
             }
             self.lease.as_ref()?;
             if let Err(error) = self.advance().await {
-                self.lease = None;
+                self.end();
                 return Some(Err(error));
             }
         }
@@ -259,12 +259,15 @@ impl Turn {
         self.acknowledged |= line.answers_this_turn();
         let context = Context { request: &self.request, subscription: self.pool.subscription() };
         self.reader.take(line, context, &mut self.step)?;
+        if self.reader.started() {
+            self.watchdog.started();
+        }
         match self.step.end.take() {
             None => {}
-            Some(End::Kill) => self.lease = None,
+            Some(End::Kill) => drop(self.end()),
             // The process is back before the client hears of the end: it may ask again at once.
             Some(End::Keep(answered)) => {
-                if let Some(lease) = self.lease.take() {
+                if let Some(lease) = self.end() {
                     lease.park(self.request.answered(answered));
                 }
             }
@@ -274,7 +277,7 @@ impl Turn {
 
     async fn send_replies(&mut self) -> Result<(), Error> {
         for (request_id, question) in std::mem::take(&mut self.step.questions) {
-            let answer = permission::answer(self.pool.config(), question).await;
+            let answer = self.watchdog.unless_cut(permission::answer(self.pool.config(), question)).await?;
             self.step.replies.reply(&request_id, &answer);
         }
         if self.step.replies.is_empty() {
@@ -285,54 +288,34 @@ impl Turn {
     }
 
     async fn send(&mut self, out: Outgoing) -> Result<(), Error> {
-        let deadline = self.deadline();
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
-        match tokio::time::timeout_at(deadline, lease.pooled.process.send(out.as_bytes())).await {
-            Ok(Ok(())) => Ok(()),
+        match self.watchdog.unless_cut(lease.pooled.process.send(out.as_bytes())).await? {
+            Ok(()) => Ok(()),
             // What it wrote before it closed its stdin says more than the broken pipe does.
-            Ok(Err(_)) => {
+            Err(_) => {
                 while self.lease.is_some() {
                     let line = self.line().await?;
                     self.parsed(&line, Turn::take)?;
                 }
                 Ok(())
             }
-            Err(_) => Err(self.late()),
         }
     }
 
     async fn line(&mut self) -> Result<Bytes, Error> {
-        let deadline = self.deadline();
         let Some(lease) = self.lease.as_mut() else {
             return Err(Error::new(ErrorKind::Internal, "The turn is over."));
         };
-        match tokio::time::timeout_at(deadline, lease.pooled.process.line()).await {
-            Ok(Ok(Some(line))) => Ok(line),
-            Ok(Ok(None)) => {
+        match self.watchdog.unless_cut(lease.pooled.process.line()).await? {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => {
                 let stderr = lease.pooled.process.stderr_after_exit().await;
                 let said = if stderr.is_empty() { "nothing".to_owned() } else { format!("at its end: {stderr}") };
                 let message = "Claude Code ended before its answer was complete. Run it by hand if that happens again.";
                 Err(Error::new(ErrorKind::Cli, format!("{message} On stderr it said {said}")))
             }
-            Ok(Err(error)) => Err(Error::new(ErrorKind::Cli, format!("Claude Code broke its protocol: {error}."))),
-            Err(_) => Err(self.late()),
+            Err(error) => Err(Error::new(ErrorKind::Cli, format!("Claude Code broke its protocol: {error}."))),
         }
-    }
-
-    fn deadline(&self) -> Instant {
-        let Clock { began, first_token, whole } = self.clock;
-        began + if self.reader.started() { whole } else { first_token.min(whole) }
-    }
-
-    fn late(&self) -> Error {
-        let Clock { first_token, whole, .. } = self.clock;
-        let (kind, message) = if self.reader.started() {
-            (ErrorKind::RequestTimeout, format!("The answer was not complete within {whole:?} (request_timeout)."))
-        } else {
-            let limit = "(first_token_timeout)";
-            (ErrorKind::FirstTokenTimeout, format!("The model did not begin to answer within {first_token:?} {limit}."))
-        };
-        Error::new(kind, message)
     }
 }
 

@@ -7,3 +7,4 @@ mod places;
 mod pool;
 mod recognition;
 mod replay;
+mod unpolled;

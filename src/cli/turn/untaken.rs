@@ -1,0 +1,126 @@
+//! Whether a turn's events are taken: a reader that is slow is one thing, a reader that is gone another.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_core::Stream;
+use futures_util::task::AtomicWaker;
+
+/// Keeps account of a stream's polls and wakes: it costs a few stores an event, and no clock.
+#[derive(Debug, Default)]
+pub(super) struct Untaken {
+    /// There is an event to be taken, or something from which one may come.
+    lies: AtomicBool,
+    /// The reader has looked since the last look at this, or something has come.
+    moved: AtomicBool,
+    /// Of the stream's reader.
+    reader: AtomicWaker,
+}
+
+impl Untaken {
+    /// Whether something has lain here, and nobody looked, ever since this was last asked.
+    pub(super) fn since_last_look(&self) -> bool {
+        let moved = self.moved.swap(false, Ordering::Relaxed);
+        self.lies.load(Ordering::Relaxed) && !moved
+    }
+
+    fn set(&self, lies: bool) {
+        self.lies.store(lies, Ordering::Relaxed);
+        self.moved.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Wake for Untaken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.set(true);
+        self.reader.wake();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A stream of which account is kept.
+    pub(super) struct Accounted<S> {
+        #[pin]
+        stream: S,
+        account: Arc<Untaken>,
+        waker: Waker,
+    }
+}
+
+impl<S> Accounted<S> {
+    /// From now on the stream is the reader's: until the first look there is something to be taken.
+    pub(super) fn new(stream: S, account: Arc<Untaken>) -> Self {
+        account.set(true);
+        let waker = Waker::from(Arc::clone(&account));
+        Accounted { stream, account, waker }
+    }
+}
+
+impl<S: Stream> Stream for Accounted<S> {
+    type Item = S::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = self.project();
+        this.account.reader.register(cx.waker());
+        // Before the poll: what wakes during it is still to be looked at.
+        this.account.set(false);
+        let polled = this.stream.poll_next(&mut Context::from_waker(this.waker));
+        if polled.is_ready() {
+            this.account.set(true);
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+
+    fn stream() -> (Arc<Untaken>, futures_util::stream::BoxStream<'static, u32>, tokio::sync::mpsc::Sender<u32>) {
+        let account = Arc::<Untaken>::default();
+        let (send, mut receive) = tokio::sync::mpsc::channel(2);
+        let stream = futures_util::stream::poll_fn(move |cx| receive.poll_recv(cx));
+        (Arc::clone(&account), Accounted::new(stream, account).boxed(), send)
+    }
+
+    /// What two looks in a row say.
+    fn looks(account: &Untaken) -> (bool, bool) {
+        (account.since_last_look(), account.since_last_look())
+    }
+
+    #[test]
+    fn a_stream_that_was_never_polled_is_untaken() {
+        let (account, _stream, _send) = stream();
+        assert_eq!(looks(&account), (false, true));
+    }
+
+    #[test]
+    fn a_reader_that_waits_is_not_at_fault_until_something_has_come() {
+        let (account, mut stream, send) = stream();
+        assert!(stream.next().now_or_never().is_none());
+        assert_eq!(looks(&account), (false, false));
+        send.try_send(1).unwrap();
+        assert_eq!(looks(&account), (false, true));
+        assert_eq!(stream.next().now_or_never(), Some(Some(1)));
+        assert_eq!(looks(&account), (false, true), "there may be another");
+        assert!(stream.next().now_or_never().is_none());
+        assert_eq!(looks(&account), (false, false));
+    }
+
+    #[tokio::test]
+    async fn what_comes_wakes_the_reader() {
+        let (_, mut stream, send) = stream();
+        let reader = tokio::spawn(async move { stream.next().await });
+        tokio::task::yield_now().await;
+        send.send(1).await.unwrap();
+        assert_eq!(reader.await.unwrap(), Some(1));
+    }
+}

@@ -1,0 +1,165 @@
+//! By when a turn must have got on, whether or not anybody polls it.
+//!
+//! A stream that nobody polls cannot look at a clock. So each turn has a task that does: when the time is up, it ends the
+//! process and frees the turn's place in the queue. The turn learns of that when it is polled again, if it ever is.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::untaken::Untaken;
+use crate::cli::config::Config;
+use crate::cli::pool::Recall;
+use crate::{Error, ErrorKind};
+
+/// Watches over one turn until it is dropped.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    watched: Arc<Watched>,
+    untaken: Arc<Untaken>,
+    task: JoinHandle<()>,
+}
+
+/// What a turn and its watchdog share.
+#[derive(Debug, Default)]
+struct Watched {
+    started: AtomicBool,
+    cut: OnceLock<Cut>,
+    /// Of the turn, where it waits for its process.
+    waker: AtomicWaker,
+}
+
+/// The times that a turn has.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    began: Instant,
+    first_token: Duration,
+    whole: Duration,
+    unread: Duration,
+}
+
+/// Why a turn was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The model had not begun to answer.
+    Silent(Duration),
+    /// The answer was not complete.
+    Incomplete(Duration),
+    /// Nobody took its events.
+    Unread(Duration),
+}
+
+impl Watchdog {
+    /// Watches over the turn that has this lease from now on. Must be called in a tokio runtime.
+    pub(super) fn over(recall: Recall, pid: u32, config: &Config) -> Self {
+        let limits = Limits {
+            began: Instant::now(),
+            first_token: config.first_token_timeout,
+            whole: config.request_timeout,
+            unread: config.unread_timeout,
+        };
+        let (watched, untaken) = (Arc::<Watched>::default(), Arc::<Untaken>::default());
+        let task = tokio::spawn(watch(Arc::clone(&watched), Arc::clone(&untaken), recall, pid, limits));
+        Watchdog { watched, untaken, task }
+    }
+
+    /// The model has begun to answer.
+    pub(super) fn started(&self) {
+        self.watched.started.store(true, Ordering::Relaxed);
+    }
+
+    /// The turn is over.
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
+
+    /// Keeps account of how the turn's events are taken.
+    pub(super) fn untaken(&self) -> Arc<Untaken> {
+        Arc::clone(&self.untaken)
+    }
+
+    /// What a future comes to, unless the turn is ended before.
+    pub(super) async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Result<T, Cut> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            let polled = future.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.watched.waker.register(cx.waker());
+            }
+            // Looked at last: a process that was ended has closed its pipes, too.
+            match self.watched.cut.get() {
+                Some(cut) => Poll::Ready(Err(*cut)),
+                None => polled.map(Ok),
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn watch(watched: Arc<Watched>, untaken: Arc<Untaken>, recall: Recall, pid: u32, limits: Limits) {
+    let cut = limits.over(&watched, &untaken).await;
+    // Said first: the turn is not to take the end of its process for a crash.
+    let _ = watched.cut.set(cut);
+    if recall.recall() {
+        tracing::warn!(pid, "a turn is ended: {cut}");
+    }
+    watched.waker.wake();
+}
+
+impl Limits {
+    /// Resolves when one of the times is up.
+    async fn over(&self, watched: &Watched, untaken: &Untaken) -> Cut {
+        // Twice in a row untaken is untaken for at least as long as between two looks.
+        let between_looks = self.unread / 2;
+        let mut seen_untaken = false;
+        loop {
+            let started = watched.started.load(Ordering::Relaxed);
+            let until = if started { self.whole } else { self.first_token.min(self.whole) };
+            let (deadline, look) = (self.began + until, Instant::now() + between_looks);
+            tokio::time::sleep_until(deadline.min(look)).await;
+            if Instant::now() >= deadline && started == watched.started.load(Ordering::Relaxed) {
+                return if started { Cut::Incomplete(self.whole) } else { Cut::Silent(until) };
+            }
+            let untaken = untaken.since_last_look();
+            if untaken && seen_untaken {
+                return Cut::Unread(self.unread);
+            }
+            seen_untaken = untaken;
+        }
+    }
+}
+
+impl From<Cut> for Error {
+    fn from(cut: Cut) -> Self {
+        let kind = match cut {
+            Cut::Silent(_) => ErrorKind::FirstTokenTimeout,
+            Cut::Incomplete(_) | Cut::Unread(_) => ErrorKind::RequestTimeout,
+        };
+        Error::new(kind, cut.to_string())
+    }
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Cut::Silent(limit) => {
+                write!(f, "The model did not begin to answer within {limit:?} (first_token_timeout).")
+            }
+            Cut::Incomplete(limit) => write!(f, "The answer was not complete within {limit:?} (request_timeout)."),
+            Cut::Unread(limit) => write!(f, "Nobody read on in the answer for {limit:?} (unread_timeout)."),
+        }
+    }
+}
