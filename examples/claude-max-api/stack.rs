@@ -26,6 +26,8 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .tool_timeout(tools.tool_timeout)
         .first_token_timeout(limits.first_token_timeout)
         .request_timeout(limits.request_timeout)
+        // The sockets see to clients that do not read, and know better: a large event takes a slow reader minutes.
+        .unread_timeout(limits.request_timeout)
         .upstream_retries(flags.claude.upstream_retries)
         // Claude Code's own tools could read it there.
         .env_remove(API_KEY);

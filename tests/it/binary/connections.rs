@@ -102,6 +102,24 @@ async fn a_client_that_never_reads_loses_its_connection_and_its_process_comes_ba
 }
 
 #[tokio::test]
+async fn clients_that_never_read_lose_their_processes_at_the_request_timeout_though_their_connections_stay() {
+    let args = ["--unread-timeout", "1h", "--request-timeout", "2s", "--max-processes", "3", "--queue-timeout", "1s"];
+    let mut server = started(&args).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
+        client.send(chat("[[count 1000000000]]", r#","stream":true"#)).await;
+        clients.push(client);
+    }
+    server.until_logged("a turn is ended: The answer was not complete within 2s").await;
+    processes(&server, "busy", 0).await;
+    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    for client in &mut clients {
+        assert!(client.answer().await.body.contains(r#""code":"request_timeout""#));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_reads_slowly_keeps_its_connection() {
     let server = started(&["--unread-timeout", "1s"]).await;
     let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
