@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tower_claude::cli::ClaudeCli;
 use tower_claude::{ChatEvent, ChatResponse, Error, ErrorKind};
 
-use crate::support::chat::{ask_once, call, claude, hear_what_there_is, in_time, messages, next, request, until, user};
+use crate::support::chat::{
+    Chat, ask_once, call, claude, hear_what_there_is, in_time, messages, next, request, until, user,
+};
 
 /// An answer that goes on for hours.
 fn endless() -> Value {
@@ -86,7 +88,7 @@ async fn neither_a_slow_reader_nor_a_slow_model_is_taken_for_an_answer_that_lies
 #[tokio::test]
 async fn a_live_process_whose_next_turn_nobody_reads_is_ended_too() {
     let claude = claude().max_processes(1).request_timeout(Duration::from_secs(1)).build();
-    let mut chat = crate::support::chat::Chat::new(&claude);
+    let mut chat = Chat::new(&claude);
     chat.say("hello").await;
     chat.messages().push(user("[[slow 10 count 1000000]]"));
     let answer = call(&claude, request(json!(chat.request))).await.unwrap();
