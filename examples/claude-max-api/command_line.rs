@@ -7,6 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::doctor::Doctor;
 use crate::flags::Flags;
 
 const EXAMPLES: &str = "\
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Serve: what happens without a command, too
     #[command(next_line_help = true)]
     Serve(Box<Flags>),
+    /// Examine this machine and its Claude Code: whether all is there that serving takes
+    #[command(next_line_help = true)]
+    Doctor(Box<Doctor>),
     /// Print a script that completes this program's commands and flags in a shell
     Completions {
         /// The shell

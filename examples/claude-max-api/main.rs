@@ -15,11 +15,13 @@
 //! | `serve` | from the flags to the end of the last answer |
 //! | `store` | where kept responses outlive the server |
 //! | `stack` | the layers and services that the flags ask for |
+//! | `doctor` | whether this machine and its Claude Code are fit to serve |
 //! | `log` | what is logged, and that nobody waits for it |
 //! | `server` | connections: how many, for how long, and how all of them end |
 
 mod check;
 mod command_line;
+mod doctor;
 mod duration;
 mod flags;
 mod log;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     }
     match command_line::read() {
         Command::Serve(flags) => serve::serve(&flags),
+        Command::Doctor(doctor) => doctor::examine(&doctor),
         Command::Completions { shell } => command_line::print_completions(shell),
     }
 }

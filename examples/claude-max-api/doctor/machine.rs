@@ -1,0 +1,76 @@
+//! What the server needs of the machine: its port, and files that it may open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::report::Report;
+use crate::flags::Flags;
+use crate::server::room_for_connections;
+
+/// How long a server on the port may take to say what it is.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// More than any `/health` has.
+const LONGEST: u64 = 1024 * 1024;
+
+pub(super) async fn examine(flags: &Flags, addresses: &[SocketAddr], report: &mut Report) {
+    for address in addresses {
+        port(*address, report).await;
+    }
+    let wanted = flags.connections.max_connections;
+    match room_for_connections(wanted, flags.processes.max_processes) {
+        Ok(room) if room < wanted => {
+            let message = format!("The limit of open files leaves room for {room} connections of {wanted}.");
+            report.note("files", &message, "Raise the limit (`ulimit -n`), or lower --max-connections.");
+        }
+        Ok(_) => report.ok("files", &format!("There may be enough of them open for {wanted} connections.")),
+        Err(message) => report.broken("files", &message, ""),
+    }
+}
+
+async fn port(address: SocketAddr, report: &mut Report) {
+    match TcpListener::bind(address).await {
+        Ok(_) => report.ok("port", &format!("{address} can be listened on.")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match tokio::time::timeout(TIMEOUT, health(address)).await.ok().flatten() {
+                Some(health) => {
+                    let status = health["status"].as_str().unwrap_or("unknown");
+                    let version = health["claude_code_version"].as_str().unwrap_or("not known yet");
+                    let message = format!(
+                        "A server of this kind listens on {address} already: its status is {status:?}, its Claude Code {version}."
+                    );
+                    report.note("port", &message, "Use that one, stop it, or name another --port.");
+                }
+                None => {
+                    let message = format!("Another program listens on {address}.");
+                    report.broken("port", &message, "Stop it, or name another --port.");
+                }
+            }
+        }
+        Err(error) => {
+            report.broken(
+                "port",
+                &format!("{address} cannot be listened on: {error}."),
+                "Name another --host or --port.",
+            );
+        }
+    }
+}
+
+/// What a server of ours says there. None where it is another program.
+async fn health(address: SocketAddr) -> Option<Value> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8(answer).ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    let health: Value = serde_json::from_str(body).ok()?;
+    health.get("processes").is_some().then_some(health)
+}

@@ -1,0 +1,70 @@
+//! `claude-max-api doctor`: whether this machine, and the Claude Code on it, are fit to serve.
+//!
+//! | file | its idea |
+//! |---|---|
+//! | `report` | findings, and how they are told |
+//! | `installation` | Claude Code: there, new enough, tested with, logged in |
+//! | `machine` | the port, the files that may be open, another server |
+//! | `protocol` | whether this Claude Code still speaks the protocol that the server relies on |
+//! | `turn` | one request to Claude Code, and what came of it |
+//! | `api` | the Messages API on loopback that Claude Code is asked against |
+
+mod api;
+mod installation;
+mod machine;
+mod protocol;
+mod report;
+mod turn;
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::report::Report;
+use crate::check;
+use crate::flags::Flags;
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Examines, prints what was found, and fails where something is broken.
+pub(crate) fn examine(doctor: &Doctor) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: Cannot start: {error}.");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut report = Report::new(!doctor.json);
+    runtime.block_on(findings(&doctor.flags, &mut report));
+    // A process that hangs must not hold this one up.
+    runtime.shutdown_background();
+    report.finish()
+}
+
+async fn findings(flags: &Flags, report: &mut Report) {
+    match check::check(flags).await {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                report.note("flags", warning, "");
+            }
+            machine::examine(flags, &checked.addresses, report).await;
+        }
+        Err(contradiction) => report.broken("flags", &format!("{contradiction}."), ""),
+    }
+    let program = &flags.claude.claude_bin;
+    if flags.claude.demo {
+        report.note("claude", "With --demo Claude Code is not run, so nothing of it was checked.", "Leave --demo out.");
+    } else if installation::examine(program, report).await {
+        protocol::examine(program, report).await;
+    } else {
+        report.note("protocol", "It was not checked, since Claude Code cannot be run.", "");
+    }
+}
