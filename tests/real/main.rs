@@ -6,6 +6,7 @@
 mod agent;
 mod cli;
 mod clients;
+mod doctor;
 mod messages_api;
 mod openclaw;
 mod stand_in;

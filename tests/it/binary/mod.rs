@@ -6,6 +6,7 @@ mod duration;
 
 mod commands;
 mod connections;
+mod doctor;
 mod flags;
 mod log;
 mod protocol;
