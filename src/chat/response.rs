@@ -1,5 +1,7 @@
 //! The answer: its head, and its events as they come.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +22,8 @@ pub struct ChatResponse {
     pub model: String,
     /// What is to stand in the HTTP response's head, such as `x-claude-process`. A layer may add to it.
     pub headers: HeaderMap,
+    /// How long the request waited for its turn, where the inner service has a queue.
+    pub queued: Option<Duration>,
     /// The answer.
     pub events: EventStream,
 }
@@ -33,6 +37,7 @@ impl ChatResponse {
             created: now.map_or(0, |time| time.as_secs()),
             model: model.into(),
             headers: HeaderMap::new(),
+            queued: None,
             events,
         }
     }
@@ -120,6 +125,18 @@ pub enum ChatEvent {
 }
 
 impl ChatEvent {
+    /// Whether the client is told something by it: text, reasoning, a call or the use of a tool, or the end.
+    pub(crate) fn is_token(&self) -> bool {
+        !matches!(
+            self,
+            ChatEvent::Choice(_)
+                | ChatEvent::Started
+                | ChatEvent::TextBlockStart
+                | ChatEvent::ReasoningBlockStart
+                | ChatEvent::Usage(_)
+        )
+    }
+
     /// [`ToolCallStart`](Self::ToolCallStart).
     pub fn tool_call_start(index: u32, id: impl Into<String>, name: impl Into<String>) -> Self {
         ChatEvent::ToolCallStart { index, id: id.into(), name: name.into() }

@@ -113,7 +113,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
             }
         };
         let (lease, live) = pool.lease(&request.caller, continues).await?;
-        span.leased(&lease);
+        let queued = span.leased(&lease);
         let (origin, pid) = (lease.origin, lease.pooled.process.pid);
         if live.is_none() && request.has_history() {
             tell_why_not_live(closest);
@@ -122,6 +122,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
             Ok(turn) => {
                 let model = turn.model().to_owned();
                 let mut response = ChatResponse::new(model, EventStream::new(turn.into_events()));
+                response.queued = Some(queued);
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
                 return Ok(response);

@@ -8,6 +8,7 @@ use tower::{Layer, Service, ServiceExt};
 
 use super::body::Body;
 use super::door::{Asked, Collector, Door, Head, Incoming, Streaming};
+use super::observe::Note;
 use super::options::Options;
 use super::request;
 use super::response::{event_headers, header_list};
@@ -30,6 +31,8 @@ where
     B: http_body::Body,
     B::Error: Into<request::BoxError>,
 {
+    let note = Note::of(&request);
+    note.key(options.keys.name(request.headers()));
     let incoming = incoming(&options, request).await?;
     let caller = incoming.caller.clone();
     door.fetch(&incoming).await?;
@@ -38,7 +41,7 @@ where
     let session = caller.session.clone().or(request.caller.session);
     request.caller = Caller { session, ..caller };
 
-    let turn = ask(inner, request);
+    let turn = ask(inner, request, streamed, note);
     let (mut headers, body) = if background {
         let streaming = Streaming { streamed, keep_alive: options.keep_alive };
         (HeaderMap::new(), door.in_background(reply, Box::pin(turn), streaming)?)
@@ -78,16 +81,23 @@ where
     Ok(Incoming { headers, caller, body })
 }
 
-/// Has the inner service answer, with `n` and `stop` seen to.
-pub(crate) async fn ask<S>(inner: S, request: ChatRequest) -> Result<(Head, HeaderMap, Settled), Error>
+/// Has the inner service answer, with `n` and `stop` seen to, and notes what becomes of it.
+pub(crate) async fn ask<S>(
+    inner: S,
+    request: ChatRequest,
+    streamed: bool,
+    note: Note,
+) -> Result<(Head, HeaderMap, Settled), Error>
 where
     S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
 {
     let choices = request.n.unwrap_or(1) as usize;
     // The conversation is recognised by what the client is told, which a stop text has cut already, choice by choice.
     let layers = (ChoicesLayer::new(), RecognizeLayer::new(), StopLayer::new());
-    let ChatResponse { id, created, model, headers, events } = layers.layer(inner).oneshot(request).await?;
-    Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices)))
+    let response = layers.layer(inner).oneshot(request).await.inspect_err(|error| note.failed(error.kind()))?;
+    note.answering(&response, streamed);
+    let ChatResponse { id, created, model, headers, events, .. } = response;
+    Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices, note)))
 }
 
 /// Waits for the whole answer. The first failure is the answer's.

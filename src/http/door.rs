@@ -25,6 +25,9 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// fields are to be repeated.
     type Reply: Send + 'static;
 
+    /// The door's name in logs and metrics.
+    const NAME: &'static str;
+
     /// Fetches what [`decode`](Self::decode) will need and does not have at hand. Most doors need nothing.
     fn fetch<'a>(&'a self, _incoming: &'a Incoming) -> Fetched<'a> {
         Box::pin(std::future::ready(Ok(())))

@@ -49,6 +49,7 @@ pub(crate) mod door;
 mod guard;
 mod health;
 mod models;
+pub(crate) mod observe;
 mod options;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -61,5 +62,8 @@ pub(crate) mod tokens;
 
 pub use body::Body;
 pub use guard::{Guard, GuardFuture, GuardLayer};
+#[cfg(feature = "metrics")]
+pub use observe::metrics;
+pub use observe::{AccessLog, Observe, ObserveBody, ObserveFuture, ObserveLayer, Observed, Outcome, RequestReport};
 pub use service::{ApiService, CallerName, ResponseFuture};
 pub use stack::{HttpStack, HttpStackBody, HttpStackFuture, http_stack};

@@ -17,6 +17,7 @@ use super::answer::{answer, incoming};
 use super::body::Body;
 use super::door::Door;
 use super::models::Models;
+use super::observe::Note;
 use super::options::Options;
 use super::request::BoxError;
 use super::response::{error_response, json_response, without_body};
@@ -191,13 +192,19 @@ impl<S> ApiService<S> {
         B: http_body::Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let note = Note::of(&request);
+        note.door(D::NAME);
         if let Err(error) = self.options.keys.check(request.headers()) {
+            note.failed(error.kind());
             return ResponseFuture::new(future::ready(door.error(&error)));
         }
         // The inner service waits for its own readiness inside, so this clone need not be a ready one.
         let (inner, options) = (self.inner.clone(), Arc::clone(&self.options));
         ResponseFuture::new(async move {
-            answer(&door, inner, options, request).await.unwrap_or_else(|error| door.error(&error))
+            answer(&door, inner, options, request).await.unwrap_or_else(|error| {
+                note.failed(error.kind());
+                door.error(&error)
+            })
         })
     }
 

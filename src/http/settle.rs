@@ -6,8 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
+use super::observe::Note;
 use crate::layers::choices::ended_early;
-use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason};
+use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 
 /// The events of all choices, each with its choice's index, settled:
 ///
@@ -24,6 +25,9 @@ pub(crate) struct Settled {
     current: usize,
     choices: Box<[Choice]>,
     ready: VecDeque<(usize, ChatEvent)>,
+    note: Note,
+    /// Whether the first of the answer has been noted.
+    spoken: bool,
 }
 
 /// What has to be known of a choice.
@@ -32,13 +36,21 @@ struct Choice {
     /// Its calls in the order in which they began, each with whether it has had any arguments.
     calls: Vec<(u32, bool)>,
     finished: bool,
+    usage: Usage,
 }
 
 impl Settled {
-    /// The events of that many choices.
-    pub(crate) fn new(events: EventStream, choices: usize) -> Self {
+    /// The events of that many choices, and the note that is taken of their request.
+    pub(crate) fn new(events: EventStream, choices: usize, note: Note) -> Self {
         let choices = vec![Choice::default(); choices].into();
-        Settled { events: Some(events), current: 0, choices, ready: VecDeque::new() }
+        // What nobody reads need not be looked for.
+        let spoken = !note.is_taken();
+        Settled { events: Some(events), current: 0, choices, ready: VecDeque::new(), note, spoken }
+    }
+
+    /// Notes that the answer has failed, for a reason that its events do not tell.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.note.failed(error.kind());
     }
 
     fn settle(&mut self, event: ChatEvent) -> Result<(), Error> {
@@ -46,6 +58,10 @@ impl Settled {
         let choice = self.choices.get_mut(index).ok_or_else(|| {
             Error::new(ErrorKind::Internal, format!("An event came for choice {index}, which was not asked for."))
         })?;
+        if !self.spoken && event.is_token() {
+            self.spoken = true;
+            self.note.first_token();
+        }
         match event {
             ChatEvent::Choice(index) => self.current = index as usize,
             ChatEvent::ToolCallStart { index: call, .. } => {
@@ -64,7 +80,9 @@ impl Settled {
                     self.ready.push_back((index, event));
                 }
             }
+            ChatEvent::Usage(usage) => choice.usage = usage,
             ChatEvent::Finished { reason, usage } => {
+                choice.usage = usage;
                 self.ready.extend(choice.close_call().map(|event| (index, event)));
                 choice.finished = true;
                 let called = !choice.calls.is_empty();
@@ -73,6 +91,7 @@ impl Settled {
                 if self.choices.iter().all(|choice| choice.finished) {
                     // Nothing follows, so whatever the turns hold is given back now.
                     self.events = None;
+                    self.note.finished(reason);
                 }
             }
             event => self.ready.push_back((index, event)),
@@ -87,6 +106,16 @@ impl Choice {
         let (index, has_arguments @ false) = self.calls.last_mut()? else { return None };
         *has_arguments = true;
         Some(ChatEvent::ToolCallDelta { index: *index, arguments: "{}".to_owned() })
+    }
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        if self.note.is_taken() {
+            let mut usage = Usage::default();
+            self.choices.iter().for_each(|choice| usage += choice.usage);
+            self.note.usage(usage);
+        }
     }
 }
 
@@ -109,6 +138,7 @@ impl Stream for Settled {
                 }
             };
             if let Some(error) = failed {
+                this.note.failed(error.kind());
                 this.events = None;
                 return Poll::Ready(Some(Err(error)));
             }

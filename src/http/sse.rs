@@ -85,6 +85,9 @@ impl EventBytes {
                 // Quoted: the text may be what a CLI or an API wrote, and a line feed in it would begin a line of the log.
                 tracing::warn!(kind = ?error.kind(), error = ?error.to_string(), "the answer failed after its head was sent");
                 self.encoder.error(&error, &mut self.buffer);
+                if let Some(events) = &self.events {
+                    events.failed(&error);
+                }
                 self.events = None;
             }
             if let Some(mut saving) = self.encoder.saving()

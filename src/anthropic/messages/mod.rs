@@ -47,6 +47,7 @@ impl Messages {
 
 impl Door for Messages {
     type Reply = Reply;
+    const NAME: &'static str = "messages";
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
         let wire: MessagesRequest = read_json(&incoming.body)?;

@@ -125,7 +125,7 @@ impl Turn {
     async fn next(&mut self) -> Option<Result<ChatEvent, Error>> {
         loop {
             if let Some(event) = self.step.events.pop_front() {
-                if !self.spoken && is_token(&event) {
+                if !self.spoken && event.is_token() {
                     self.first_token();
                 }
                 return Some(Ok(event));
@@ -317,11 +317,6 @@ impl Turn {
             Err(error) => Err(Error::new(ErrorKind::Cli, format!("Claude Code broke its protocol: {error}."))),
         }
     }
-}
-
-/// Whether the client is told something by it.
-fn is_token(event: &ChatEvent) -> bool {
-    !matches!(event, ChatEvent::Started | ChatEvent::TextBlockStart | ChatEvent::Usage(_))
 }
 
 /// The turns of a conversation: all but the last are history. Each of the user's in it must be acknowledged before the

@@ -1,5 +1,7 @@
 //! A request's tracing span: how long it waited for a process, for the first token, and took in all.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::Empty;
@@ -26,27 +28,29 @@ impl TurnSpan {
         TurnSpan { span, began: Instant::now() }
     }
 
-    /// The request has a process.
-    pub(crate) fn leased(&self, lease: &Lease) {
+    /// The request has a process. Says how long it waited for that.
+    pub(crate) fn leased(&self, lease: &Lease) -> Duration {
+        let queued = self.began.elapsed();
         self.span.record("process", lease.origin.as_str());
         self.span.record("pid", lease.pooled.process.pid);
-        self.span.record("queue_ms", self.milliseconds());
+        self.span.record("queue_ms", milliseconds(queued));
+        queued
     }
 
     /// The first token has come.
     pub(crate) fn first_token(&self) {
-        self.span.record("first_token_ms", self.milliseconds());
+        self.span.record("first_token_ms", milliseconds(self.began.elapsed()));
     }
+}
 
-    fn milliseconds(&self) -> f64 {
-        // To the microsecond: more digits say nothing.
-        (self.began.elapsed().as_secs_f64() * 1e6).round() / 1e3
-    }
+fn milliseconds(time: Duration) -> f64 {
+    // To the microsecond: more digits say nothing.
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl Drop for TurnSpan {
     fn drop(&mut self) {
-        self.span.record("total_ms", self.milliseconds());
-        tracing::info!(parent: &self.span, "the turn is over");
+        self.span.record("total_ms", milliseconds(self.began.elapsed()));
+        tracing::debug!(parent: &self.span, "the turn is over");
     }
 }

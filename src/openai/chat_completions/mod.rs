@@ -23,6 +23,7 @@ pub(crate) struct Reply {
 
 impl Door for ChatCompletions {
     type Reply = Reply;
+    const NAME: &'static str = "chat_completions";
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
         let request: ChatRequest = request::decode(&incoming.body)?;

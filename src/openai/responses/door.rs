@@ -160,6 +160,7 @@ struct Whole {
 
 impl Door for Responses {
     type Reply = Reply;
+    const NAME: &'static str = "responses";
 
     fn fetch<'a>(&'a self, incoming: &'a Incoming) -> Fetched<'a> {
         Box::pin(async move {

@@ -13,6 +13,7 @@ use super::record::{Follow, Record};
 use super::store::Store;
 use crate::http::Body;
 use crate::http::door::{Collector, Encoder, Saving};
+use crate::http::observe::Note;
 use crate::http::settle::Settled;
 use crate::http::sse::EventBytes;
 use crate::{ChatEvent, Error, EventStream};
@@ -73,7 +74,7 @@ impl Streamed {
         let answer = Answer::new(Arc::clone(&record.echo), Arc::clone(&record.plan));
         let events = EventStream::new(Follow::new(Arc::clone(&record)));
         let writer = Streamed { answer, numbers: Numbers::after(had), keeper: None, again: Some(record) };
-        Body::events(EventBytes::new(Settled::new(events, 1), Box::new(writer), keep_alive))
+        Body::events(EventBytes::new(Settled::new(events, 1, Note::default()), Box::new(writer), keep_alive))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod choices;
 mod guard;
+mod observe;
 mod plain;
 mod requests;
 mod routes;

@@ -1,0 +1,185 @@
+//! [`ObserveLayer`]: has an observer told of every request, when all of its answer has gone.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::note::Note;
+use super::report::RequestReport;
+
+/// Is told of each request once, when it is over. A closure will do.
+pub trait Observe: Send + Sync + 'static {
+    /// The request is over. Called where its answer ends: be quick, and do not block.
+    fn finished(&self, report: &RequestReport);
+}
+
+impl<F: Fn(&RequestReport) + Send + Sync + 'static> Observe for F {
+    fn finished(&self, report: &RequestReport) {
+        self(report);
+    }
+}
+
+/// Has an observer told of every request that passes: when all of its answer has gone, its client is gone, or its turn
+/// in the background has ended.
+///
+/// It stands around [`ApiService`](crate::http::ApiService) or [`http_stack`](crate::http::http_stack). Put it outside
+/// of `http_stack`, and refusals of the guard are told of as well, and the report has the request's id. Several may stand
+/// in one stack; time counts from the outermost.
+///
+/// ```
+/// use std::sync::mpsc::channel;
+///
+/// use tower::{Layer, ServiceExt};
+/// use tower_claude::http::{ApiService, GuardLayer, ObserveLayer, Outcome, RequestReport, http_stack};
+/// use tower_claude::{ChatRequest, ChatResponse, Error, ErrorKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let nobody = tower::service_fn(|_: ChatRequest| async {
+///     Err::<ChatResponse, _>(Error::new(ErrorKind::Overloaded, "Nobody is here."))
+/// });
+/// let (reports, told) = channel();
+/// let observe = ObserveLayer::new(move |report: &RequestReport| {
+///     let _ = reports.send((report.door, report.outcome));
+/// });
+/// let service = observe.layer(http_stack(ApiService::new(nobody), GuardLayer::new()));
+///
+/// let json = r#"{"model": "sonnet", "messages": [{"role": "user", "content": "hello"}]}"#;
+/// let request = http::Request::post("/v1/chat/completions").body(http_body_util::Full::<bytes::Bytes>::from(json))?;
+/// drop(service.oneshot(request).await?);
+/// assert_eq!(told.recv()?, (Some("chat_completions"), Outcome::Failed(ErrorKind::Overloaded)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ObserveLayer {
+    observer: Arc<dyn Observe>,
+}
+
+impl ObserveLayer {
+    /// Tells this observer.
+    pub fn new(observer: impl Observe) -> Self {
+        ObserveLayer { observer: Arc::new(observer) }
+    }
+}
+
+impl fmt::Debug for ObserveLayer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("ObserveLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner, observer: Arc::clone(&self.observer) }
+    }
+}
+
+/// The service that [`ObserveLayer`] makes.
+#[derive(Clone)]
+pub struct Observed<S> {
+    inner: S,
+    observer: Arc<dyn Observe>,
+}
+
+impl<S> Observed<S> {
+    /// The service within.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service within, to change.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service within, by itself.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Observed<S> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Observed").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Observed<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+{
+    type Response = Response<ObserveBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ObserveFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let note = Note::begin(&mut request, Arc::clone(&self.observer));
+        ObserveFuture { future: self.inner.call(request), note }
+    }
+}
+
+pin_project! {
+    /// The future of [`Observed`].
+    #[derive(Debug)]
+    pub struct ObserveFuture<F> {
+        #[pin]
+        future: F,
+        note: Note,
+    }
+}
+
+impl<F, B, E> Future for ObserveFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ObserveBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx))?;
+        this.note.responded(response.status(), response.headers());
+        let note = std::mem::take(this.note);
+        Poll::Ready(Ok(response.map(|inner| ObserveBody { inner, note })))
+    }
+}
+
+pin_project! {
+    /// The body of the answers of [`Observed`]. Dropping it ends what is observed.
+    #[derive(Debug, Default)]
+    pub struct ObserveBody<B> {
+        #[pin]
+        inner: B,
+        note: Note,
+    }
+}
+
+impl<B: Body> Body for ObserveBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,23 @@
+//! What became of each request: told to an observer once, when all of its answer has gone or its client has.
+//!
+//! | part | its idea |
+//! |---|---|
+//! | [`ObserveLayer`] | has an observer told of every request |
+//! | [`RequestReport`] | what is told: who asked, through which door, which model answered, tokens and times |
+//! | [`AccessLog`] | an observer that logs one line a request |
+//! | [`MetricsLayer`](metrics::MetricsLayer) | an observer that counts, under OpenTelemetry's names |
+//!
+//! The layer goes around [`ApiService`](super::ApiService), at any distance: it leaves a note in the request's
+//! extensions, on which `ApiService` writes what it learns. Several of them share one note.
+
+mod access_log;
+mod layer;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod note;
+mod report;
+
+pub use self::access_log::AccessLog;
+pub use self::layer::{Observe, ObserveBody, ObserveFuture, ObserveLayer, Observed};
+pub(crate) use self::note::Note;
+pub use self::report::{Outcome, RequestReport};

@@ -1,0 +1,140 @@
+//! The note that is taken of a request while it goes on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, Request, StatusCode};
+use tokio::time::Instant;
+
+use super::layer::Observe;
+use super::report::{Outcome, RequestReport};
+use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
+
+/// A hand on a request's note. Nothing is written down where nobody observes.
+///
+/// It is reported when the last hand lets go of it: the answer's body has gone and its turn is over, however either came
+/// to its end. So a turn that goes on without its client, in the background, is reported when it ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note(Option<Arc<Inner>>);
+
+struct Inner {
+    began: Instant,
+    report: Mutex<RequestReport>,
+    observers: Mutex<Vec<Arc<dyn Observe>>>,
+}
+
+impl Note {
+    /// The note of a request, for this observer too. It is new where nobody else observes the request.
+    pub(super) fn begin<B>(request: &mut Request<B>, observer: Arc<dyn Observe>) -> Note {
+        let note = Note::of(request);
+        if let Some(inner) = &note.0 {
+            lock(&inner.observers).push(observer);
+            return note;
+        }
+        let report = RequestReport {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            ..RequestReport::default()
+        };
+        let inner = Inner { began: Instant::now(), report: Mutex::new(report), observers: Mutex::new(vec![observer]) };
+        let note = Note(Some(Arc::new(inner)));
+        request.extensions_mut().insert(note.clone());
+        note
+    }
+
+    /// The note that is taken of a request.
+    pub(crate) fn of<B>(request: &Request<B>) -> Note {
+        request.extensions().get::<Note>().cloned().unwrap_or_default()
+    }
+
+    /// The request asks a model, through this door.
+    pub(crate) fn door(&self, door: &'static str) {
+        self.write(|report| report.door = Some(door));
+    }
+
+    /// Whose key it came with.
+    pub(crate) fn key(&self, name: Option<Arc<str>>) {
+        self.write(|report| report.key = name);
+    }
+
+    /// The model has begun to answer.
+    pub(crate) fn answering(&self, response: &ChatResponse, streamed: bool) {
+        self.write(|report| {
+            report.model = Some(response.model.clone()).filter(|model| !model.is_empty());
+            report.queued = response.queued;
+            report.process = response.headers.get("x-claude-process").and_then(text);
+            report.streamed = streamed;
+        });
+    }
+
+    /// The first of the answer is there.
+    pub(crate) fn first_token(&self) {
+        if let Some(inner) = &self.0 {
+            lock(&inner.report).first_token.get_or_insert_with(|| inner.began.elapsed());
+        }
+    }
+
+    /// What it has cost so far.
+    pub(crate) fn usage(&self, usage: Usage) {
+        self.write(|report| report.usage = usage);
+    }
+
+    /// The answer is complete.
+    pub(crate) fn finished(&self, reason: FinishReason) {
+        self.write(|report| report.outcome = Outcome::Finished(reason));
+    }
+
+    /// It has failed. The first failure is what counts.
+    pub(crate) fn failed(&self, kind: ErrorKind) {
+        self.write(|report| {
+            if !matches!(report.outcome, Outcome::Failed(_)) {
+                report.outcome = Outcome::Failed(kind);
+            }
+        });
+    }
+
+    /// The head of the answer is there.
+    pub(super) fn responded(&self, status: StatusCode, headers: &HeaderMap) {
+        self.write(|report| {
+            report.status = Some(status);
+            report.request_id = headers.get("x-request-id").and_then(text);
+            if report.door.is_none() {
+                report.outcome = Outcome::Responded;
+            }
+        });
+    }
+
+    /// Whether anything is written down.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn write(&self, write: impl FnOnce(&mut RequestReport)) {
+        if let Some(inner) = &self.0 {
+            write(&mut lock(&inner.report));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let report = self.report.get_mut().unwrap_or_else(PoisonError::into_inner);
+        report.total = self.began.elapsed();
+        for observer in self.observers.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            observer.finished(report);
+        }
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Note").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn text(value: &http::HeaderValue) -> Option<String> {
+    value.to_str().ok().map(str::to_owned)
+}

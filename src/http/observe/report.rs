@@ -1,0 +1,81 @@
+//! What is told of a request when it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::{ErrorKind, FinishReason, Usage};
+
+/// What became of one request. Nothing in it is the client's content or a key.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RequestReport {
+    /// The request's method.
+    pub method: Method,
+    /// The request's path, without its query. It is the client's word: quote it in a log.
+    pub path: String,
+    /// The request's id, where the answer has one (`x-request-id`).
+    pub request_id: Option<String>,
+    /// The API that was asked, where a model was: `chat_completions`, `responses` or `messages`.
+    pub door: Option<&'static str>,
+    /// The name of the key that was sent; `None` where any key will do, or where none that is known came.
+    pub key: Option<Arc<str>>,
+    /// The model that answered, as the API behind the inner service names it.
+    pub model: Option<String>,
+    /// Whether the answer was sent as server-sent events.
+    pub streamed: bool,
+    /// How the request came by its process (`x-claude-process`): `live`, `warm` or `cold`.
+    pub process: Option<String>,
+    /// The HTTP status; `None` where the client was gone before there was one.
+    pub status: Option<StatusCode>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it cost, as far as that was known at the end; of all choices together.
+    pub usage: Usage,
+    /// How long it waited for its turn, where the inner service has a queue.
+    pub queued: Option<Duration>,
+    /// From its arrival until the first of the answer: text, reasoning or a call.
+    pub first_token: Option<Duration>,
+    /// From its arrival until all of the answer had gone, or nobody waited for it any more.
+    pub total: Duration,
+}
+
+impl RequestReport {
+    /// How much of the prompt was read from the cache, from 0 to 1; `None` where no prompt was.
+    pub fn cache_share(&self) -> Option<f64> {
+        let Usage { prompt_tokens, cached_tokens, .. } = self.usage;
+        (prompt_tokens > 0).then(|| cached_tokens as f64 / prompt_tokens as f64)
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The model answered; why the answer ended.
+    Finished(FinishReason),
+    /// It failed, before the answer's head was sent or in the middle of it.
+    Failed(ErrorKind),
+    /// The client was gone before the answer was complete.
+    #[default]
+    Cancelled,
+    /// No model was asked: the status says it all.
+    Responded,
+}
+
+impl Outcome {
+    /// A word for it: OpenAI's finish reason (`stop`, `length`, `tool_calls`, `content_filter`), or its error code
+    /// (`queue_full`) or type where there is no code, or `cancelled`, or `responded`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Finished(reason) => reason.as_str(),
+            Outcome::Failed(kind) => {
+                let class = kind.class();
+                class.code.unwrap_or(class.kind)
+            }
+            Outcome::Cancelled => "cancelled",
+            Outcome::Responded => "responded",
+        }
+    }
+}
