@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::flags::{Flags, Mode, Tools};
+use crate::keys::Keys;
 
 /// The built-in tools of agent mode, unless the operator names others.
 const BUILTIN_TOOLS: [&str; 8] = ["Bash", "Read", "Edit", "Write", "Glob", "Grep", "WebSearch", "WebFetch"];
@@ -13,6 +14,7 @@ pub(crate) struct Checked {
     /// Where to listen: the first that works.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) agent: Option<Agent>,
+    pub(crate) keys: Keys,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
@@ -30,32 +32,33 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
     if warm > most {
         return Err(format!("--warm {warm} is more than --max-processes {most}: raise that, or keep fewer warm"));
     }
+    let mut warnings = Vec::new();
+    let keys = Keys::read(&flags.access, &mut warnings)?;
     let addresses = resolve(&flags.listen.host, flags.listen.port()).await?;
     let reachable = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
-    let mut warnings = Vec::new();
-    if reachable && flags.access.api_key.is_none() {
+    if reachable && keys.is_empty() {
         let host = &flags.listen.host;
         if agent.is_some() {
             return Err(format!(
                 "--mode agent on {host} would let everyone who can reach it run commands on this machine: \
-                 set --api-key (or TOWER_CLAUDE_API_KEY), or listen on 127.0.0.1"
+                 set --api-key-file (or TOWER_CLAUDE_API_KEY), or listen on 127.0.0.1"
             ));
         }
         warnings.push(format!(
-            "EVERYONE who can reach {host} can use your Claude account: set --api-key (or TOWER_CLAUDE_API_KEY), \
+            "EVERYONE who can reach {host} can use your Claude account: set --api-key-file (or TOWER_CLAUDE_API_KEY), \
              or listen on 127.0.0.1"
         ));
     }
-    if flags.access.allow_origin.iter().any(|origin| origin == "*") && flags.access.api_key.is_none() {
+    if flags.access.allow_origin.iter().any(|origin| origin == "*") && keys.is_empty() {
         if agent.is_some() {
             return Err(
                 "--mode agent with --allow-origin '*' would let every web page that you visit run commands on \
-                        this machine: set --api-key, or name the origins"
+                        this machine: set --api-key-file, or name the origins"
                     .to_owned(),
             );
         }
         warnings.push(
-            "EVERY web page that you visit can use your Claude account (--allow-origin '*'): set --api-key, or name \
+            "EVERY web page that you visit can use your Claude account (--allow-origin '*'): set --api-key-file, or name \
              the origins"
                 .to_owned(),
         );
@@ -64,7 +67,7 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
         // There is no account to use up.
         warnings.clear();
     }
-    Ok(Checked { addresses, agent, warnings })
+    Ok(Checked { addresses, agent, keys, warnings })
 }
 
 fn check_tools(tools: &Tools) -> Result<Option<Agent>, String> {

@@ -11,6 +11,7 @@
 //! | `command_line` | which command, and with which flags |
 //! | `flags` | what the server can be told |
 //! | `duration` | `10m` as a duration |
+//! | `keys` | the keys that let clients in |
 //! | `check` | which flags do not go together, and which are unwise |
 //! | `serve` | from the flags to the end of the last answer |
 //! | `store` | where kept responses outlive the server |
@@ -24,6 +25,7 @@ mod command_line;
 mod doctor;
 mod duration;
 mod flags;
+mod keys;
 mod log;
 mod serve;
 mod server;

@@ -68,8 +68,12 @@ pub(crate) fn stack(
     if let Some(store) = store {
         api = api.store_responses(store);
     }
-    if let Some(key) = &flags.access.api_key {
+    for key in &checked.keys.unnamed {
         api = api.api_key(key);
+    }
+    // A list of none would let nobody in.
+    if !checked.keys.named.is_empty() {
+        api = api.api_keys(checked.keys.named.clone());
     }
     let guard = GuardLayer::new()
         .require_host()

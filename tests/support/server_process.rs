@@ -118,12 +118,15 @@ impl ServerProcess {
     }
 
     /// Reads its log up to a line that says this.
-    pub(crate) async fn until_logged(&mut self, text: &str) {
+    pub(crate) async fn until_logged(&mut self, text: &str) -> String {
         let log = self.log.as_mut().expect("the log is read here");
+        let mut logged = String::new();
         loop {
             let line = tokio::time::timeout(PATIENCE, log.next_line()).await.expect("a line in time").unwrap();
-            if line.expect("the server still runs").contains(text) {
-                return;
+            let line = line.expect("the server still runs");
+            logged += &(line.clone() + "\n");
+            if line.contains(text) {
+                return logged;
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Who may use it.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
 
 /// The variable for `--api-key`.
 pub(crate) const API_KEY: &str = "TOWER_CLAUDE_API_KEY";
@@ -14,6 +16,11 @@ pub(crate) struct Access {
     #[arg(long, verbatim_doc_comment, value_name = "KEY", env = API_KEY, hide_env_values = true)]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) api_key: Option<String>,
+    /// A file of keys that clients may send, a line for each: `name:key`. The name is in the
+    /// log and the metrics, the key never. Blank lines and lines that begin with # are left
+    /// out; a line without a colon is a key without a name
+    #[arg(long, verbatim_doc_comment, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) api_key_file: Option<PathBuf>,
     /// A web page's origin that may use this server from a browser, such as
     /// https://chat.example; `*` is every page (can be repeated; none by default)
     #[arg(long, verbatim_doc_comment, value_name = "ORIGIN")]

@@ -75,7 +75,7 @@ async fn what_does_not_go_together_is_refused_with_advice() {
         (&[&agent[..], &["--builtin-tools", "bash"]].concat(), "tool is called Bash"),
         (&[&agent[..], &["--builtin-tools", ","]].concat(), "names no tool"),
         (&[&agent[..], &["--builtin-tools", "Bash(ls)"]].concat(), "is of letters"),
-        (&[&agent[..], &["--host", "0.0.0.0"]].concat(), "run commands on this machine: set --api-key"),
+        (&[&agent[..], &["--host", "0.0.0.0"]].concat(), "run commands on this machine: set --api-key-file"),
         (&[&agent[..], &["--allow-origin", "*"]].concat(), "name the origins"),
         (&["--warm", "9"], "more than --max-processes 8"),
         (&["--demo", "--claude-bin", "claude"], "leave one of them out"),

@@ -8,6 +8,7 @@ mod commands;
 mod connections;
 mod doctor;
 mod flags;
+mod keys;
 mod log;
 mod protocol;
 mod raw;
