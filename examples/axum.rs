@@ -28,7 +28,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     claude.warm_up();
 
     let models = ModelAliasLayer::claude();
-    let api = ApiService::new(models.layer(claude)).models(models.ids());
+    let api = ApiService::new(models.layer(claude))
+        .abilities(ClaudeCli::abilities())
+        .models(models.ids().map(ClaudeCli::model));
     let app = Router::new()
         .route("/", get(|| async { "The application's own page; the API is below /v1.\n" }))
         .nest_service("/v1", http_stack(api, GuardLayer::new()));

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(VetoLayer::new(["run_terminal_command"]))
         .layer(ToolNamesLayer::new(TOOL_NAMES))
         .service(claude);
-    let api = ApiService::new(preset).models(models.ids());
+    let api = ApiService::new(preset).abilities(ClaudeCli::abilities()).models(models.ids().map(ClaudeCli::model));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;

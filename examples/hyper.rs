@@ -28,7 +28,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     claude.warm_up();
 
     let models = ModelAliasLayer::claude();
-    let api = ApiService::new(models.layer(claude)).models(models.ids());
+    let api = ApiService::new(models.layer(claude))
+        .abilities(ClaudeCli::abilities())
+        .models(models.ids().map(ClaudeCli::model));
     let service = TowerToHyperService::new(http_stack(api, GuardLayer::new()));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());

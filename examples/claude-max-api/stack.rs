@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tower::Layer;
+use tower_claude::chat::Model;
 use tower_claude::cli::ClaudeCli;
 use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
@@ -54,14 +55,15 @@ pub(crate) fn stack(
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
         UnknownModel::Reject => layers::UnknownModel::Reject,
     });
-    let ids: Vec<String> = models.ids().map(str::to_owned).collect();
+    let offered: Vec<Model> = models.ids().map(ClaudeCli::model).collect();
     let mut preset = layers::openclaw().models(models);
     if let Some(agent) = &checked.agent {
         preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
     }
     let health = claude.clone();
     let mut api = ApiService::new(preset.layer(claude))
-        .models(ids)
+        .abilities(ClaudeCli::abilities())
+        .models(offered)
         .health(move || health.health())
         .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024)
         .keep_responses(usize::from(flags.kept.keep_responses) * 1024 * 1024, flags.kept.keep_responses_for);

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::chat::Model;
+
 /// The list, of which there is only one page.
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelList<'a> {
@@ -22,16 +24,18 @@ pub(crate) struct ModelInfo<'a> {
 }
 
 impl<'a> ModelInfo<'a> {
-    pub(crate) fn new(id: &'a str) -> Self {
-        // Anthropic's own form of "not known", which the CLI does not say.
+    pub(crate) fn new(model: &'a Model) -> Self {
+        let Model { id, display_name, .. } = model;
+        let display_name = display_name.as_ref().unwrap_or(id);
+        // Anthropic's own form of "not known".
         let created_at = "1970-01-01T00:00:00Z";
-        ModelInfo { r#type: "model", id, display_name: id, created_at, lifecycle: "active" }
+        ModelInfo { r#type: "model", id, display_name, created_at, lifecycle: "active" }
     }
 }
 
 impl<'a> ModelList<'a> {
-    pub(crate) fn new(ids: impl Iterator<Item = &'a str>) -> Self {
-        let data: Vec<_> = ids.map(ModelInfo::new).collect();
+    pub(crate) fn new(models: &'a [Model]) -> Self {
+        let data: Vec<_> = models.iter().map(ModelInfo::new).collect();
         let (first_id, last_id) = (data.first().map(|model| model.id), data.last().map(|model| model.id));
         ModelList { data, has_more: false, first_id, last_id }
     }

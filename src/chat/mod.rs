@@ -4,16 +4,20 @@
 //! kept in `extra` and encoded back unchanged. A field whose value is `null` counts as absent, as OpenAI's schema has it;
 //! only a message's `content` keeps the difference.
 
+pub(crate) mod abilities;
 pub(crate) mod call_id;
 pub(crate) mod data_url;
 pub(crate) mod digest;
 mod message;
+mod model;
 pub(crate) mod recognition;
 mod request;
 mod response;
 mod translate;
 
+pub use abilities::Abilities;
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reasoning, Role, ToolCall};
+pub use model::Model;
 pub use recognition::{Sent, Told};
 pub use request::{
     Caller, ChatRequest, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Thinking, Tool, ToolChoice,

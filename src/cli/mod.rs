@@ -8,6 +8,7 @@
 //! | room | its idea |
 //! |---|---|
 //! | `service` | [`ClaudeCli`], the tower service |
+//! | `abilities` | what Claude Code makes of the settings of a request |
 //! | `config` | what the operator decides |
 //! | `turn` | one turn on one process: what it is told, its lines as events, its deadlines and failures |
 //! | `pool` | warm and live processes, and the queue for them |
@@ -19,6 +20,7 @@
 //! | `blocking` | work on large requests, off the threads that serve all others |
 //! | `rate_limits` | the subscription's usage windows |
 
+mod abilities;
 mod blocking;
 mod config;
 mod conversation;

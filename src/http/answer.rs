@@ -78,7 +78,7 @@ where
     request::check_media_type(&headers)?;
     let caller = options.keys.caller(&headers);
     let body = request::read(body, options.body_limit).await?;
-    Ok(Incoming { headers, caller, body })
+    Ok(Incoming { headers, caller, abilities: options.abilities.clone(), body })
 }
 
 /// Has the inner service answer, with `n` and `stop` seen to, and notes what becomes of it.

@@ -16,7 +16,7 @@ use http::{HeaderMap, Response};
 use super::body::Body;
 use super::response::error_response;
 use super::settle::Settled;
-use crate::chat::Caller;
+use crate::chat::{Abilities, Caller};
 use crate::{ChatEvent, ChatRequest, Error, ErrorKind};
 
 /// A dialect of the API. It is cloned for each request, so what it keeps for all of them belongs in an `Arc`.
@@ -67,6 +67,8 @@ pub(crate) struct Incoming {
     pub(crate) headers: HeaderMap,
     /// Who asks.
     pub(crate) caller: Caller,
+    /// What the inner service can do.
+    pub(crate) abilities: Abilities,
     /// The body, whole. Its media type has been checked: it says that it is JSON, or says nothing.
     pub(crate) body: Bytes,
 }

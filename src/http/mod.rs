@@ -8,11 +8,15 @@
 //! |---|---|
 //! | `POST /v1/chat/completions` | a chat completion, or its chunks as server-sent events |
 //! | `POST /v1/responses`, and what is below it | [`responses`](crate::openai::responses) |
+//! | `POST /v1/messages`, `POST /v1/messages/count_tokens` | Anthropic's Messages API |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models that [`ApiService::models`] was given |
 //! | `GET /health` | `{"status": "ok"}` and what [`ApiService::health`] adds |
 //!
 //! The `/v1` may be missing, as it is where a router has stripped it, and a slash may follow. `HEAD` goes where `GET`
-//! goes. Everything else is 404, or 405 with an `Allow` header; every failure has OpenAI's error body.
+//! goes. Everything else is 404, or 405 with an `Allow` header; every failure has the error body of its API.
+//!
+//! The edge knows the APIs: shapes, types, ids, and who speaks when. What becomes of a setting such as `temperature` is
+//! for the inner service to say, with [`ApiService::abilities`].
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -46,6 +50,7 @@ pub(crate) mod answer;
 mod authorize;
 mod body;
 pub(crate) mod door;
+pub(crate) mod fields;
 mod guard;
 mod health;
 mod models;

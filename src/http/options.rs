@@ -5,11 +5,13 @@ use std::time::Duration;
 use super::authorize::Keys;
 use super::health::Health;
 use super::models::Models;
+use crate::chat::Abilities;
 use crate::openai::responses::Responses;
 
 /// The settings of an [`ApiService`](super::ApiService), whose builder methods describe them.
 #[derive(Clone)]
 pub(crate) struct Options {
+    pub(crate) abilities: Abilities,
     pub(crate) models: Models,
     pub(crate) health: Health,
     pub(crate) body_limit: usize,
@@ -21,7 +23,8 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            models: Models::new(std::iter::empty::<String>()),
+            abilities: Abilities::new(),
+            models: Models::default(),
             health: Health::default(),
             body_limit: 32 * 1024 * 1024,
             keep_alive: Duration::from_secs(15),
@@ -35,6 +38,7 @@ impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         // The API key is not for logs.
         f.debug_struct("Options")
+            .field("abilities", &self.abilities)
             .field("models", &self.models)
             .field("body_limit", &self.body_limit)
             .field("keep_alive", &self.keep_alive)

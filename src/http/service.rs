@@ -23,10 +23,10 @@ use super::request::BoxError;
 use super::response::{error_response, json_response, without_body};
 use super::route::Route;
 use crate::anthropic::messages::{Messages, count_tokens};
-use crate::anthropic::models::{ModelInfo, ModelList};
+use crate::chat::{Abilities, Model};
 use crate::openai::chat_completions::ChatCompletions;
 use crate::openai::responses::ResponseStore;
-use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
+use crate::{ChatRequest, ChatResponse, Error, ErrorKind, anthropic, openai};
 
 /// The API over HTTP, in front of a service of chat requests.
 ///
@@ -49,12 +49,20 @@ impl<S> ApiService<S> {
         ApiService { inner, options: Arc::default() }
     }
 
-    /// The ids that `/v1/models` lists, in this order. Others may be asked for all the same: which ones is for the inner
-    /// service to say.
+    /// The models that `/v1/models` lists, in this order: their ids, or each with what is known of it. Others may be asked
+    /// for all the same: which ones is for the inner service to say.
     #[must_use]
-    pub fn models(self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let models = Models::new(ids);
+    pub fn models(self, models: impl IntoIterator<Item = impl Into<Model>>) -> Self {
+        let models = Models::new(models);
         self.set(|options| options.models = models)
+    }
+
+    /// What the inner service says it can do: by this, a field of a request is let through, named as ignored, or refused.
+    /// Unless it is set, everything that an API knows is handed on. [`ClaudeCli`](crate::cli::ClaudeCli) has
+    /// [its own](crate::cli::ClaudeCli::abilities).
+    #[must_use]
+    pub fn abilities(self, abilities: Abilities) -> Self {
+        self.set(|options| options.abilities = abilities)
     }
 
     /// Extra fields for `/health`. A `status` among them replaces `"ok"`; anything but `ok` and `degraded` makes it a
@@ -262,10 +270,11 @@ impl<S> ApiService<S> {
     /// `GET /v1/models`
     fn models_list<B>(&self, request: &Request<B>) -> Result<Response<Body>, Error> {
         self.options.keys.check(request.headers())?;
+        let models = self.options.models.as_slice();
         if is_anthropics(request) {
-            return json_response(StatusCode::OK, &ModelList::new(self.options.models.ids()));
+            return json_response(StatusCode::OK, &anthropic::models::ModelList::new(models));
         }
-        json_response(StatusCode::OK, &self.options.models)
+        json_response(StatusCode::OK, &openai::models::ModelList::new(models))
     }
 
     /// `GET /v1/models/{id}`
@@ -273,9 +282,9 @@ impl<S> ApiService<S> {
         self.options.keys.check(request.headers())?;
         let model = self.options.models.get(id)?;
         if is_anthropics(request) {
-            return json_response(StatusCode::OK, &ModelInfo::new(id));
+            return json_response(StatusCode::OK, &anthropic::models::ModelInfo::new(model));
         }
-        json_response(StatusCode::OK, model)
+        json_response(StatusCode::OK, &openai::models::ModelInfo::new(model))
     }
 }
 

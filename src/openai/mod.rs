@@ -1,4 +1,5 @@
 //! OpenAI's dialects: each a door of its own over [`chat`](crate::chat).
 
 pub mod chat_completions;
+pub(crate) mod models;
 pub mod responses;

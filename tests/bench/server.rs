@@ -25,7 +25,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = claude.clone();
-        let service = ApiService::new(layers::openclaw().layer(claude)).health(move || health.health());
+        let service = ApiService::new(layers::openclaw().layer(claude))
+            .abilities(ClaudeCli::abilities())
+            .health(move || health.health());
         let service = TowerToHyperService::new(http_stack(service, GuardLayer::new()));
         let task = tokio::spawn(async move {
             let mut running = tokio::task::JoinSet::new();

@@ -67,7 +67,8 @@ impl Stack {
         let claude = configure(builder).build();
         let health = claude.clone();
         let edge = ApiService::new(layers::openclaw().layer(claude.clone()))
-            .models(["claude-opus-4", "claude-sonnet-4", "claude-haiku-4"])
+            .abilities(ClaudeCli::abilities())
+            .models(["claude-opus-4", "claude-sonnet-4", "claude-haiku-4"].map(ClaudeCli::model))
             .health(move || health.health());
         Stack { api, claude, service: http_stack(edge, GuardLayer::new()), home }
     }

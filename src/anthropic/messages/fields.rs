@@ -1,58 +1,84 @@
-//! What becomes of the fields of a Messages request that `MessagesRequest` has no name for.
+//! The table: every top-level field of a Messages request.
 
 use serde_json::{Map, Value};
 
-use crate::openai::chat_completions::fields::Ignored;
-use crate::{Error, ErrorKind};
+use crate::Error;
+use crate::http::fields::{Field, Ignored, Shape, admit, field};
 
-/// They would have Anthropic's servers do something that the answer depends on: 400, unless they are empty.
-const REFUSED: &[(&str, &str)] = &[
-    ("container", "Containers run on Anthropic's side and cannot be had through Claude Code: leave `container` out."),
-    (
-        "mcp_servers",
-        "The MCP connector runs on Anthropic's side and cannot be had through Claude Code: connect to the servers in your \
-         client, and offer their tools in `tools`.",
+/// Every top-level field of the Messages API, by name, betas that clients send included.
+const FIELDS: &[Field] = &[
+    field("cache_control", Shape::Object),
+    field("container", Shape::Any)
+        .refused("Containers run on Anthropic's side and cannot be had here: leave `container` out."),
+    field("context_management", Shape::Object),
+    field("inference_geo", Shape::String),
+    field("max_tokens", Shape::Integer),
+    field("mcp_servers", Shape::Array).harmless(&["[]"]).refused(
+        "The MCP connector runs on Anthropic's side and cannot be had here: connect to the servers in your client, and \
+         offer their tools in `tools`.",
     ),
+    field("messages", Shape::Array),
+    field("metadata", Shape::Object),
+    field("model", Shape::String),
+    field("output_config", Shape::Object),
+    field("output_format", Shape::Object),
+    field("service_tier", Shape::String),
+    field("stop_sequences", Shape::Array),
+    field("stream", Shape::Boolean),
+    field("system", Shape::Any),
+    field("temperature", Shape::Number),
+    field("thinking", Shape::Object),
     // Clients that can do without are told so by the details of this error, and send the whole conversation instead.
-    ("thread", "This server keeps no message threads: send the full conversation, without `thread`."),
+    field("thread", Shape::Any)
+        .refused("This server keeps no message threads: send the full conversation, without `thread`."),
+    field("tool_choice", Shape::Object),
+    field("tools", Shape::Array),
+    field("top_k", Shape::Integer),
+    field("top_p", Shape::Number),
 ];
 
-/// Names the fields without effect. The CLI has no setting for what is not refused: sampling, tiers, regions.
-pub(super) fn check(extra: &Map<String, Value>, ignored: &mut Ignored) -> Result<(), Error> {
-    for (name, value) in extra {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        if empty {
-            continue;
+/// Checks the fields that the request has no name for. Returns those that the inner service is to see.
+pub(super) fn check(rest: Map<String, Value>, ignored: &mut Ignored) -> Result<Map<String, Value>, Error> {
+    let mut settings = Map::new();
+    for (name, value) in rest {
+        if admit(FIELDS, &name, &value, ignored)? {
+            settings.insert(name, value);
         }
-        if let Some((_, advice)) = REFUSED.iter().find(|(refused, _)| refused == name) {
-            return Err(Error::new(ErrorKind::UnsupportedParameter, *advice).with_param(name.as_str()));
-        }
-        ignored.name("", name, value);
     }
-    Ok(())
+    Ok(settings)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Abilities;
     use serde_json::json;
 
-    fn check(fields: Value) -> Result<Vec<String>, Error> {
-        let mut ignored = Ignored::default();
-        super::check(fields.as_object().unwrap(), &mut ignored)?;
-        Ok(ignored.names)
+    fn check(fields: Value, abilities: Abilities) -> Result<(Map<String, Value>, Vec<String>), Error> {
+        let mut ignored = Ignored::by(abilities);
+        let settings = super::check(fields.as_object().unwrap().clone(), &mut ignored)?;
+        Ok((settings, ignored.names))
     }
 
     #[test]
-    fn settings_that_the_cli_does_not_have_are_named() {
+    fn every_field_is_in_the_table_once_and_in_order() {
+        assert!(FIELDS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn settings_reach_the_inner_service_unless_it_says_that_it_has_none_of_them() {
         let fields = json!({"temperature": 0.5, "top_k": null, "of_tomorrow": 1});
-        assert_eq!(check(fields).unwrap(), ["temperature", "of_tomorrow"]);
+        let (settings, ignored) = check(fields.clone(), Abilities::new()).unwrap();
+        assert_eq!((Value::Object(settings), ignored), (json!({"temperature": 0.5}), vec!["of_tomorrow".to_owned()]));
+        let (settings, ignored) = check(fields, Abilities::new().ignores(["temperature"])).unwrap();
+        assert!(settings.is_empty());
+        assert_eq!(ignored, ["temperature", "of_tomorrow"]);
     }
 
     #[test]
     fn what_anthropics_servers_would_do_is_refused_by_name() {
-        let error = check(json!({"mcp_servers": [{"url": "https://e"}]})).unwrap_err();
+        let error = check(json!({"mcp_servers": [{"url": "https://e"}]}), Abilities::new()).unwrap_err();
         assert_eq!(error.param(), Some("mcp_servers"));
-        assert!(check(json!({"mcp_servers": []})).unwrap().is_empty());
+        assert!(check(json!({"mcp_servers": []}), Abilities::new()).unwrap().1.is_empty());
     }
 }

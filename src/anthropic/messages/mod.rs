@@ -51,7 +51,7 @@ impl Door for Messages {
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
         let wire: MessagesRequest = read_json(&incoming.body)?;
-        let mut decoded = decode::decode(wire)?;
+        let mut decoded = decode::decode(wire, incoming.abilities)?;
         if let Some(session) = incoming.headers.get("x-claude-code-session-id") {
             decoded.request.caller.session = Some(String::from_utf8_lossy(session.as_bytes()).into_owned());
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::decode::{Decoded, decode};
 use super::events::EventEncoder;
 use super::message::MessageCollector;
-use crate::chat::{Content, Message, Reasoning, Role, Stop, Thinking, ToolChoice};
+use crate::chat::{Abilities, Content, Message, Reasoning, Role, Stop, Thinking, ToolChoice};
 use crate::http::door::{Collector, Encoder};
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
@@ -14,7 +14,16 @@ use crate::{ChatEvent, Error, FinishReason, Usage};
 fn request(fields: Value) -> Result<Decoded, Error> {
     let mut request = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    decode(serde_json::from_value(request).unwrap())
+    let abilities = Abilities::new().ignores([
+        "context_management",
+        "messages[].content[].is_error",
+        "messages[].content[].thinking",
+        "temperature",
+        "thinking.budget_tokens",
+        "thinking.display",
+    ]);
+    let abilities = abilities.refuses_prefill("End with a user's message.");
+    decode(serde_json::from_value(request).unwrap(), abilities)
 }
 
 fn refusal(fields: Value) -> (String, String) {

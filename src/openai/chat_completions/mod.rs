@@ -2,12 +2,13 @@
 
 mod chunk;
 mod completion;
-pub mod fields;
+pub(crate) mod fields;
 mod wire;
 
 use self::chunk::ChunkEncoder;
 use self::completion::CompletionCollector;
 use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming};
+use crate::http::fields::Ignored;
 use crate::http::request;
 use crate::{ChatRequest, Error};
 
@@ -27,10 +28,11 @@ impl Door for ChatCompletions {
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
         let request: ChatRequest = request::decode(&incoming.body)?;
-        let ignored = fields::check(&request)?;
+        let mut ignored = Ignored::by(incoming.abilities);
+        fields::check(&request, &mut ignored)?;
         let include_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
         let (streamed, reply) = (request.stream == Some(true), Reply { include_usage });
-        Ok(Asked { request, streamed, background: false, ignored, reply })
+        Ok(Asked { request, streamed, background: false, ignored: ignored.names, reply })
     }
 
     fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {

@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use crate::chat::Model;
+
 /// The conversation that a request belongs to: `thread_id` in `x-codex-turn-metadata`.
 ///
 /// Codex's sub-agents share their parent's `prompt_cache_key`, and each has a thread of its own (0.169).
@@ -17,12 +19,10 @@ pub(crate) fn thread(headers: &HeaderMap) -> Option<String> {
 /// Codex asks for the list where its provider has an `auth` command, and takes one from a file with
 /// `model_catalog_json` (0.169). For a model that it does not know it leaves `apply_patch` out and expects another
 /// context window. `base_instructions` must be there: its own are for models that it knows.
-pub(crate) fn model(id: &str, priority: usize) -> Value {
-    // Ids of models with the long window end so in Claude Code.
-    let window = if id.ends_with("[1m]") { 1_000_000 } else { 200_000 };
+pub(crate) fn model(model: &Model, priority: usize) -> Value {
     json!({
-        "slug": id,
-        "display_name": id,
+        "slug": model.id,
+        "display_name": model.display_name.as_ref().unwrap_or(&model.id),
         "description": null,
         "default_reasoning_level": "medium",
         "supported_reasoning_levels": [
@@ -43,7 +43,7 @@ pub(crate) fn model(id: &str, priority: usize) -> Value {
         "apply_patch_tool_type": "freeform",
         "truncation_policy": {"mode": "tokens", "limit": 10_000},
         "supports_parallel_tool_calls": true,
-        "context_window": window,
+        "context_window": model.context_window,
         "input_modalities": ["text", "image"],
         "experimental_supported_tools": [],
     })

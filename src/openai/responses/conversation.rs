@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{Ignored, invalid, unsupported};
 use super::items::{Content, Item, Part};
 use super::output::place_of;
 use super::sealed::{self, Sealed};
@@ -14,6 +13,7 @@ use super::tools::Tools;
 use crate::Error;
 use crate::chat::call_id::canonical;
 use crate::chat::{self, CalledFunction, Message, Reasoning, Role, ToolCall};
+use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::chat_completions::fields::{check_file, check_image};
 
 /// How OpenAI's own encrypted reasoning begins. A client that has changed models in a conversation may send some.

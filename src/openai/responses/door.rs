@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use super::answer::Plan;
 use super::backing::ResponseStore;
 use super::echo::Echo;
-use super::fields::{Ignored, invalid};
 use super::items::Item;
 use super::log::End;
 use super::output::place_of;
@@ -23,9 +22,10 @@ use super::record::Record;
 use super::request::CreateResponse;
 use super::store::{Limits, Store};
 use super::writers::{Gathered, Keeper, Streamed};
-use super::{codex, now};
+use super::{codex, fields, now};
 use crate::http::Body;
 use crate::http::door::{Asked, Collector, Door, Encoder, Fetched, Head, Incoming, Streaming, Turn};
+use crate::http::fields::{Ignored, invalid};
 use crate::http::request::decode;
 use crate::{Error, ErrorKind};
 
@@ -146,7 +146,9 @@ impl Responses {
         let mut request: CreateResponse = decode(&incoming.body)?;
         request.store = Some(false);
         let Whole { items, kept, .. } = self.conversation(&mut request, incoming.caller.key)?;
-        let prepared = prepare(&mut request, items, kept, &mut Ignored::default())?;
+        let mut ignored = Ignored::by(incoming.abilities);
+        let settings = fields::check(&request, &mut ignored)?;
+        let prepared = prepare(&mut request, items, kept, settings, &mut ignored)?;
         Ok(super::tokens::body(&prepared.chat))
     }
 }
@@ -174,16 +176,17 @@ impl Door for Responses {
     }
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
-        let Incoming { headers, caller, body } = incoming;
+        let Incoming { headers, caller, abilities, body } = incoming;
         let mut request: CreateResponse = decode(&body)?;
         drop(body);
-        let mut ignored = Ignored::default();
+        let mut ignored = Ignored::by(abilities);
         let Whole { items, kept, input, previous } = self.conversation(&mut request, caller.key)?;
         let keep = (request.store != Some(false)).then_some(Keep { key: caller.key, input, previous });
-        let fields = Echo::fields(&request);
+        let settings = fields::check(&request, &mut ignored)?;
+        let fields = Echo::fields(&request, &settings);
         let streamed = request.stream == Some(true);
         let background = request.background == Some(true);
-        let Prepared { mut chat, plan, places } = prepare(&mut request, items, kept, &mut ignored)?;
+        let Prepared { mut chat, plan, places } = prepare(&mut request, items, kept, settings, &mut ignored)?;
         chat.caller.session = codex::thread(&headers);
         let reply = Reply { plan: Arc::new(plan), fields, places, background, keep };
         Ok(Asked { request: chat, streamed, background, ignored: ignored.names, reply })

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::events::{field, json};
 use super::output::{OutputItem, OutputJson, Shown};
@@ -50,8 +50,8 @@ impl Outcome {
 }
 
 impl Echo {
-    /// The fields of an answer that repeat its request.
-    pub(crate) fn fields(request: &CreateResponse) -> Bytes {
+    /// The fields of an answer that repeat its request. Of `settings`, which have their effect, the values are known.
+    pub(crate) fn fields(request: &CreateResponse, settings: &Map<String, Value>) -> Bytes {
         let mut out = BytesMut::new();
         field(&mut out, "background", &request.background.unwrap_or(false));
         field(&mut out, "instructions", &request.instructions);
@@ -69,10 +69,9 @@ impl Echo {
         field(&mut out, "safety_identifier", &request.safety_identifier);
         field(&mut out, "service_tier", "default");
         field(&mut out, "store", &request.store.unwrap_or(true));
-        // Neither can be set, so neither has a value that could be told.
-        field(&mut out, "temperature", &());
-        field(&mut out, "top_p", &());
-        field(&mut out, "text", &text(request));
+        field(&mut out, "temperature", &settings.get("temperature"));
+        field(&mut out, "top_p", &settings.get("top_p"));
+        field(&mut out, "text", &text(request, settings));
         field(&mut out, "tool_choice", &tool_choice(request.tool_choice.as_ref()));
         field(&mut out, "tools", request.tools.as_deref().unwrap_or_default());
         field(&mut out, "top_logprobs", &0);
@@ -120,7 +119,7 @@ impl Echo {
 }
 
 /// What an answer says of the form of its text. A format has more fields than are known here: none of them is asked for.
-fn text(request: &CreateResponse) -> Value {
+fn text(request: &CreateResponse, settings: &Map<String, Value>) -> Value {
     let format = request.text.as_ref().and_then(|text| text.format.as_ref());
     let format = match format {
         Some(format) if format.kind == "json_schema" => {
@@ -134,7 +133,7 @@ fn text(request: &CreateResponse) -> Value {
         Some(format) => json!({"type": format.kind}),
         None => json!({"type": "text"}),
     };
-    json!({"format": format, "verbosity": "medium"})
+    json!({"format": format, "verbosity": settings.get("verbosity").unwrap_or(&json!("medium"))})
 }
 
 /// The choice of a tool that is in force: a hosted tool that is not run here cannot be one.

@@ -1,94 +1,57 @@
 //! What becomes of each field of a request: honoured, accepted, ignored by name, or refused.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::request::CreateResponse;
 use crate::Error;
-use crate::openai::chat_completions::fields::{Field, Shape, Treatment, admit, field};
-pub(crate) use crate::openai::chat_completions::fields::{Ignored, check_schema, invalid, unsupported};
+use crate::http::fields::{Field, Ignored, Shape, admit, admit_setting, field, invalid, unsupported};
+use crate::openai::chat_completions::fields::check_schema;
 
-/// Every top-level field of OpenAI's `CreateResponse`, by name. A field that is not here is ignored by name.
-///
-/// ```
-/// use tower_claude::openai::chat_completions::fields::Treatment;
-/// use tower_claude::openai::responses::FIELDS;
-///
-/// let treatment = |name| FIELDS.iter().find(|field| field.name == name).map(|field| field.treatment);
-/// assert_eq!(treatment("previous_response_id"), Some(Treatment::Honoured));
-/// assert_eq!(treatment("temperature"), Some(Treatment::Ignored));
-/// assert!(matches!(treatment("conversation"), Some(Treatment::Refused { .. })));
-/// ```
-pub const FIELDS: &[Field] = &[
-    field("background", Shape::Boolean, Treatment::Honoured),
+/// Every top-level field of OpenAI's `CreateResponse`, by name.
+pub(crate) const FIELDS: &[Field] = &[
+    field("background", Shape::Boolean),
     // What Codex says of itself.
-    field("client_metadata", Shape::Object, Treatment::Accepted),
-    field("context_management", Shape::Array, Treatment::Ignored),
-    field(
-        "conversation",
-        Shape::Any,
-        Treatment::Refused {
-            unless: &[],
-            advice: "Conversations are not kept under ids of their own here: send `previous_response_id`, or the \
-                     whole conversation as `input`.",
-        },
+    field("client_metadata", Shape::Object).accepted(),
+    field("context_management", Shape::Array),
+    field("conversation", Shape::Any).refused(
+        "Conversations are not kept under ids of their own here: send `previous_response_id`, or the whole conversation \
+         as `input`.",
     ),
-    field("include", Shape::Array, Treatment::Honoured),
-    field("input", Shape::Any, Treatment::Honoured),
-    field("instructions", Shape::String, Treatment::Honoured),
-    field("max_output_tokens", Shape::Integer, Treatment::Honoured),
-    field("max_tool_calls", Shape::Integer, Treatment::Ignored),
-    field("metadata", Shape::Object, Treatment::Honoured),
-    field("model", Shape::String, Treatment::Honoured),
-    field(
-        "moderation",
-        Shape::Object,
-        Treatment::Refused {
-            unless: &[],
-            advice: "Nothing is moderated here: leave it out, or moderate in the client.",
-        },
+    field("include", Shape::Array),
+    field("input", Shape::Any),
+    field("instructions", Shape::String),
+    field("max_output_tokens", Shape::Integer),
+    field("max_tool_calls", Shape::Integer),
+    field("metadata", Shape::Object),
+    field("model", Shape::String),
+    field("moderation", Shape::Object)
+        .refused("Nothing is moderated here: leave it out, or moderate in the client."),
+    field("parallel_tool_calls", Shape::Boolean),
+    field("previous_response_id", Shape::String),
+    field("prompt", Shape::Object)
+        .refused("Prompts are not kept here: send their text as `instructions` and `input`."),
+    field("prompt_cache_key", Shape::String),
+    field("prompt_cache_options", Shape::Object),
+    field("prompt_cache_retention", Shape::String),
+    field("reasoning", Shape::Object),
+    field("safety_identifier", Shape::String).accepted(),
+    field("service_tier", Shape::String),
+    field("store", Shape::Boolean),
+    field("stream", Shape::Boolean),
+    field("stream_options", Shape::Object).accepted(),
+    field("temperature", Shape::Number),
+    field("text", Shape::Object),
+    field("tool_choice", Shape::Any),
+    field("tools", Shape::Array),
+    field("top_logprobs", Shape::Integer)
+        .harmless(&["0"])
+        .refused("Answers have no token probabilities here: leave it out."),
+    field("top_p", Shape::Number),
+    field("truncation", Shape::String).harmless(&["\"disabled\""]).refused(
+        "Nothing is left out of a conversation without its client's knowledge: send \"disabled\", and shorten the input \
+         where the answer is a 400 `context_length_exceeded`.",
     ),
-    field("parallel_tool_calls", Shape::Boolean, Treatment::Honoured),
-    field("previous_response_id", Shape::String, Treatment::Honoured),
-    field(
-        "prompt",
-        Shape::Object,
-        Treatment::Refused {
-            unless: &[],
-            advice: "Prompts are not kept here: send their text as `instructions` and `input`.",
-        },
-    ),
-    field("prompt_cache_key", Shape::String, Treatment::Honoured),
-    field("prompt_cache_options", Shape::Object, Treatment::Ignored),
-    field("prompt_cache_retention", Shape::String, Treatment::Ignored),
-    field("reasoning", Shape::Object, Treatment::Honoured),
-    field("safety_identifier", Shape::String, Treatment::Accepted),
-    field("service_tier", Shape::String, Treatment::Ignored),
-    field("store", Shape::Boolean, Treatment::Honoured),
-    field("stream", Shape::Boolean, Treatment::Honoured),
-    field("stream_options", Shape::Object, Treatment::Accepted),
-    field("temperature", Shape::Number, Treatment::Ignored),
-    field("text", Shape::Object, Treatment::Honoured),
-    field("tool_choice", Shape::Any, Treatment::Honoured),
-    field("tools", Shape::Array, Treatment::Honoured),
-    field(
-        "top_logprobs",
-        Shape::Integer,
-        Treatment::Refused {
-            unless: &["0"],
-            advice: "Token probabilities are not reported: leave `top_logprobs` out.",
-        },
-    ),
-    field("top_p", Shape::Number, Treatment::Ignored),
-    field(
-        "truncation",
-        Shape::String,
-        Treatment::Refused {
-            unless: &["\"disabled\""],
-            advice: "Nothing is left out of a conversation without its client's knowledge: send \"disabled\", and \
-                     shorten the input where the answer is a 400 `context_length_exceeded`.",
-        },
-    ),
-    field("user", Shape::String, Treatment::Accepted),
+    field("user", Shape::String).accepted(),
 ];
 
 /// The values of `include` that ask for what hosted tools leave behind.
@@ -103,15 +66,13 @@ const INCLUDES_OF_HOSTED_TOOLS: &[&str] = &[
 
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
-/// Checks all of a request but its input and its tools.
-pub(crate) fn check(request: &CreateResponse, ignored: &mut Ignored) -> Result<(), Error> {
+/// Checks all of a request but its input and its tools. Returns the settings that the inner service is to see, by the
+/// names that they have in a chat request.
+pub(crate) fn check(request: &CreateResponse, ignored: &mut Ignored) -> Result<Map<String, Value>, Error> {
+    let mut settings = Map::new();
     for (name, value) in &request.rest {
-        let treatment = match FIELDS.iter().find(|field| field.name == name) {
-            Some(field) => admit(field, value)?,
-            None => Treatment::Ignored,
-        };
-        if treatment == Treatment::Ignored {
-            ignored.name("", name, value);
+        if admit(FIELDS, name, value, ignored)? {
+            settings.insert(name.clone(), value.clone());
         }
     }
     if request.model.as_deref().is_none_or(str::is_empty) {
@@ -133,14 +94,14 @@ pub(crate) fn check(request: &CreateResponse, ignored: &mut Ignored) -> Result<(
         }
     }
     check_reasoning(request, ignored)?;
-    check_text(request, ignored)?;
+    check_text(request, &mut settings, ignored)?;
     check_metadata(request)?;
     let unstored = request.store == Some(false);
     if request.background == Some(true) && unstored {
         let message = "A response in the background has to be kept for its client: leave `store` out, or send true.";
         return Err(invalid("store", message));
     }
-    Ok(())
+    Ok(settings)
 }
 
 fn check_reasoning(request: &CreateResponse, ignored: &mut Ignored) -> Result<(), Error> {
@@ -157,12 +118,18 @@ fn check_reasoning(request: &CreateResponse, ignored: &mut Ignored) -> Result<()
     Ok(())
 }
 
-fn check_text(request: &CreateResponse, ignored: &mut Ignored) -> Result<(), Error> {
+fn check_text(request: &CreateResponse, settings: &mut Map<String, Value>, ignored: &mut Ignored) -> Result<(), Error> {
     let Some(text) = &request.text else { return Ok(()) };
     for (name, value) in &text.rest {
-        // Neither a long answer nor a short one is asked for.
-        if !(name == "verbosity" && value == "medium") {
-            ignored.name("text.", name, value);
+        match (name.as_str(), value.as_str()) {
+            // Neither a long answer nor a short one is asked for.
+            ("verbosity", Some("medium")) => {}
+            ("verbosity", Some(_)) => {
+                if admit_setting("text.verbosity", name, ignored)? {
+                    settings.insert(name.clone(), value.clone());
+                }
+            }
+            _ => ignored.name("text.", name, value),
         }
     }
     let Some(format) = &text.format else { return Ok(()) };
@@ -211,4 +178,33 @@ fn check_metadata(request: &CreateResponse) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_field_of_openais_request() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/openai/responses.schema.json");
+        let Ok(text) = std::fs::read_to_string(path) else { return };
+        let schema: Value = serde_json::from_str(&text).unwrap();
+        let mut names = Vec::new();
+        collect(&schema, &schema["$defs"]["CreateResponse"], &mut names);
+        assert!(names.len() > 25, "{names:?}");
+        for name in names {
+            assert!(FIELDS.iter().any(|field| field.name == name), "`{name}` is not in the table");
+        }
+        assert!(FIELDS.is_sorted_by_key(|field| field.name), "by name");
+    }
+
+    fn collect(root: &Value, schema: &Value, names: &mut Vec<String>) {
+        if let Some(name) = schema["$ref"].as_str() {
+            collect(root, &root["$defs"][name.trim_start_matches("#/$defs/")], names);
+        }
+        schema["allOf"].as_array().into_iter().flatten().for_each(|part| collect(root, part, names));
+        names.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+    }
 }

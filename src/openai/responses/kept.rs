@@ -8,11 +8,11 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::Responses;
-use super::fields::invalid;
 use super::listing::Page;
 use super::record::Record;
 use super::writers::Streamed;
 use crate::http::Body;
+use crate::http::fields::invalid;
 use crate::http::response::{event_headers, json_response};
 use crate::{Error, ErrorKind};
 

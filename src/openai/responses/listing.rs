@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::fields::invalid;
 use super::items::{Content, Item, Part};
 use crate::Error;
 use crate::chat::Role;
+use crate::http::fields::invalid;
 
 /// Which items are asked for.
 #[derive(Debug)]

@@ -26,7 +26,6 @@
 //! # Tools
 //! A `custom` tool is a function with one text to the model, and gets that text alone. The tools of a `namespace` are
 //! functions named `namespace__tool` to the model. Hosted tools are named in `x-ignored-parameters`.
-//! The fields of a request: [`FIELDS`].
 
 mod answer;
 mod backing;
@@ -56,7 +55,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use backing::{ResponseStore, StoreFuture, StoredResponse};
 pub(crate) use door::Responses;
-pub use fields::FIELDS;
 
 /// Seconds since 1970.
 fn now() -> u64 {

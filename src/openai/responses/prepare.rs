@@ -1,16 +1,16 @@
 //! From a request of this door to a chat request, and to the plan of its answer.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::answer::Plan;
 use super::conversation;
-use super::fields::{self, Ignored, invalid};
 use super::items::Item;
 use super::output::Shown;
 use super::request::{CreateResponse, Format};
 use super::tools::{self, Tools};
 use crate::Error;
 use crate::chat::{ChatRequest, JsonSchema, Message, ResponseFormat, Role};
+use crate::http::fields::{Ignored, invalid};
 
 /// A request that can be answered.
 #[derive(Debug)]
@@ -31,14 +31,14 @@ pub(crate) struct Places {
 }
 
 /// Makes a chat request of what is asked. `items` are the whole conversation, of which the first `kept` are from
-/// answers that are kept here.
+/// answers that are kept here; `settings` is what the inner service is to see of the fields without a name.
 pub(crate) fn prepare(
     request: &mut CreateResponse,
     items: Vec<Item>,
     kept: usize,
+    settings: Map<String, Value>,
     ignored: &mut Ignored,
 ) -> Result<Prepared, Error> {
-    fields::check(request, ignored)?;
     let offered = request.tools.take().unwrap_or_default();
     let web_search = offered.iter().any(|tool| tool.kind.starts_with("web_search"));
     let (tools, functions) = Tools::of(offered, ignored)?;
@@ -69,6 +69,7 @@ pub(crate) fn prepare(
         reasoning_effort: request.reasoning.as_ref().and_then(|asked| asked.effort.clone()),
         response_format: request.text.as_ref().and_then(|text| text.format.as_ref()).and_then(response_format),
         prompt_cache_key: request.prompt_cache_key.clone(),
+        extra: settings,
         ..ChatRequest::default()
     };
     let shown = Shown { summary: request.wants_summary(), encrypted: request.includes("reasoning.encrypted_content") };

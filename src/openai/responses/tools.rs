@@ -9,9 +9,9 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::fields::{Ignored, invalid, unsupported};
 use crate::Error;
 use crate::chat::{Function, Tool, ToolChoice};
+use crate::http::fields::{Ignored, invalid, unsupported};
 
 /// A tool, as the request has it. It serialises as an answer repeats it.
 #[derive(Debug, Default, Deserialize)]

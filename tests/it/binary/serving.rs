@@ -29,6 +29,8 @@ async fn the_models_are_listed_and_unknown_ones_are_opus() {
     let models = server.get("/v1/models").await.json();
     let ids: Vec<&str> = models["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert!(ids.contains(&"claude-opus-4") && ids.contains(&"haiku"), "{ids:?}");
+    assert_eq!(models["data"][0]["owned_by"], "anthropic");
+    assert_eq!(models["models"][0]["context_window"], 200_000, "for Codex");
     assert_eq!(server.chat(&hello("gpt-4o")).await.json()["model"], "claude-opus-5-5");
     assert_eq!(server.chat(&hello("claude-haiku-4.5")).await.json()["model"], "claude-haiku-5-5");
 }

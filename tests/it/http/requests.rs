@@ -2,10 +2,10 @@
 
 use http::Request;
 use http_body_util::Full;
-use serde_json::json;
-use tower_claude::FinishReason;
-use tower_claude::chat::Caller;
+use serde_json::{Value, json};
+use tower_claude::chat::{Abilities, Caller};
 use tower_claude::http::ApiService;
+use tower_claude::{ChatRequest, FinishReason};
 
 use crate::support::script::{Answer, Inner, ask, body, finished, inner, post, response, says, snapshot};
 
@@ -115,4 +115,57 @@ async fn a_session_is_named_by_either_of_two_headers() {
     let callers = callers(&[&[("session_id", "b"), ("x-session-affinity", "a")], &[("session_id", "b")]]).await;
     let sessions: Vec<_> = callers.iter().map(|caller| caller.session.as_deref()).collect();
     assert_eq!(sessions, [Some("a"), Some("b")]);
+}
+
+/// The status and the error's message of a request with these fields to a service that can do this, or what that gets.
+async fn asked(abilities: Abilities, fields: Value) -> Result<(ChatRequest, Option<String>), (u16, String)> {
+    let (seen, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    let inner = inner(move |request| {
+        seen.send(request).unwrap();
+        std::future::ready(Ok(response([finished(FinishReason::Stop)].into_iter().collect())))
+    });
+    let answer = ask(ApiService::new(inner).abilities(abilities), post(&body(fields))).await;
+    if answer.status != 200 {
+        return Err((answer.status.as_u16(), answer.json()["error"]["message"].as_str().unwrap().to_owned()));
+    }
+    Ok((requests.recv().await.unwrap(), answer.header("x-ignored-parameters").map(str::to_owned)))
+}
+
+#[tokio::test]
+async fn what_an_api_knows_is_handed_on_unless_the_inner_service_says_otherwise() {
+    let fields = json!({"temperature": 0.5, "seed": 7, "of_tomorrow": 1});
+    let (request, ignored) = asked(Abilities::new(), fields.clone()).await.unwrap();
+    assert_eq!(request.extra["temperature"], 0.5);
+    assert_eq!(ignored.as_deref(), Some("of_tomorrow"));
+
+    let abilities = Abilities::new().ignores(["temperature"]).honours(["of_tomorrow", "messages[].mood"]);
+    let messages = json!([{"role": "user", "content": "hi", "mood": "good", "weather": "bad"}]);
+    let (request, ignored) =
+        asked(abilities, json!({"temperature": 0.5, "of_tomorrow": 1, "messages": messages})).await.unwrap();
+    assert_eq!(ignored.as_deref(), Some("temperature, messages[].weather"));
+    assert_eq!((&request.extra["of_tomorrow"], &request.messages[0].extra["mood"]), (&json!(1), &json!("good")));
+
+    let abilities = Abilities::new().refuses("seed", "It is never the same twice.");
+    let refusal = (400, "`seed` is not supported with this value. It is never the same twice.".to_owned());
+    assert_eq!(asked(abilities, fields).await.unwrap_err(), refusal);
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_from_the_assistants_words_where_the_inner_service_can() {
+    let messages = json!([{"role": "user", "content": "Count."}, {"role": "assistant", "content": "One, two,"}]);
+    let fields = json!({"messages": messages});
+    let (request, _) = asked(Abilities::new(), fields.clone()).await.unwrap();
+    assert_eq!(request.messages[1].text(), "One, two,");
+    let (status, message) = asked(Abilities::new().refuses_prefill("End with a user's."), fields).await.unwrap_err();
+    assert_eq!((status, message.as_str()), (400, "The last message is the assistant's own. End with a user's."));
+}
+
+#[tokio::test]
+async fn parts_that_only_the_inner_service_knows_reach_it() {
+    let part = json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}});
+    let fields = json!({"messages": [{"role": "user", "content": [part]}]});
+    assert_eq!(asked(Abilities::new(), fields.clone()).await.unwrap_err().0, 400);
+    let (request, ignored) = asked(Abilities::new().honours(["input_audio"]), fields).await.unwrap();
+    assert_eq!(ignored, None);
+    assert_eq!(serde_json::to_value(&request.messages[0].content).unwrap(), json!([part]));
 }

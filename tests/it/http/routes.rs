@@ -1,10 +1,11 @@
 //! Routes, methods, models, health and the API key.
 
 use http::{Method, Request};
-use http_body_util::Full;
-use serde_json::json;
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower_claude::FinishReason;
+use tower_claude::chat::Model;
 use tower_claude::http::{ApiService, CallerName};
 
 use crate::support::script::{Inner, ask, body, finished, get, inner, post, response, says, snapshot, text};
@@ -42,7 +43,23 @@ async fn models_are_listed_in_the_operators_order() {
     let answer = ask(service(), get("/v1/models")).await.json();
     let ids: Vec<&str> = answer["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["claude-opus-4", "anthropic/opus"]);
-    assert_eq!(answer["data"][0]["owned_by"], "anthropic");
+    assert_eq!(answer["data"][0]["owned_by"], "tower-claude", "of an id that is all that is known");
+}
+
+#[tokio::test]
+async fn a_model_is_listed_with_what_is_known_of_it() {
+    let model = Model::new("tiny").display_name("Tiny").owned_by("us").context_window(8_000);
+    let service = service().models([model]);
+    let answer = ask(service.clone(), get("/v1/models")).await.json();
+    assert_eq!(answer["data"][0]["owned_by"], "us");
+    let for_codex = &answer["models"][0];
+    assert_eq!((&for_codex["display_name"], &for_codex["context_window"]), (&json!("Tiny"), &json!(8_000)));
+
+    let mut request = get("/v1/models/tiny");
+    request.headers_mut().insert("anthropic-version", "2023-06-01".parse().unwrap());
+    let (_, body) = service.oneshot(request).await.unwrap().into_parts();
+    let answer: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!((&answer["id"], &answer["display_name"]), (&json!("tiny"), &json!("Tiny")));
 }
 
 #[tokio::test]

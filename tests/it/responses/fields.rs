@@ -1,10 +1,8 @@
 //! The fields of a request: each is honoured, accepted, named as ignored, or refused.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
-use tower_claude::openai::chat_completions::fields::Treatment;
-use tower_claude::openai::responses::FIELDS;
+use tower_claude::chat::Abilities;
+use tower_claude::cli::ClaudeCli;
 
 use super::script::{create, saying};
 
@@ -23,7 +21,7 @@ async fn what_has_no_effect_is_named() {
         "stream_options": {"include_obfuscation": false},
         "tools": [{"type": "function", "name": "f", "novelty": 1}],
     });
-    let answer = create(&saying("").api(), fields).await;
+    let answer = create(&saying("").api().abilities(ClaudeCli::abilities()), fields).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(
         answer.header("x-ignored-parameters"),
@@ -59,7 +57,7 @@ async fn what_cannot_be_done_is_refused_by_name() {
         ),
         ("previous_response_id", json!("resp_nobody"), "previous_response_id", &json!("previous_response_not_found")),
     ] {
-        let answer = create(&saying("").api(), json!({field: value})).await;
+        let answer = create(&saying("").api().abilities(ClaudeCli::abilities()), json!({field: value})).await;
         let (status, found, found_code) = answer.fault();
         assert_eq!((found, found_code), (json!(param), code.clone()), "{field}: {}", answer.text());
         assert_eq!(status, if field == "previous_response_id" { 404 } else { 400 });
@@ -68,29 +66,17 @@ async fn what_cannot_be_done_is_refused_by_name() {
     assert_eq!(create(&saying("").api(), unkept).await.fault().1, "store");
 }
 
-#[test]
-fn the_table_has_every_field_of_openais_request() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/openai/responses.schema.json");
-    let Ok(text) = std::fs::read_to_string(path) else { return };
-    let schema: Value = serde_json::from_str(&text).unwrap();
-    let mut names = Vec::new();
-    collect(&schema, &schema["$defs"]["CreateResponse"], &mut names);
-    assert!(names.len() > 25, "{names:?}");
-    for name in names {
-        assert!(FIELDS.iter().any(|field| field.name == name), "`{name}` is not in the table");
-    }
-    assert!(FIELDS.is_sorted_by_key(|field| field.name), "by name");
-    let advice = FIELDS.iter().filter_map(|field| match field.treatment {
-        Treatment::Refused { advice, .. } => Some(advice),
-        _ => None,
-    });
-    assert!(advice.into_iter().all(|advice| advice.ends_with('.')));
-}
-
-fn collect(root: &Value, schema: &Value, names: &mut Vec<String>) {
-    if let Some(name) = schema["$ref"].as_str() {
-        collect(root, &root["$defs"][name.trim_start_matches("#/$defs/")], names);
-    }
-    schema["allOf"].as_array().into_iter().flatten().for_each(|part| collect(root, part, names));
-    names.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+#[tokio::test]
+async fn what_the_inner_service_honours_reaches_it_and_is_repeated() {
+    let turns = saying("");
+    let fields = json!({"temperature": 0.5, "seed": 7, "text": {"verbosity": "low"}, "of_tomorrow": 1, "top_k": 3});
+    let answer = create(&turns.api().abilities(Abilities::new().honours(["top_k"])), fields).await;
+    assert_eq!(answer.header("x-ignored-parameters"), Some("seed, of_tomorrow"), "not a field of this API");
+    let extra = json!({"temperature": 0.5, "top_k": 3, "verbosity": "low"});
+    assert_eq!(Value::Object(turns.last().extra), extra);
+    let told = answer.json();
+    assert_eq!(
+        (&told["temperature"], &told["top_p"], &told["text"]["verbosity"]),
+        (&json!(0.5), &json!(null), &json!("low"))
+    );
 }

@@ -17,7 +17,7 @@ use tower_claude::layers::{OpenClaw, openclaw};
 
 /// What the reference binary serves.
 fn stack(claude: &ClaudeCli) -> HttpStack<OpenClaw<ClaudeCli>> {
-    http_stack(ApiService::new(openclaw().layer(claude.clone())), GuardLayer::new())
+    http_stack(ApiService::new(openclaw().layer(claude.clone())).abilities(ClaudeCli::abilities()), GuardLayer::new())
 }
 
 /// A request as a client on this machine sends it.

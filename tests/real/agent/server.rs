@@ -57,7 +57,7 @@ impl Server {
             .builtin_tools(tools.iter().copied())
             .build();
         let stack = layers::openclaw().agent(tools.iter().copied()).show_tools(true).layer(claude.clone());
-        let proxy = http_stack(ApiService::new(stack), GuardLayer::new());
+        let proxy = http_stack(ApiService::new(stack).abilities(ClaudeCli::abilities()), GuardLayer::new());
         Some(Server { api, claude, proxy, directory })
     }
 

@@ -52,7 +52,7 @@ impl Server {
             request
         };
         let stack = ServiceBuilder::new().map_request(write_down).service(preset.layer(claude.clone()));
-        let service = http_stack(ApiService::new(stack), GuardLayer::new());
+        let service = http_stack(ApiService::new(stack).abilities(ClaudeCli::abilities()), GuardLayer::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {

@@ -8,7 +8,7 @@ use super::{invalid, quoted, unsupported};
 use crate::Error;
 use crate::anthropic::messages::request::{Block, Blocks, WireMessage, WireRole};
 use crate::chat::{CalledFunction, Content, Message, Part, Reasoning, Role, ToolCall};
-use crate::openai::chat_completions::fields::Ignored;
+use crate::http::fields::Ignored;
 
 /// How Claude Code's own accounting line begins, which it sends as the first system block. The CLI behind this server
 /// writes one of its own: that one speaks for the traffic, and this one would be words in the prompt.
@@ -74,7 +74,7 @@ pub(super) fn conversation(wire: Vec<WireMessage>, ignored: &mut Ignored) -> Res
     let Some(last) = wire.last() else {
         return Err(invalid("messages", "at least one message is required"));
     };
-    if last.role == WireRole::Assistant {
+    if last.role == WireRole::Assistant && ignored.abilities.no_prefill().is_some() {
         return Err(invalid(
             "messages",
             "This server does not support assistant message prefill. The conversation must end with a user message.",
@@ -234,7 +234,7 @@ fn check_source(source: Option<&Value>, at: impl Fn() -> String) -> Result<(), E
         Some("url") => Err(invalid(format!("{}.url", at()), "must be an https:// URL")),
         Some("file") => Err(unsupported(
             at(),
-            "The Files API cannot be reached through Claude Code, so no `file_id` is known. Send the data as base64.",
+            "The Files API cannot be reached from here, so no `file_id` is known. Send the data as base64.",
         )),
         _ => Err(invalid(format!("{}.type", at()), "Use `base64`, `url`, `text` or `content`.")),
     }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::fields;
 use super::request::{MessagesRequest, OutputFormat, WireThinking};
-use crate::chat::{JsonSchema, Message, ResponseFormat, Stop, Thinking};
-use crate::openai::chat_completions::fields::Ignored;
+use crate::chat::{Abilities, JsonSchema, Message, ResponseFormat, Stop, Thinking};
+use crate::http::fields::{Ignored, admit_setting};
 use crate::{ChatRequest, Error, ErrorKind};
 
 /// A request in the conversation's terms.
@@ -21,25 +21,26 @@ pub(crate) struct Decoded {
     pub(crate) shows_thinking: bool,
 }
 
-/// Reads a request.
+/// Reads a request to a service that can do this.
 ///
 /// # Errors
 /// 400, with the path to the fault as Anthropic writes it: `messages.2.content.0.source`.
-pub(crate) fn decode(wire: MessagesRequest) -> Result<Decoded, Error> {
-    let mut ignored = Ignored::default();
-    fields::check(&wire.extra, &mut ignored)?;
+pub(crate) fn decode(wire: MessagesRequest, abilities: Abilities) -> Result<Decoded, Error> {
+    let mut ignored = Ignored::by(abilities);
+    let settings = fields::check(wire.extra, &mut ignored)?;
     if wire.max_tokens == Some(0) {
         return Err(invalid("max_tokens", "must be greater than or equal to 1"));
     }
     let mut messages: Vec<Message> = conversation::system(wire.system, &mut ignored)?.into_iter().collect();
     messages.extend(conversation::conversation(wire.messages, &mut ignored)?);
     conversation::mark_last(&mut messages, wire.cache_control);
-    // The conversation has places for them, and the CLI is not told of them yet.
-    if messages.iter().any(|message| !message.reasoning.is_empty()) {
-        ignored.mention("messages[].content[].thinking");
-    }
-    if messages.iter().any(|message| message.is_error) {
-        ignored.mention("messages[].content[].is_error");
+    for (name, is_there) in [
+        ("messages[].content[].thinking", messages.iter().any(|message| !message.reasoning.is_empty())),
+        ("messages[].content[].is_error", messages.iter().any(|message| message.is_error)),
+    ] {
+        if is_there {
+            admit_setting(name, name, &mut ignored)?;
+        }
     }
     let tools = wire.tools.map(|tools| tools::tools(tools, &mut ignored)).transpose()?;
     let (tool_choice, parallel) = tools::choice(wire.tool_choice, tools.as_deref().unwrap_or_default())?;
@@ -55,7 +56,7 @@ pub(crate) fn decode(wire: MessagesRequest) -> Result<Decoded, Error> {
     let shows_thinking = wire.thinking.as_ref().is_some_and(|thinking| thinking.display.as_deref() != Some("omitted"));
     let summarizes = wire.thinking.as_ref().is_some_and(|thinking| thinking.display.as_deref() == Some("summarized"));
     if summarizes {
-        ignored.mention("thinking.display");
+        admit_setting("thinking.display", "thinking.display", &mut ignored)?;
     }
     let thinking = wire.thinking.map(|thinking| self::thinking(thinking, &mut ignored)).transpose()?;
     let stop = stop(wire.stop_sequences)?;
@@ -73,6 +74,7 @@ pub(crate) fn decode(wire: MessagesRequest) -> Result<Decoded, Error> {
         response_format: format.or(wire.output_format).map(response_format).transpose()?,
         summarizes_reasoning: summarizes,
         keeps_blocks: true,
+        extra: settings,
         ..ChatRequest::default()
     };
     request.caller.session = wire.metadata.and_then(|metadata| session(&metadata.user_id?));
@@ -100,8 +102,7 @@ fn thinking(thinking: WireThinking, ignored: &mut Ignored) -> Result<Thinking, E
         ("disabled", _) => Ok(Thinking::Disabled),
         ("adaptive" | "between_tools", _) => Ok(Thinking::Adaptive),
         ("enabled", Some(budget)) if budget >= 1024 => {
-            // The CLI is not told of it: models with adaptive thinking do not go by one (2.1.328).
-            ignored.mention("thinking.budget_tokens");
+            admit_setting("thinking.budget_tokens", "thinking.budget_tokens", ignored)?;
             Ok(Thinking::Budget(u32::try_from(budget).unwrap_or(u32::MAX)))
         }
         ("enabled", Some(_)) => Err(invalid("thinking.budget_tokens", "Input should be greater than or equal to 1024")),

@@ -8,7 +8,7 @@ use super::{invalid, quoted, unsupported};
 use crate::Error;
 use crate::anthropic::messages::request::{WireTool, WireToolChoice};
 use crate::chat::{Function, Tool, ToolChoice};
-use crate::openai::chat_completions::fields::Ignored;
+use crate::http::fields::Ignored;
 
 /// Tools of Anthropic's own by how their types begin, and what to do instead.
 const SERVER_TOOLS: [(&str, &str); 10] = [
@@ -33,10 +33,7 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
             let known = SERVER_TOOLS.iter().find(|(begins, _)| kind.starts_with(begins));
             let advice = known.map_or("Offer a tool of your own with an `input_schema`.", |(_, advice)| *advice);
             let kind = quoted(&kind);
-            return Err(unsupported(
-                at("type"),
-                format!("The tool {kind} cannot be had through Claude Code. {advice}"),
-            ));
+            return Err(unsupported(at("type"), format!("The tool {kind} cannot be had here. {advice}")));
         }
         let name = tool.name.ok_or_else(|| invalid(at("name"), "Field required"))?;
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');

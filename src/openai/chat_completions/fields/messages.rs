@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Ignored, invalid, parts, unsupported};
+use super::parts;
 use crate::Error;
 use crate::chat::call_id::canonical;
 use crate::chat::{Message, Role, ToolCall};
 use crate::error::shortened;
+use crate::http::fields::{Ignored, invalid, unsupported};
 
-/// Fields of a message that need nothing done: what our own answers carry and clients send back, and marks for a
-/// prompt cache that the CLI manages by itself.
+/// Fields of a message that need nothing done: what our own answers carry and clients send back, and marks for a prompt
+/// cache, which change no answer.
 const ACCEPTED: [&str; 3] = ["annotations", "parsed", "cache_control"];
 
 /// How many calls an error names at most.
@@ -49,17 +50,16 @@ pub(super) fn check(messages: &[Message], ignored: &mut Ignored) -> Result<(), E
         ignored.name_all("messages[].", &message.extra, &ACCEPTED);
     }
     calls.check_answered()?;
-    check_turn(messages)
+    check_turn(messages, ignored.abilities.no_prefill())
 }
 
-/// Checks that it is the model's turn to speak.
-fn check_turn(messages: &[Message]) -> Result<(), Error> {
+/// Checks that it is the model's turn to speak, or to go on where it can.
+fn check_turn(messages: &[Message], no_prefill: Option<&str>) -> Result<(), Error> {
     let Some((last, _)) = messages.split_last() else {
         return Err(invalid("messages", "`messages` is empty. Send at least one `user` message."));
     };
-    if last.role == Role::Assistant {
-        let message = "The last message is the assistant's own, and Claude answers a user's turn. End with a `user` or \
-                       `tool` message.";
+    if let (Role::Assistant, Some(advice)) = (last.role, no_prefill) {
+        let message = format!("The last message is the assistant's own. {advice}");
         return Err(invalid(format!("messages[{}].role", messages.len() - 1), message));
     }
     if !messages.iter().any(|message| matches!(message.role, Role::User | Role::Tool)) {
@@ -73,7 +73,7 @@ fn check_turn(messages: &[Message]) -> Result<(), Error> {
 fn check_no_relics(i: usize, extra: &Map<String, Value>) -> Result<(), Error> {
     let relics = [
         ("function_call", "It is deprecated: send the call in `tool_calls`, its result as a `tool` message."),
-        ("audio", "Claude neither hears nor speaks: send what was said as `content`."),
+        ("audio", "Conversations are text here: send what was said as `content`."),
     ];
     for (name, advice) in relics {
         if extra.get(name).is_some_and(|value| !value.is_null()) {

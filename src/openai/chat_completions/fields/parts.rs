@@ -3,14 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Ignored, invalid, unsupported};
 use crate::Error;
+use crate::chat::abilities::Ability;
 use crate::chat::data_url::DataUrl;
 use crate::chat::{Content, File, ImageUrl, Message, Part, Role};
+use crate::http::fields::{Ignored, invalid, unsupported};
 
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
-/// Marks for a prompt cache that the CLI manages by itself.
+/// Marks for a prompt cache, which change no answer.
 const ACCEPTED: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 
 pub(super) fn check(i: usize, message: &Message, ignored: &mut Ignored) -> Result<(), Error> {
@@ -51,18 +52,22 @@ fn check_part(i: usize, j: usize, role: Role, part: &Part, ignored: &mut Ignored
             Some(file) => check_file(file, at, ignored)?,
             None => return missing("file"),
         },
-        ("input_audio", _) => {
-            let message = "Claude does not hear: audio is not supported. Send a transcript as a `text` part.";
-            return Err(unsupported(at("type"), message));
-        }
         (kind @ ("refusal" | "image_url" | "file"), _) => {
             let message = format!("A {} message cannot have `{kind}` parts. {}", name(role), allowed(role));
             return Err(invalid(at("type"), message));
         }
-        (kind, _) => {
-            let message = format!("Parts of type {kind:?} are not supported. {}", allowed(role));
-            return Err(unsupported(at("type"), message));
-        }
+        // What the part has in it is kept as it was sent, for an inner service that knows what to do with it.
+        (kind, _) => match ignored.abilities.of(kind) {
+            Some(Ability::Honoured) => return Ok(()),
+            Some(Ability::Refused(advice)) => {
+                let message = format!("Parts of type {kind:?} are not supported. {advice}");
+                return Err(unsupported(at("type"), message));
+            }
+            Some(Ability::Ignored) | None => {
+                let message = format!("Parts of type {kind:?} are not supported. {}", allowed(role));
+                return Err(unsupported(at("type"), message));
+            }
+        },
     }
     ignored.name_all("messages[].content[].", &part.extra, &ACCEPTED);
     Ok(())

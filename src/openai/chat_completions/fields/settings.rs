@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::table::found;
-use super::{Ignored, invalid, unsupported};
 use crate::Error;
 use crate::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice};
+use crate::http::fields::{Ignored, found, invalid, unsupported};
 use crate::layers::choices::MAX_CHOICES;
 
 /// OpenAI's own limits.

@@ -1,0 +1,64 @@
+//! What Claude Code can do with the settings of a request, and what is known of its models.
+
+use super::ClaudeCli;
+use crate::chat::{Abilities, Model};
+
+/// The CLI has no such setting (2.1.328).
+const IGNORED: [&str; 14] = [
+    "context_management",
+    "frequency_penalty",
+    "inference_geo",
+    "logit_bias",
+    "max_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "seed",
+    "service_tier",
+    "temperature",
+    "top_p",
+    "verbosity",
+];
+
+/// Settings of the Messages API alone, below its top level or not.
+const IGNORED_OF_MESSAGES: [&str; 5] = [
+    "messages[].content[].is_error",
+    "messages[].content[].thinking",
+    // Models with adaptive thinking do not go by a budget (2.1.328).
+    "thinking.budget_tokens",
+    "thinking.display",
+    "top_k",
+];
+
+impl ClaudeCli {
+    /// What Claude Code can do, for [`ApiService::abilities`](crate::http::ApiService::abilities): clients are told which
+    /// settings have no effect, and what cannot be had is refused.
+    ///
+    /// ```
+    /// use tower_claude::cli::ClaudeCli;
+    /// use tower_claude::http::ApiService;
+    ///
+    /// let api = ApiService::new(ClaudeCli::default()).abilities(ClaudeCli::abilities());
+    /// ```
+    pub fn abilities() -> Abilities {
+        const NO_PROBABILITIES: &str = "Claude does not report token probabilities: leave it out.";
+        Abilities::new()
+            .ignores(IGNORED)
+            .ignores(IGNORED_OF_MESSAGES)
+            .refuses("audio", "Claude answers in text: leave `audio` out.")
+            .refuses("input_audio", "Claude does not hear: send a transcript as a `text` part.")
+            .refuses("logprobs", NO_PROBABILITIES)
+            .refuses("modalities", "Claude answers in text: send [\"text\"].")
+            .refuses("top_logprobs", NO_PROBABILITIES)
+            .refuses_prefill("Claude answers a user's turn: end with a `user` or `tool` message.")
+    }
+
+    /// What is known of a model of Claude Code's by its id, for [`ApiService::models`](crate::http::ApiService::models).
+    pub fn model(id: impl Into<String>) -> Model {
+        let id = id.into();
+        // Ids of models with the long window end so in Claude Code.
+        let window = if id.ends_with("[1m]") { 1_000_000 } else { 200_000 };
+        Model::new(id).owned_by("anthropic").context_window(window)
+    }
+}
