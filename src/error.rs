@@ -50,6 +50,12 @@ pub enum ErrorKind {
     ModelNotFound,
     /// The request's body is over the limit of this server, or of the API behind the CLI.
     RequestTooLarge,
+    /// The request's body stopped coming.
+    BodyTimeout,
+    /// The bodies of all requests together take as much memory as this server gives them.
+    BodyMemoryFull,
+    /// The request's body is of a kind, or encoded in a way, that is not read here.
+    UnsupportedMediaType,
     /// Claude Code is not logged in, or its login was refused.
     Authentication,
     /// The account behind Claude Code cannot pay.
@@ -99,6 +105,9 @@ impl ErrorKind {
         ErrorKind::MethodNotAllowed,
         ErrorKind::ModelNotFound,
         ErrorKind::RequestTooLarge,
+        ErrorKind::BodyTimeout,
+        ErrorKind::BodyMemoryFull,
+        ErrorKind::UnsupportedMediaType,
         ErrorKind::Authentication,
         ErrorKind::Billing,
         ErrorKind::Permission,
@@ -134,6 +143,11 @@ impl ErrorKind {
             Self::ModelNotFound => (StatusCode::NOT_FOUND, "invalid_request_error", Some("model_not_found")),
             Self::RequestTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", Some("request_too_large"))
+            }
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "invalid_request_error", Some("body_timeout")),
+            Self::BodyMemoryFull => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("body_memory_full")),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", Some("unsupported_media_type"))
             }
             Self::Authentication => (StatusCode::UNAUTHORIZED, "authentication_error", Some("claude_not_logged_in")),
             Self::Billing => (StatusCode::PAYMENT_REQUIRED, "billing_error", Some("billing_error")),

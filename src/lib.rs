@@ -65,6 +65,7 @@
 //! the answer begins. To limit whole turns, use the limits of [`cli::ClaudeCliBuilder`].
 
 mod anthropic;
+mod blocking;
 pub mod chat;
 pub mod cli;
 pub mod error;

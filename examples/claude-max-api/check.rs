@@ -34,6 +34,13 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
     }
     let mut warnings = Vec::new();
     let keys = Keys::read(&flags.access, &mut warnings)?;
+    let (one, all) = (flags.limits.body_limit, flags.limits.body_memory);
+    if one > all {
+        return Err(format!(
+            "--body-limit {one} is more than --body-memory {all}, so the largest requests could never be read: raise \
+             that, or lower the limit"
+        ));
+    }
     let addresses = resolve(&flags.listen.host, flags.listen.port()).await?;
     let reachable = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
     if reachable && keys.is_empty() {

@@ -66,6 +66,7 @@ pub(crate) fn stack(
         .models(offered)
         .health(move || health.health())
         .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024)
+        .body_memory(usize::from(flags.limits.body_memory) * 1024 * 1024)
         .keep_responses(usize::from(flags.kept.keep_responses) * 1024 * 1024, flags.kept.keep_responses_for);
     if let Some(store) = store {
         api = api.store_responses(store);

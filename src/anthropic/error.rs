@@ -21,7 +21,9 @@ pub(crate) fn class(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
         ErrorKind::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
         ErrorKind::RateLimited | ErrorKind::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
-        ErrorKind::Overloaded => (overloaded(), "overloaded_error"),
+        ErrorKind::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout_error"),
+        ErrorKind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
+        ErrorKind::Overloaded | ErrorKind::BodyMemoryFull => (overloaded(), "overloaded_error"),
         ErrorKind::FirstTokenTimeout | ErrorKind::RequestTimeout => (StatusCode::GATEWAY_TIMEOUT, "timeout_error"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "api_error"),
     }

@@ -17,11 +17,9 @@
 //! | `permission` | what Claude Code's own tools may do |
 //! | `process` | one child: pipes, group, death, version |
 //! | `protocol` | the line protocol as types, without policy |
-//! | `blocking` | work on large requests, off the threads that serve all others |
 //! | `rate_limits` | the subscription's usage windows |
 
 mod abilities;
-mod blocking;
 mod config;
 mod conversation;
 mod permission;

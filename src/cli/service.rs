@@ -7,14 +7,13 @@ use std::task::{Context, Poll};
 use http::{HeaderName, HeaderValue};
 use tower::Service;
 
-use super::blocking;
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
 use super::pool::{Health, Origin, Pool};
 use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, TurnSpan};
-use crate::{ChatRequest, ChatResponse, Error, EventStream};
+use crate::{ChatRequest, ChatResponse, Error, EventStream, blocking};
 
 /// How often a turn is tried again because its process had died before it heard of the turn.
 const OTHER_PROCESSES: usize = 3;

@@ -7,16 +7,18 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tower::{Layer, Service, ServiceExt};
 
 use super::body::Body;
+use super::body_memory::Share;
 use super::door::{Asked, Collector, Door, Head, Incoming, Streaming};
 use super::observe::Note;
 use super::options::Options;
+use super::receive::{Received, check_encoding, receive};
 use super::request;
 use super::response::{event_headers, header_list};
 use super::settle::Settled;
 use super::sse::EventBytes;
 use crate::chat::Caller;
 use crate::layers::{ChoicesLayer, RecognizeLayer, StopLayer};
-use crate::{ChatRequest, ChatResponse, Error};
+use crate::{ChatRequest, ChatResponse, Error, blocking};
 
 /// Reads the request, has the inner service answer it, and begins to write the answer.
 pub(crate) async fn answer<D, S, B>(
@@ -33,15 +35,24 @@ where
 {
     let note = Note::of(&request);
     note.key(options.keys.name(request.headers()));
-    let incoming = incoming(&options, request).await?;
-    let caller = incoming.caller.clone();
+    let (incoming, share) = incoming(&options, request).await?;
+    let (caller, bytes) = (incoming.caller.clone(), incoming.body.len());
     door.fetch(&incoming).await?;
-    let asked = door.decode(incoming)?;
+    let asked = blocking::run(bytes, {
+        let door = door.clone();
+        move || door.decode(incoming)
+    })
+    .await??;
     let Asked { mut request, streamed, background, ignored, reply } = asked;
     let session = caller.session.clone().or(request.caller.session);
     request.caller = Caller { session, ..caller };
 
-    let turn = ask(inner, request, streamed, note);
+    let turn = async move {
+        let answer = ask(inner, request, bytes, streamed, note).await;
+        // Whoever answers has heard all of the request.
+        drop(share);
+        answer
+    };
     let (mut headers, body) = if background {
         let streaming = Streaming { streamed, keep_alive: options.keep_alive };
         (HeaderMap::new(), door.in_background(reply, Box::pin(turn), streaming)?)
@@ -67,8 +78,9 @@ where
     Ok(response)
 }
 
-/// Reads a request's body, and finds out who sent it.
-pub(crate) async fn incoming<B>(options: &Options, request: Request<B>) -> Result<Incoming, Error>
+/// Reads a request's body, and finds out who sent it. What is made of the body takes about as much memory as it did, so its
+/// share is given back when that is gone.
+pub(crate) async fn incoming<B>(options: &Options, request: Request<B>) -> Result<(Incoming, Share), Error>
 where
     B: http_body::Body,
     B::Error: Into<request::BoxError>,
@@ -76,15 +88,17 @@ where
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     request::check_media_type(&headers)?;
+    check_encoding(&headers)?;
     let caller = options.keys.caller(&headers);
-    let body = request::read(body, options.body_limit).await?;
-    Ok(Incoming { headers, caller, abilities: options.abilities.clone(), body })
+    let Received { bytes: body, share } = receive(body, options.body_limit, &options.body_memory).await?;
+    Ok((Incoming { headers, caller, abilities: options.abilities.clone(), body }, share))
 }
 
-/// Has the inner service answer, with `n` and `stop` seen to, and notes what becomes of it.
+/// Has the inner service answer a request that was so many bytes, with `n` and `stop` seen to, and notes what becomes of it.
 pub(crate) async fn ask<S>(
     inner: S,
     request: ChatRequest,
+    bytes: usize,
     streamed: bool,
     note: Note,
 ) -> Result<(Head, HeaderMap, Settled), Error>
@@ -94,7 +108,12 @@ where
     let choices = request.n.unwrap_or(1) as usize;
     // The conversation is recognised by what the client is told, which a stop text has cut already, choice by choice.
     let layers = (ChoicesLayer::new(), RecognizeLayer::new(), StopLayer::new());
-    let response = layers.layer(inner).oneshot(request).await.inspect_err(|error| note.failed(error.kind()))?;
+    let asked = async {
+        let mut service = layers.layer(inner).ready_oneshot().await?;
+        // Layers rewrite a request when they are called.
+        blocking::run(bytes, move || service.call(request)).await?.await
+    };
+    let response = asked.await.inspect_err(|error| note.failed(error.kind()))?;
     note.answering(&response, streamed);
     let ChatResponse { id, created, model, headers, events, .. } = response;
     Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices, note)))

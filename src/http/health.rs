@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::Body;
+use super::body_memory::BodyMemory;
 use super::response::json_response;
 use crate::Error;
 
@@ -22,13 +23,16 @@ impl Health {
         self.report = Some(Arc::new(report));
     }
 
-    /// `"status": "ok"`, and whatever the report adds or says instead.
-    pub(crate) fn response(&self) -> Result<Response<Body>, Error> {
+    /// `"status": "ok"`, the requests' bodies, and whatever the report adds or says instead.
+    pub(crate) fn response(&self, bodies: &BodyMemory) -> Result<Response<Body>, Error> {
         let mut body = json!({"status": "ok"});
         if let (Some(body), Some(Value::Object(more))) =
             (body.as_object_mut(), self.report.as_ref().map(|report| report()))
         {
             body.extend(more);
+        }
+        if let Some(body) = body.as_object_mut() {
+            body.entry("bodies").or_insert_with(|| json!({"bytes": bodies.taken(), "max": bodies.most()}));
         }
         let well = matches!(body["status"].as_str(), Some("ok" | "degraded"));
         json_response(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)

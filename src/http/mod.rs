@@ -49,6 +49,8 @@
 pub(crate) mod answer;
 mod authorize;
 mod body;
+mod body_memory;
+mod count_values;
 pub(crate) mod door;
 pub(crate) mod fields;
 mod guard;
@@ -56,6 +58,7 @@ mod health;
 mod models;
 pub(crate) mod observe;
 mod options;
+mod receive;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod route;

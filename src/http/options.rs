@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::authorize::Keys;
+use super::body_memory::BodyMemory;
 use super::health::Health;
 use super::models::Models;
 use crate::chat::Abilities;
@@ -15,6 +16,7 @@ pub(crate) struct Options {
     pub(crate) models: Models,
     pub(crate) health: Health,
     pub(crate) body_limit: usize,
+    pub(crate) body_memory: BodyMemory,
     pub(crate) keep_alive: Duration,
     pub(crate) keys: Keys,
     pub(crate) responses: Responses,
@@ -27,6 +29,7 @@ impl Default for Options {
             models: Models::default(),
             health: Health::default(),
             body_limit: 32 * 1024 * 1024,
+            body_memory: BodyMemory::default(),
             keep_alive: Duration::from_secs(15),
             keys: Keys::any(),
             responses: Responses::default(),
@@ -41,6 +44,7 @@ impl std::fmt::Debug for Options {
             .field("abilities", &self.abilities)
             .field("models", &self.models)
             .field("body_limit", &self.body_limit)
+            .field("body_memory", &self.body_memory)
             .field("keep_alive", &self.keep_alive)
             .finish_non_exhaustive()
     }

@@ -1,17 +1,13 @@
-//! The body of a request: its media type, its bytes within a limit, and what is wrong with JSON that is not a request.
+//! The body of a request: its media type, and what is wrong with JSON that is not a request.
 
 use std::error::Error as StdError;
-use std::pin::Pin;
-use std::task::{Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, header};
-use http_body::Body;
-use http_body_util::{LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::{Error, ErrorKind};
+use super::count_values::check_values;
+use crate::Error;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -29,52 +25,9 @@ pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     )))
 }
 
-/// The whole body, if it is no longer than `limit` bytes.
-pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, Error>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    let announced = body.size_hint().lower();
-    if announced > limit as u64 {
-        return Err(too_large(limit));
-    }
-    let mut body = std::pin::pin!(Limited::new(body, limit));
-    let mut bytes = BytesMut::with_capacity(announced as usize);
-    // Polled by hand, so that the body's own kind of buffer, which need not be `Send`, is never held across an await.
-    std::future::poll_fn(|cx| {
-        loop {
-            match ready!(Pin::as_mut(&mut body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(mut data) = frame.into_data() {
-                        while data.has_remaining() {
-                            let chunk = data.chunk();
-                            let length = chunk.len();
-                            bytes.put_slice(chunk);
-                            data.advance(length);
-                        }
-                    }
-                }
-                Some(Err(error)) if error.is::<LengthLimitError>() => return Poll::Ready(Err(too_large(limit))),
-                Some(Err(error)) => {
-                    let message = format!("The request's body ended early: {error}.");
-                    return Poll::Ready(Err(Error::invalid_request(message)));
-                }
-                None => return Poll::Ready(Ok(())),
-            }
-        }
-    })
-    .await?;
-    Ok(bytes.freeze())
-}
-
-fn too_large(limit: usize) -> Error {
-    let message = format!("The request's body is larger than this server's limit of {limit} bytes.");
-    Error::new(ErrorKind::RequestTooLarge, message)
-}
-
 /// The value that a body holds, or an error that says where it is not one.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    check_values(body)?;
     // The path to a fault is only followed when there is one: keeping track of it costs time.
     serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
 }

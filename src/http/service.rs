@@ -15,7 +15,8 @@ use tower::Service;
 
 use super::answer::{answer, incoming};
 use super::body::Body;
-use super::door::Door;
+use super::body_memory::BodyMemory;
+use super::door::{Door, Incoming};
 use super::models::Models;
 use super::observe::Note;
 use super::options::Options;
@@ -26,7 +27,7 @@ use crate::anthropic::messages::{Messages, count_tokens};
 use crate::chat::{Abilities, Model};
 use crate::openai::chat_completions::ChatCompletions;
 use crate::openai::responses::ResponseStore;
-use crate::{ChatRequest, ChatResponse, Error, ErrorKind, anthropic, openai};
+use crate::{ChatRequest, ChatResponse, Error, ErrorKind, anthropic, blocking, openai};
 
 /// The API over HTTP, in front of a service of chat requests.
 ///
@@ -76,6 +77,16 @@ impl<S> ApiService<S> {
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> Self {
         self.set(|options| options.body_limit = bytes)
+    }
+
+    /// The most bytes that the bodies of all requests may have together, from when they come until their answers begin; of
+    /// each, the first 64 KiB do not count. A request for which there is no room is 503, with `Retry-After`. 256 MiB unless
+    /// set. It should be a multiple of [`body_limit`](Self::body_limit).
+    ///
+    /// A body is cut off with 408 where less than 16 KiB of it come in 30 seconds.
+    #[must_use]
+    pub fn body_memory(self, bytes: usize) -> Self {
+        self.set(|options| options.body_memory = BodyMemory::new(bytes))
     }
 
     /// How long a stream may be silent before a comment is sent, and between comments. 15 s unless set; zero means
@@ -179,7 +190,7 @@ impl<S> ApiService<S> {
             return whole(&request, Ok(not_allowed(&route, &request)));
         }
         match route {
-            Route::Health => whole(&request, self.options.health.response()),
+            Route::Health => whole(&request, self.options.health.response(&self.options.body_memory)),
             Route::Models => whole(&request, self.models_list(&request)),
             Route::Model(id) => whole(&request, self.model(&id, &request)),
             Route::ChatCompletions => self.door(ChatCompletions, request),
@@ -226,8 +237,10 @@ impl<S> ApiService<S> {
         ResponseFuture::new(async move {
             let count = async {
                 options.keys.check(request.headers())?;
-                let incoming = incoming(&options, request).await?;
-                json_response(StatusCode::OK, &options.responses.count_tokens(incoming)?)
+                let (incoming, _share) = incoming(&options, request).await?;
+                let responses = options.responses.clone();
+                let count = blocking::run(incoming.body.len(), move || responses.count_tokens(incoming)).await??;
+                json_response(StatusCode::OK, &count)
             };
             count.await.unwrap_or_else(|error| error_response(&error))
         })
@@ -260,8 +273,9 @@ impl<S> ApiService<S> {
         ResponseFuture::new(async move {
             let count = async {
                 options.keys.check(request.headers())?;
-                let incoming = incoming(&options, request).await?;
-                json_response(StatusCode::OK, &count_tokens::count(&incoming.body)?)
+                let (Incoming { body, .. }, _share) = incoming(&options, request).await?;
+                let count = blocking::run(body.len(), move || count_tokens::count(&body)).await??;
+                json_response(StatusCode::OK, &count)
             };
             count.await.unwrap_or_else(|error| door.error(&error))
         })

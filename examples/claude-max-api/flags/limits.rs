@@ -19,4 +19,9 @@ pub(crate) struct Limits {
     /// The largest request, in MiB; a larger one gets 413
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) body_limit: u16,
+    /// The most memory for the bodies of all requests together, in MiB, until their answers
+    /// begin; one for which there is no room gets 503. The first 64 KiB of each are free
+    #[arg(long, verbatim_doc_comment, value_name = "MIB", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=65535))]
+    pub(crate) body_memory: u16,
 }

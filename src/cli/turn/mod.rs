@@ -17,7 +17,6 @@ use self::reader::{Context, End, Step, TurnReader};
 pub(crate) use self::span::TurnSpan;
 use self::untaken::Accounted;
 use self::watchdog::Watchdog;
-use super::blocking;
 use super::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
@@ -25,7 +24,7 @@ use super::prompt::mcp::{self, CallResult};
 use super::prompt::{self, Settings};
 use super::protocol::{Line, Outgoing, without_lone_surrogates};
 use crate::chat::{Message, call_id};
-use crate::{ChatEvent, Error, ErrorKind};
+use crate::{ChatEvent, Error, ErrorKind, blocking};
 
 /// A turn that is under way.
 #[derive(Debug)]

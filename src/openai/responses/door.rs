@@ -27,7 +27,7 @@ use crate::http::Body;
 use crate::http::door::{Asked, Collector, Door, Encoder, Fetched, Head, Incoming, Streaming, Turn};
 use crate::http::fields::{Ignored, invalid};
 use crate::http::request::decode;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, blocking};
 
 /// How much is kept unless it is set otherwise.
 const KEEP: Limits = Limits { bytes: 64 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) };
@@ -167,7 +167,8 @@ impl Door for Responses {
     fn fetch<'a>(&'a self, incoming: &'a Incoming) -> Fetched<'a> {
         Box::pin(async move {
             if self.store.backing().is_some() {
-                for answer in referred_to(&incoming.body) {
+                let body = incoming.body.clone();
+                for answer in blocking::run(body.len(), move || referred_to(&body)).await? {
                     self.store.recall(&answer).await?;
                 }
             }

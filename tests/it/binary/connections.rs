@@ -183,3 +183,36 @@ async fn a_hang_up_behind_more_than_the_request_is_noticed() {
         processes(&server, "busy", 0).await;
     }
 }
+
+/// Bodies of 31 MB of which the last byte never comes.
+#[tokio::test]
+async fn unfinished_requests_take_no_more_memory_than_they_may() {
+    let server = started(&["--body-memory", "64"]).await;
+    let megabyte = vec![b' '; 1024 * 1024];
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for _ in 0..20 {
+        let mut client = Raw::connect(&server).await;
+        client.send(format!("{CHAT}content-length: {}\r\n\r\n", 31 * megabyte.len() + 1)).await;
+        for _ in 0..31 {
+            client.send(&megabyte).await;
+        }
+        if open.len() < 2 {
+            open.push(client);
+            continue;
+        }
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+        refused += 1;
+    }
+    assert_eq!(refused, 18);
+    let bodies = server.get("/health").await.json()["bodies"].clone();
+    assert_eq!(bodies["max"], 64 * 1024 * 1024);
+    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    let peak = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).ok().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.to_owned();
+        line.parse::<u64>().ok()
+    });
+    // What is counted, a part of a third body, and the server itself.
+    assert!(peak.is_none_or(|kilobytes| kilobytes < 128 * 1024), "{peak:?} kB");
+    drop(open);
+}

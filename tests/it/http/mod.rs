@@ -1,5 +1,6 @@
 //! The HTTP edge, from the bytes of a request to the bytes of its answer, in front of scripted turns.
 
+mod bodies;
 mod choices;
 mod guard;
 mod observe;

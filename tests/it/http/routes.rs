@@ -86,14 +86,16 @@ async fn head_is_get_without_the_body() {
 
 #[tokio::test]
 async fn health_is_ok_and_what_the_operator_adds() {
-    assert_eq!(ask(service(), get("/health")).await.json(), json!({"status": "ok"}));
+    let bodies = json!({"bytes": 0, "max": 268_435_456});
+    let answer = ask(service(), get("/health")).await;
+    assert_eq!(answer.json(), json!({"status": "ok", "bodies": bodies}));
 
     let answer = ask(service().health(|| json!({"queue": 3})), get("/health")).await;
-    assert_eq!(answer.json(), json!({"status": "ok", "queue": 3}));
+    assert_eq!(answer.json(), json!({"status": "ok", "queue": 3, "bodies": bodies}));
 
     for (status, code) in [("ok", 200), ("degraded", 200), ("unavailable", 503)] {
         let answer = ask(service().health(move || json!({"status": status})), get("/health")).await;
-        assert_eq!((answer.status.as_u16(), answer.json()), (code, json!({"status": status})));
+        assert_eq!((answer.status.as_u16(), answer.json()), (code, json!({"status": status, "bodies": bodies})));
     }
 }
 

@@ -130,7 +130,7 @@ async fn it_mounts_in_axum_below_a_prefix() {
 async fn it_mounts_in_axum_as_the_fallback() {
     let address = axum(axum::Router::new().fallback_service(assembled(hello()))).await;
     check(address, "/v1").await;
-    assert_eq!(send(address, "/health", crate::support::script::get("/")).await.json(), json!({"status": "ok"}));
+    assert_eq!(send(address, "/health", crate::support::script::get("/")).await.json()["status"], "ok");
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn a_head_request_on_a_socket_leaves_the_connection_usable() {
     let mut answers = String::new();
     stream.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
-    assert!(answers.ends_with(r#"{"status":"ok"}"#), "{answers}");
+    assert!(answers.contains(r#"{"status":"ok","#), "{answers}");
 }
 
 #[tokio::test]

@@ -1,0 +1,139 @@
+//! The body of a request as it comes: within a length, with some progress, and within the memory that all bodies share.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::{Body, Frame};
+use http_body_util::{LengthLimitError, Limited};
+use tokio::time::{Instant, Sleep};
+
+use super::body_memory::{BodyMemory, Share};
+use super::request::BoxError;
+use crate::{Error, ErrorKind};
+
+/// How much of a body must come within [`PATIENCE`], again and again until it is whole. A slow uplink does a hundred times
+/// as much.
+const PROGRESS: usize = 16 * 1024;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Room that is made at once for a body whose length is announced: what is announced need not come.
+const AT_ONCE: usize = 1024 * 1024;
+
+/// A body that has wholly come.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
+    /// Held for as long as what became of the bytes is.
+    pub(crate) share: Share,
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// 413 where it is longer than `limit` bytes, 408 where it stops coming, 503 where all bodies together take too much
+/// memory, 400 where it ends early.
+pub(crate) async fn receive<B>(body: B, limit: usize, memory: &BodyMemory) -> Result<Received, Error>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let mut body = std::pin::pin!(Limited::new(body, limit));
+    let mut share = memory.share();
+    let mut bytes = BytesMut::with_capacity((announced as usize).min(AT_ONCE));
+    let mut progress = Progress::default();
+    // Polled by hand, so that the body's own kind of buffer, which need not be `Send`, is never held across an await.
+    std::future::poll_fn(|cx| {
+        loop {
+            let frame = match body.as_mut().poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(progress.poll_late(bytes.len(), cx));
+                    return Poll::Ready(Err(too_slow(bytes.len())));
+                }
+            };
+            match frame {
+                Some(Ok(frame)) => take(frame, &mut bytes, &mut share)?,
+                Some(Err(error)) if error.is::<LengthLimitError>() => return Poll::Ready(Err(too_large(limit))),
+                Some(Err(error)) => {
+                    let message = format!("The request's body ended early: {error}.");
+                    return Poll::Ready(Err(Error::invalid_request(message)));
+                }
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    })
+    .await?;
+    Ok(Received { bytes: bytes.freeze(), share })
+}
+
+fn take<D: Buf>(frame: Frame<D>, bytes: &mut BytesMut, share: &mut Share) -> Result<(), Error> {
+    let Ok(mut data) = frame.into_data() else { return Ok(()) };
+    share.grow_to(bytes.len() + data.remaining())?;
+    while data.has_remaining() {
+        let chunk = data.chunk();
+        let length = chunk.len();
+        bytes.put_slice(chunk);
+        data.advance(length);
+    }
+    Ok(())
+}
+
+/// Whether a body comes fast enough.
+#[derive(Default)]
+struct Progress {
+    /// How much of it must have come until the timer ends.
+    next: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Progress {
+    /// Ready when too little has come for too long; asked whenever nothing more is there for the moment.
+    fn poll_late(&mut self, received: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        if received >= self.next {
+            self.next = received + PROGRESS;
+            timer.as_mut().reset(Instant::now() + PATIENCE);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// Refuses a body that is compressed: its bytes would not be what the limit was set for.
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
+    let coded = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .find(|coding| !coding.as_bytes().trim_ascii().is_empty() && !is_identity(coding.as_bytes()));
+    let Some(coding) = coded else { return Ok(()) };
+    let coding = String::from_utf8_lossy(coding.as_bytes());
+    let message = format!(
+        "The request's body is encoded ({}), and this server takes bodies as they are. Send it without Content-Encoding.",
+        crate::error::shortened(&coding)
+    );
+    Err(Error::new(ErrorKind::UnsupportedMediaType, message))
+}
+
+fn is_identity(coding: &[u8]) -> bool {
+    coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+}
+
+fn too_large(limit: usize) -> Error {
+    let message = format!("The request's body is larger than this server's limit of {limit} bytes.");
+    Error::new(ErrorKind::RequestTooLarge, message)
+}
+
+fn too_slow(received: usize) -> Error {
+    let message = format!(
+        "The request's body stopped coming after {received} bytes: at least {PROGRESS} bytes, or its end, must come \
+         within {} s. Send the request again.",
+        PATIENCE.as_secs()
+    );
+    Error::new(ErrorKind::BodyTimeout, message)
+}
