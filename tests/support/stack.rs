@@ -314,6 +314,9 @@ pub(crate) fn content(completion: &Value) -> &str {
     completion["choices"][0]["message"]["content"].as_str().unwrap_or_default()
 }
 
+/// How 2.1.252 begins its note of the date, in a user's message.
+const DATE_NOTE: &str = "<system-reminder>\nAs you answer the user's questions, you can use the following context:";
+
 /// The conversation in a request to the API: each turn's role and blocks, without what the CLI adds of its own.
 pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
     let messages = upstream["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
@@ -322,6 +325,8 @@ pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
             Value::String(text) => vec![json!({"type": "text", "text": text})],
             blocks => blocks.as_array().unwrap().clone(),
         };
+        // The CLI's note of the date. Later versions have it in a system message (2.1.328).
+        blocks.retain(|block| !block["text"].as_str().is_some_and(|text| text.starts_with(DATE_NOTE)));
         for block in &mut blocks {
             block.as_object_mut().unwrap().remove("cache_control");
         }
