@@ -105,7 +105,7 @@ async fn settings_are_those_of_each_request_and_none_is_left_for_the_next() {
         json!({}),
         json!({"max_tokens": 77, "reasoning_effort": "low"}),
         json!({}),
-        json!({"max_completion_tokens": 99, "reasoning_effort": "high"}),
+        json!({"max_completion_tokens": 99, "reasoning_effort": "xhigh"}),
         json!({}),
         json!({"model": "claude-sonnet-4", "max_tokens": 55}),
         json!({}),
@@ -122,10 +122,10 @@ async fn settings_are_those_of_each_request_and_none_is_left_for_the_next() {
 
     let seen: Vec<_> = stack.api.requests().iter().map(settings_of).collect();
     let (model, effort, limit) = seen[0].clone();
-    assert!(model.contains("opus") && effort != "low" && effort != "high" && limit > 99, "{seen:?}");
+    assert!(model.contains("opus") && effort != "low" && effort != "xhigh" && limit > 99, "{seen:?}");
     assert_eq!(seen[1], (model.clone(), "low".to_owned(), 77));
     assert_eq!(seen[2], seen[0]);
-    assert_eq!(seen[3], (model, "high".to_owned(), 99));
+    assert_eq!(seen[3], (model, "xhigh".to_owned(), 99));
     assert_eq!(seen[4], seen[0]);
     assert!(seen[5].0.contains("sonnet") && seen[5].2 == 55, "{seen:?}");
     assert_eq!(seen[6], seen[0]);
