@@ -1,5 +1,7 @@
 //! The command line: which command, and with which flags.
 
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -7,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::config::{self, Effective};
 use crate::doctor::Doctor;
 use crate::flags::Flags;
 
@@ -46,6 +49,9 @@ pub(crate) enum Command {
     /// Examine this machine and its Claude Code: whether all is there that serving takes
     #[command(next_line_help = true)]
     Doctor(Box<Doctor>),
+    /// What this server's settings are
+    #[command(subcommand)]
+    Config(Config),
     /// Print a script that completes this program's commands and flags in a shell
     Completions {
         /// The shell
@@ -53,17 +59,65 @@ pub(crate) enum Command {
     },
 }
 
-/// Reads the command line and the environment. Prints help or what is wrong, and exits, where that is called for.
-pub(crate) fn read() -> Command {
-    let matches = CommandLine::command().get_matches();
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print all settings as a file could have them, and where each comes from
+    #[command(next_line_help = true)]
+    Print(Box<Flags>),
+}
+
+/// What was asked for, and with which settings.
+pub(crate) struct Asked {
+    pub(crate) command: Command,
+    pub(crate) settings: Effective,
+    /// The settings file that was read, if any.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Reads the command line, the environment and the settings file. Prints help or what is wrong, and exits, where that is
+/// called for.
+pub(crate) fn read() -> Asked {
+    let clap = CommandLine::command();
+    let file = settings_file(&clap).unwrap_or_else(|faults| {
+        // Nobody is left to tell if this fails.
+        let _ = faults.iter().try_for_each(|fault| writeln!(io::stderr(), "error: {fault}"));
+        std::process::exit(2);
+    });
+    let matches = match &file {
+        Some(file) => config::with_defaults(clap.clone(), file).get_matches(),
+        None => clap.clone().get_matches(),
+    };
     let CommandLine { command, flags } = CommandLine::from_arg_matches(&matches)
         .unwrap_or_else(|error| error.format(&mut CommandLine::command()).exit());
     let command = command.unwrap_or(Command::Serve(Box::new(flags)));
-    let given = matches.subcommand().map_or(&matches, |(_, given)| given);
+    let given = innermost(&matches);
     if let Command::Serve(flags) = &command {
         refuse_two_programs(flags, given);
     }
-    command
+    let settings = match takes_flags(given) {
+        true => Effective::new(&clap, given, file.as_ref()),
+        false => Effective { settings: Vec::new() },
+    };
+    Asked { command, settings, file: file.map(|file| file.path) }
+}
+
+/// The settings file, for a command that has settings.
+fn settings_file(clap: &clap::Command) -> Result<Option<config::File>, Vec<String>> {
+    let matches = clap.clone().get_matches();
+    let given = innermost(&matches);
+    if !takes_flags(given) {
+        return Ok(None);
+    }
+    config::read(given.get_one::<PathBuf>("config").map(PathBuf::as_path), clap)
+}
+
+/// What was given to the command within the command.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| innermost(matches))
+}
+
+fn takes_flags(given: &ArgMatches) -> bool {
+    given.try_contains_id("config").is_ok()
 }
 
 /// A `CLAUDE_BIN` in the environment is no contradiction to `--demo`: it is there for other days.
@@ -87,8 +141,15 @@ pub(crate) fn print_completions(shell: Shell) -> ExitCode {
     let mut command = CommandLine::command();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "claude-max-api", &mut script);
-    match std::io::Write::write_all(&mut std::io::stdout(), &script) {
+    print(&script)
+}
+
+/// Prints what was asked for.
+pub(crate) fn print(text: &[u8]) -> ExitCode {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads it: a closed pipe.
         Err(_) => ExitCode::FAILURE,
     }
 }

@@ -9,6 +9,7 @@
 //! | file | its idea |
 //! |---|---|
 //! | `command_line` | which command, and with which flags |
+//! | `config` | settings in a file |
 //! | `flags` | what the server can be told |
 //! | `duration` | `10m` as a duration |
 //! | `keys` | the keys that let clients in |
@@ -22,6 +23,7 @@
 
 mod check;
 mod command_line;
+mod config;
 mod doctor;
 mod duration;
 mod flags;
@@ -36,15 +38,19 @@ mod store;
 
 use std::process::ExitCode;
 
-use crate::command_line::Command;
+use crate::command_line::{Command, Config};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() == Some(stack::STAND_IN) {
         return stand_in::run(args);
     }
-    match command_line::read() {
+    let asked = command_line::read();
+    match asked.command {
         Command::Serve(flags) => serve::serve(&flags),
+        Command::Config(Config::Print(_)) => {
+            command_line::print(config::print(&asked.settings, asked.file.as_deref()).as_bytes())
+        }
         Command::Doctor(doctor) => doctor::examine(&doctor),
         Command::Completions { shell } => command_line::print_completions(shell),
     }

@@ -19,7 +19,7 @@ use tokio::process::{Child, ChildStderr, Command};
 /// A hung server must fail its test, not hang it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An example, with none of the variables that change what it does.
+/// An example, with none of the variables and files that change what it does.
 pub(crate) fn example(name: &str) -> Command {
     command(super::claude_bin::example(name))
 }
@@ -29,6 +29,8 @@ fn command(path: PathBuf) -> Command {
     for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION"] {
         command.env_remove(name);
     }
+    // Nor the settings file of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nowhere");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }

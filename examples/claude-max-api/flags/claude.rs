@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Claude Code")]
@@ -13,6 +13,7 @@ pub(crate) struct Claude {
         long,
         verbatim_doc_comment,
         value_name = "PROGRAM",
+        value_hint = ValueHint::CommandName,
         env = "CLAUDE_BIN",
         hide_env_values = true,
         default_value = "claude"

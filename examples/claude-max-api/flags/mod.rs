@@ -10,10 +10,12 @@
 //! | `limits` | how long and how large requests and answers may be |
 //! | `kept` | what is kept of answers |
 //! | `connections` | how many connections, and how they end |
+//! | `file` | the file that the others may stand in |
 
 mod access;
 mod claude;
 mod connections;
+mod file;
 mod kept;
 mod limits;
 mod listen;
@@ -25,6 +27,7 @@ use clap::Args;
 pub(crate) use self::access::{API_KEY, Access};
 pub(crate) use self::claude::{Claude, UnknownModel};
 pub(crate) use self::connections::Connections;
+pub(crate) use self::file::ConfigFile;
 pub(crate) use self::kept::Kept;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::listen::Listen;
@@ -50,6 +53,8 @@ pub(crate) struct Flags {
     pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) connections: Connections,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use crate::duration;
 
@@ -15,7 +15,7 @@ pub(crate) struct Tools {
     #[arg(long, verbatim_doc_comment, value_enum, default_value_t = Mode::Client)]
     pub(crate) mode: Mode,
     /// With --mode agent: the directory that Claude Code works in; it must exist
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) workspace: Option<PathBuf>,
     /// With --mode agent: which of Claude Code's own tools are on, with commas between
     /// them

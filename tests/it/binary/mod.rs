@@ -5,6 +5,7 @@
 mod duration;
 
 mod commands;
+mod config;
 mod connections;
 mod doctor;
 mod flags;

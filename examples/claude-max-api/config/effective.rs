@@ -1,0 +1,86 @@
+//! What holds in the end, and where each setting comes from.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+use toml_edit::{Array, Value};
+
+use super::{File, Kind, settings};
+
+/// Settings that are not for showing.
+const SECRETS: [&str; 1] = ["api-key"];
+
+/// Every flag, as it was given or not.
+#[derive(Debug)]
+pub(crate) struct Effective {
+    pub(crate) settings: Vec<Setting>,
+}
+
+/// One flag that may stand in a file.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) heading: String,
+    /// As in a file; nothing where it is not set.
+    pub(crate) value: Option<Value>,
+    pub(crate) from: From,
+}
+
+/// Where a setting comes from.
+#[derive(Debug, PartialEq)]
+pub(crate) enum From {
+    CommandLine,
+    Environment(String),
+    File { line: usize },
+    Default,
+}
+
+impl Setting {
+    /// Whether it is not for showing.
+    pub(crate) fn is_secret(&self) -> bool {
+        is_secret(&self.name)
+    }
+}
+
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
+}
+
+impl Effective {
+    /// What was read into `matches` for the flags of `command`, with this file's values among the defaults.
+    pub(crate) fn new(command: &Command, matches: &ArgMatches, file: Option<&File>) -> Self {
+        let settings = settings(command).map(|(name, arg)| {
+            // The port has a short form.
+            let short = name == "port" && matches.value_source("positional_port") == Some(ValueSource::CommandLine);
+            let id = if short { "positional_port" } else { arg.get_id().as_str() };
+            let from = match (matches.value_source(id), file.and_then(|file| file.get(name))) {
+                (Some(ValueSource::CommandLine), _) => From::CommandLine,
+                (Some(ValueSource::EnvVariable), _) => {
+                    From::Environment(arg.get_env().unwrap_or_default().to_string_lossy().into_owned())
+                }
+                (_, Some(entry)) => From::File { line: entry.line },
+                _ => From::Default,
+            };
+            Setting {
+                name: name.to_owned(),
+                heading: arg.get_help_heading().unwrap_or_default().to_owned(),
+                value: value(arg, id, matches),
+                from,
+            }
+        });
+        Effective { settings: settings.collect() }
+    }
+}
+
+/// A flag's value as a file has it.
+fn value(arg: &Arg, id: &str, matches: &ArgMatches) -> Option<Value> {
+    let values: Vec<_> = matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned()).collect();
+    if Kind::of(arg) == Kind::List {
+        return Some(Array::from_iter(values).into());
+    }
+    let value = values.into_iter().next_back()?;
+    Some(match Kind::of(arg) {
+        Kind::Switch => value.parse::<bool>().ok()?.into(),
+        Kind::Number => value.parse::<i64>().ok()?.into(),
+        _ => value.into(),
+    })
+}
