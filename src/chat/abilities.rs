@@ -13,7 +13,9 @@ use std::sync::Arc;
 ///
 /// Names are those of Chat Completions, or of the API that alone has the setting: `temperature`, `top_k`. Below the top
 /// level they are written as the header has them (`messages[].reasoning_content`), and a content part goes by its type
-/// (`input_audio`).
+/// (`image_url`, `input_audio`). Of the settings that a [`ChatRequest`](crate::ChatRequest) has names for, these can be
+/// ignored or refused: `max_completion_tokens`, `parallel_tool_calls`, `prompt_cache_key`, `reasoning_effort`,
+/// `response_format` and `tools`. `stop` and `n` the edge sees to.
 ///
 /// ```
 /// use tower_claude::chat::Abilities;

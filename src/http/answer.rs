@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tower::{Layer, Service, ServiceExt};
 
+use super::abilities;
 use super::body::Body;
 use super::body_memory::Share;
 use super::door::{Asked, Collector, Door, Head, Incoming, Streaming};
@@ -43,7 +44,9 @@ where
         move || door.decode(incoming)
     })
     .await??;
-    let Asked { mut request, streamed, background, ignored, reply } = asked;
+    let Asked { mut request, streamed, background, mut ignored, reply } = asked;
+    let able = abilities::check(door, &request, &options.abilities, &mut ignored);
+    able.map_err(|error| door.in_its_words(&reply, error))?;
     let session = caller.session.clone().or(request.caller.session);
     request.caller = Caller { session, ..caller };
 

@@ -37,6 +37,11 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// time; that time must be linear in the body's length.
     fn decode(&self, incoming: Incoming) -> Result<Asked<Self::Reply>, Error>;
 
+    /// What this dialect calls a setting of a [`ChatRequest`].
+    fn name_of(&self, setting: &'static str) -> &'static str {
+        setting
+    }
+
     /// What writes the answer to a streamed request.
     fn encoder(&self, reply: Self::Reply, head: Head) -> Box<dyn Encoder>;
 

@@ -46,6 +46,7 @@
 //! # }
 //! ```
 
+mod abilities;
 pub(crate) mod answer;
 mod authorize;
 mod body;

@@ -96,8 +96,7 @@ impl<S> fmt::Debug for HttpStack<S> {
 
 impl<S, B> Service<Request<B>> for HttpStack<S>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
     B: http_body::Body + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {

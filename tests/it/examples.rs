@@ -1,7 +1,7 @@
 //! The small examples run, and do what they are there to show.
 
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{ServerProcess, example};
+use crate::support::server_process::{Answer, ServerProcess, example};
 use serde_json::{Value, json};
 
 async fn started(name: &str) -> ServerProcess {
@@ -96,4 +96,47 @@ async fn a_conversation_goes_on_after_a_veto() {
     // The model hears of it as of a call that failed.
     assert!(answer.text().contains("withheld"), "{}", answer.text());
     assert_eq!(answer.headers["x-claude-process"], "live");
+}
+
+/// Asks the smallest of language models to go on from the sea, with these fields.
+async fn of_the_sea(server: &ServerProcess, fields: Value) -> Answer {
+    let mut body = json!({"model": "bigram", "messages": [
+        {"role": "user", "content": "Tell me of the sea."}, {"role": "assistant", "content": "The sea"}]});
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    server.chat(&body).await
+}
+
+#[tokio::test]
+async fn another_inner_service_has_its_own_abilities_models_and_refusals() {
+    let server = started("direct").await;
+    let models = server.get("/v1/models").await.json();
+    assert_eq!((&models["data"][0]["id"], &models["data"][0]["owned_by"]), (&json!("bigram"), &json!("the sea")));
+
+    // It goes on from what the client has begun, always in the same way where it is cold.
+    let cold = of_the_sea(&server, json!({"temperature": 0, "top_p": 0.5, "of_tomorrow": 1})).await;
+    assert_eq!(cold.headers["x-ignored-parameters"], "top_p, of_tomorrow");
+    assert!(cold.text().starts_with(" takes what the river"), "{}", cold.text());
+
+    // It has a temperature and a seed: of two seeds, ten throws each, some differ.
+    let mut told = Vec::new();
+    for seed in (0..10).chain([0]) {
+        let answer = of_the_sea(&server, json!({"temperature": 1, "seed": seed})).await;
+        assert!(!answer.headers.contains_key("x-ignored-parameters"));
+        told.push(answer.text());
+    }
+    assert_eq!(told.first(), told.last(), "the same seed is the same answer");
+    assert!(told.iter().any(|text| *text != told[0]), "{told:?}");
+
+    // What it cannot do, it refuses in its own words.
+    let function = json!({"type": "function", "function": {"name": "f"}});
+    for (field, value, words) in
+        [("logprobs", json!(true), "could tell how probable a word was"), ("tools", json!([function]), "only talks")]
+    {
+        let refused = of_the_sea(&server, json!({field: value})).await.json();
+        assert_eq!(refused["error"]["param"], field);
+        assert!(refused["error"]["message"].as_str().unwrap().contains(words), "{refused}");
+    }
+    let image = json!({"type": "image_url", "image_url": {"url": "https://example.com/sea.png"}});
+    let refused = of_the_sea(&server, json!({"messages": [{"role": "user", "content": [image]}]})).await.json();
+    assert_eq!(refused["error"]["param"], "messages[0].content[0].type");
 }

@@ -60,6 +60,16 @@ impl Door for Messages {
         Ok(Asked { streamed, request: decoded.request, ignored: decoded.ignored, background: false, reply })
     }
 
+    fn name_of(&self, setting: &'static str) -> &'static str {
+        match setting {
+            "max_completion_tokens" => "max_tokens",
+            "parallel_tool_calls" => "tool_choice.disable_parallel_tool_use",
+            "reasoning_effort" => "output_config.effort",
+            "response_format" => "output_config.format",
+            setting => setting,
+        }
+    }
+
     fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {
         Box::new(EventEncoder::new(message_id(&head), head.model, reply.shows_thinking, self.request_id.clone()))
     }

@@ -193,6 +193,15 @@ impl Door for Responses {
         Ok(Asked { request: chat, streamed, background, ignored: ignored.names, reply })
     }
 
+    fn name_of(&self, setting: &'static str) -> &'static str {
+        match setting {
+            "max_completion_tokens" => "max_output_tokens",
+            "reasoning_effort" => "reasoning.effort",
+            "response_format" => "text.format",
+            setting => setting,
+        }
+    }
+
     fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {
         let (echo, plan) = (reply.echo(answer_id(&head.id), head.created, &head.model), Arc::clone(&reply.plan));
         let keeper = self.keeper(reply, &echo);

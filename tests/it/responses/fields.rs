@@ -80,3 +80,13 @@ async fn what_the_inner_service_honours_reaches_it_and_is_repeated() {
         (&json!(0.5), &json!(null), &json!("low"))
     );
 }
+
+#[tokio::test]
+async fn settings_go_by_their_names_here_where_the_inner_service_has_none_of_them() {
+    let abilities = Abilities::new().ignores(["reasoning_effort"]).refuses("response_format", "It only talks.");
+    let api = saying("").api().abilities(abilities);
+    let answer = create(&api, json!({"reasoning": {"effort": "low"}})).await;
+    assert_eq!(answer.header("x-ignored-parameters"), Some("reasoning.effort"));
+    let answer = create(&api, json!({"text": {"format": {"type": "json_object"}}})).await;
+    assert_eq!(answer.fault(), (400, "text.format".into(), "unsupported_parameter".into()));
+}

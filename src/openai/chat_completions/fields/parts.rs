@@ -58,11 +58,8 @@ fn check_part(i: usize, j: usize, role: Role, part: &Part, ignored: &mut Ignored
         }
         // What the part has in it is kept as it was sent, for an inner service that knows what to do with it.
         (kind, _) => match ignored.abilities.of(kind) {
-            Some(Ability::Honoured) => return Ok(()),
-            Some(Ability::Refused(advice)) => {
-                let message = format!("Parts of type {kind:?} are not supported. {advice}");
-                return Err(unsupported(at("type"), message));
-            }
+            // In the inner service's own words, if it is to be refused.
+            Some(Ability::Honoured | Ability::Refused(_)) => return Ok(()),
             Some(Ability::Ignored) | None => {
                 let message = format!("Parts of type {kind:?} are not supported. {}", allowed(role));
                 return Err(unsupported(at("type"), message));
