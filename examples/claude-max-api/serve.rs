@@ -66,8 +66,9 @@ async fn run(flags: &Flags) -> ExitCode {
         format!("Claude Code {version}")
     };
     announce(&format!("Listening on http://{}/v1 ({who})", server.address()));
-    let service = stack::stack(flags, &checked, claude, store);
-    match server.run(service, signals, Arc::new(AtomicBool::new(false))).await {
+    let draining = Arc::new(AtomicBool::new(false));
+    let service = stack::stack(flags, &checked, claude, store, Arc::clone(&draining));
+    match server.run(service, signals, draining).await {
         Ended::Finished => ExitCode::SUCCESS,
         Ended::Cut => ExitCode::FAILURE,
     }

@@ -1,6 +1,8 @@
 //! The layers and services that the flags ask for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tower::Layer;
 use tower_claude::chat::Model;
@@ -44,12 +46,13 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
     }
 }
 
-/// Everything from an HTTP request to the inner service.
+/// Everything from an HTTP request to the inner service. `draining` is set when no more requests should be sent here.
 pub(crate) fn stack(
     flags: &Flags,
     checked: &Checked,
     claude: ClaudeCli,
     store: Option<SqliteStore>,
+    draining: Arc<AtomicBool>,
 ) -> HttpStack<OpenClaw<ClaudeCli>> {
     let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
@@ -60,11 +63,16 @@ pub(crate) fn stack(
     if let Some(agent) = &checked.agent {
         preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
     }
-    let health = claude.clone();
+    let (health, asked) = (claude.clone(), claude.clone());
+    let ready = move || match asked.ready() {
+        _ if draining.load(Ordering::Relaxed) => Err("draining".to_owned()),
+        ready => ready.map_err(|reason| reason.to_string()),
+    };
     let mut api = ApiService::new(preset.layer(claude))
         .abilities(ClaudeCli::abilities())
         .models(offered)
         .health(move || health.health())
+        .ready(ready)
         .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024)
         .body_memory(usize::from(flags.limits.body_memory) * 1024 * 1024)
         .keep_responses(usize::from(flags.kept.keep_responses) * 1024 * 1024, flags.kept.keep_responses_for);

@@ -32,7 +32,7 @@ mod service;
 mod turn;
 
 pub use config::ClaudeCliBuilder;
-pub use pool::{Health, HealthStatus, ProcessCounts, QueueLength, RequestCounts};
+pub use pool::{Health, HealthStatus, NotReady, ProcessCounts, QueueLength, RequestCounts};
 pub use process::Version;
 pub use rate_limits::UsageWindow;
 pub use service::ClaudeCli;

@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
-use super::pool::{Health, Origin, Pool};
+use super::pool::{Health, NotReady, Origin, Pool};
 use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, TurnSpan};
@@ -64,6 +64,12 @@ impl ClaudeCli {
     /// Starts the warm processes now, rather than with the first request. Must be called in a tokio runtime.
     pub fn warm_up(&self) {
         self.pool.start();
+    }
+
+    /// Whether a request would be answered soon, for [`ApiService::ready`](crate::http::ApiService::ready): not while the first
+    /// warm process is being started ([`warm_up`](Self::warm_up)), while processes fail to start, or with the queue full.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        self.pool.ready()
     }
 
     /// The state of the processes and the queue, and what is known of the subscription, for `GET /health`.

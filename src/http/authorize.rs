@@ -43,10 +43,17 @@ impl Keys {
     /// Refuses a request without a key that is wanted.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         let Some(wanted) = &self.wanted else { return Ok(()) };
+        // Both begin as OpenAI's own messages do: programs tell by them what has gone wrong.
         let message = match key(headers) {
             Some(sent) if find(wanted, sent).is_some() => return Ok(()),
-            Some(_) => "The API key is not one that this server was given.",
-            None => "This server wants its API key. Send it as `Authorization: Bearer KEY`.",
+            Some(sent) => format!(
+                "Incorrect API key provided: {}. It is not one that this server was given: ask who runs it.",
+                masked(sent)
+            ),
+            None => {
+                "You didn't provide an API key. Send one that this server was given, as `Authorization: Bearer KEY`."
+                    .to_owned()
+            }
         };
         Err(Error::new(ErrorKind::InvalidApiKey, message))
     }
@@ -91,6 +98,17 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     let token = token.trim_ascii();
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+}
+
+/// A key as it may be shown to whoever sent it: where it is long, both its ends.
+fn masked(key: &[u8]) -> String {
+    const SHOWN: usize = 4;
+    match std::str::from_utf8(key) {
+        Ok(key) if key.len() >= 4 * SHOWN && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            format!("{}***{}", &key[..SHOWN], &key[key.len() - SHOWN..])
+        }
+        _ => "***".to_owned(),
+    }
 }
 
 /// Whether they are the same, in a time that does not tell where they differ.
@@ -142,6 +160,14 @@ mod tests {
         assert!(keys.check(&HeaderMap::new()).is_ok());
         keys.want([]);
         assert!(keys.check(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn of_a_key_that_is_refused_no_more_than_its_ends_are_shown() {
+        assert_eq!(masked(b"sk-proj-0123456789abcdef"), "sk-p***cdef");
+        for short_or_odd in [&b"sk-local"[..], b"fifteen-letters", "sk-proj-0123456789abcdé".as_bytes(), b"\xff\xfe"] {
+            assert_eq!(masked(short_or_odd), "***");
+        }
     }
 
     #[test]

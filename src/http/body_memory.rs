@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use super::response::RETRY_SOON;
 use crate::{Error, ErrorKind};
 
 /// So many bytes of each body are not counted: whoever fills the memory keeps nobody from asking a short question.
 const FREE: usize = 64 * 1024;
-
-/// How soon it is worth trying again: bodies come and are answered within seconds, or are cut off.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Unless it is set otherwise.
 const MOST: usize = 256 * 1024 * 1024;
@@ -72,7 +69,7 @@ impl Share {
             let message = format!(
                 "This server reads as many large requests as it has memory for ({most} bytes). Try again in a moment."
             );
-            return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_AFTER));
+            return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_SOON));
         }
         self.bytes += more;
         Ok(())
@@ -97,7 +94,7 @@ mod tests {
         first.grow_to(FREE + 700).unwrap();
         second.grow_to(FREE).unwrap();
         let full = second.grow_to(FREE + 301).unwrap_err();
-        assert_eq!((full.kind(), full.retry_after()), (ErrorKind::BodyMemoryFull, Some(RETRY_AFTER)));
+        assert_eq!((full.kind(), full.retry_after()), (ErrorKind::BodyMemoryFull, Some(RETRY_SOON)));
         assert_eq!(memory.taken(), 700, "a refusal takes nothing");
         second.grow_to(FREE + 300).unwrap();
         assert_eq!(memory.taken(), 1000);

@@ -10,6 +10,8 @@
 //! | `POST /v1/responses`, and what is below it | [`responses`](crate::openai::responses) |
 //! | `POST /v1/messages`, `POST /v1/messages/count_tokens` | Anthropic's Messages API |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models that [`ApiService::models`] was given |
+//! | `GET /live` | that the process runs |
+//! | `GET /ready` | whether requests should be sent here: [`ApiService::ready`] |
 //! | `GET /health` | `{"status": "ok"}` and what [`ApiService::health`] adds |
 //!
 //! The `/v1` may be missing, as it is where a router has stripped it, and a slash may follow. `HEAD` goes where `GET`

@@ -21,7 +21,9 @@ impl Models {
     /// The model of this id.
     pub(crate) fn get(&self, id: &str) -> Result<&Model, Error> {
         self.offered.iter().find(|model| model.id == id).ok_or_else(|| {
-            let message = format!("The model `{id}` is not in this server's list. `GET /v1/models` shows it.");
+            let message = format!(
+                "The model `{id}` does not exist or you do not have access to it. `GET /v1/models` lists those that do."
+            );
             Error::new(ErrorKind::ModelNotFound, message).with_param("model")
         })
     }

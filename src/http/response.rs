@@ -1,5 +1,7 @@
 //! Responses that are whole: a value as JSON, an error, the same without its body.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -27,7 +29,8 @@ pub(crate) fn error_response<B: From<Bytes>>(error: &Error) -> Response<B> {
 
 /// What an error has in the head of its response, whatever the form of its body.
 pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
-    if let Some(wait) = error.retry_after() {
+    // A client that is told no time guesses one: Continue's waits two and a half minutes.
+    if let Some(wait) = error.retry_after().or_else(|| usual_wait(error.kind())) {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -35,6 +38,18 @@ pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
 }
+
+/// How soon it is worth trying again, where that is not known: for what is refused for now, and not for what was asked.
+fn usual_wait(kind: ErrorKind) -> Option<Duration> {
+    match kind.class().status {
+        StatusCode::TOO_MANY_REQUESTS if kind == ErrorKind::RateLimited => Some(Duration::from_secs(30)),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
+        _ => None,
+    }
+}
+
+/// What is busy now is likely not to be then.
+pub(crate) const RETRY_SOON: Duration = Duration::from_secs(5);
 
 /// What the head of a stream of events has.
 pub(crate) fn event_headers(headers: &mut HeaderMap) {

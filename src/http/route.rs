@@ -27,6 +27,10 @@ pub(crate) enum Route<'a> {
     Model(Cow<'a, str>),
     /// `/health`
     Health,
+    /// `/live`
+    Live,
+    /// `/ready`
+    Ready,
 }
 
 impl<'a> Route<'a> {
@@ -42,6 +46,8 @@ impl<'a> Route<'a> {
             "" => Some(Route::Root),
             "models" => Some(Route::Models),
             "health" => Some(Route::Health),
+            "live" => Some(Route::Live),
+            "ready" => Some(Route::Ready),
             // Ids may have slashes in them: `anthropic/claude-opus-4`.
             path => match path.split_once('/')? {
                 ("models", id) => Some(Route::Model(percent_decode(id))),
@@ -63,7 +69,7 @@ impl<'a> Route<'a> {
             Route::Response(rest) if rest.ends_with("/cancel") => "POST",
             Route::Response(rest) if !rest.contains('/') => "GET, HEAD, DELETE",
             Route::Response(_) => "GET, HEAD",
-            Route::Root | Route::Models | Route::Model(_) | Route::Health => "GET, HEAD",
+            Route::Root | Route::Models | Route::Model(_) | Route::Health | Route::Live | Route::Ready => "GET, HEAD",
         }
     }
 

@@ -17,6 +17,7 @@ use super::answer::{answer, incoming};
 use super::body::Body;
 use super::body_memory::BodyMemory;
 use super::door::{Door, Incoming};
+use super::health::Health;
 use super::models::Models;
 use super::observe::Note;
 use super::options::Options;
@@ -73,6 +74,23 @@ impl<S> ApiService<S> {
         self.set(|options| options.health.ask(move || json!(health())))
     }
 
+    /// Whether requests should be sent here, for `/ready`, which balancers ask: 200 where this says yes, else 503 with the
+    /// reason as its `status`. Unless it is set, it is always 200, as `/live` is, which says no more than that the process
+    /// runs. It is called for each request, and should be quick.
+    ///
+    /// ```
+    /// use tower_claude::cli::ClaudeCli;
+    /// use tower_claude::http::ApiService;
+    ///
+    /// let claude = ClaudeCli::default();
+    /// let asked = claude.clone();
+    /// let api = ApiService::new(claude).ready(move || asked.ready());
+    /// ```
+    #[must_use]
+    pub fn ready<E: fmt::Display>(self, ready: impl Fn() -> Result<(), E> + Send + Sync + 'static) -> Self {
+        self.set(|options| options.health.ask_ready(ready))
+    }
+
     /// The most bytes that a request's body may have; a longer one is 413. 32 MiB unless set.
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> Self {
@@ -97,7 +115,7 @@ impl<S> ApiService<S> {
     }
 
     /// A key that clients may send as `Authorization: Bearer KEY` or `x-api-key: KEY`; without one that is known they get
-    /// nothing but `/health`. Unless keys are set, any key will do, and none.
+    /// nothing but `/health`, `/live` and `/ready`. Unless keys are set, any key will do, and none.
     #[must_use]
     pub fn api_key(self, key: impl Into<String>) -> Self {
         self.set(|options| options.keys.want([(None, key.into())]))
@@ -190,6 +208,8 @@ impl<S> ApiService<S> {
             return whole(&request, Ok(not_allowed(&route, &request)));
         }
         match route {
+            Route::Live => whole(&request, Health::live()),
+            Route::Ready => whole(&request, self.options.health.ready()),
             Route::Health => whole(&request, self.options.health.response(&self.options.body_memory)),
             Route::Models => whole(&request, self.models_list(&request)),
             Route::Model(id) => whole(&request, self.model(&id, &request)),

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::macros::inner_service_accessors;
+use crate::error::shortened;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
 /// What ids mean to Claude Code.
@@ -180,7 +181,11 @@ impl Table {
                 let known = self.ids().collect::<Vec<_>>().join(", ");
                 let passed: String =
                     self.passed.iter().map(|start| format!(", and any id that begins with `{start}`")).collect();
-                let message = format!("The model `{id}` is not known. Known are {known}, versions of these{passed}.");
+                let id = shortened(id);
+                let message = format!(
+                    "The model `{id}` does not exist or you do not have access to it. Known are {known}, versions of \
+                     these{passed}."
+                );
                 Err(Error::new(ErrorKind::ModelNotFound, message).with_param("model"))
             }
         }
@@ -334,7 +339,9 @@ mod tests {
 
         let error = layer.unknown(UnknownModel::Reject).resolve("openai/gpt-4o").unwrap_err();
         assert_eq!((error.kind(), error.param()), (ErrorKind::ModelNotFound, Some("model")));
-        assert!(error.to_string().starts_with("The model `openai/gpt-4o` is not known. Known are claude-opus-4, "));
+        assert!(error.to_string().starts_with(
+            "The model `openai/gpt-4o` does not exist or you do not have access to it. Known are claude-opus-4, "
+        ));
     }
 
     #[test]
@@ -354,6 +361,7 @@ mod tests {
         resolves(&layer, "claude-opus-4", "claude-opus-4");
         resolves(&layer, " openai/gpt-4o", "openai/gpt-4o");
         let error = layer.unknown(UnknownModel::Reject).resolve("claude-opus-4").unwrap_err();
-        assert_eq!(error.to_string(), "The model `claude-opus-4` is not known. Known are only, versions of these.");
+        let message = "The model `claude-opus-4` does not exist or you do not have access to it. Known are only, versions of these.";
+        assert_eq!(error.to_string(), message);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Connections {
     /// one that is merely slow is not
     #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "60s", value_parser = duration::parse_positive)]
     pub(crate) unread_timeout: Duration,
-    /// How long new connections are still taken after SIGINT or SIGTERM,
+    /// How long new connections are still taken after SIGINT or SIGTERM, while /ready says no,
     /// for load balancers to notice
     #[arg(long, verbatim_doc_comment, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
     pub(crate) drain_delay: Duration,

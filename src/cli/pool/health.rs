@@ -76,7 +76,44 @@ pub struct RequestCounts {
     pub cold: u64,
 }
 
+/// Why a [`ClaudeCli`](crate::cli::ClaudeCli) should be sent no requests for the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotReady {
+    /// Its first warm process is still being started.
+    #[error("starting")]
+    Starting,
+    /// Processes fail to start.
+    #[error("degraded")]
+    Degraded,
+    /// All processes are at work and the queue is full: one more request gets 429.
+    #[error("full")]
+    Full,
+}
+
 impl Pool {
+    /// Whether a request would be answered soon.
+    pub(crate) fn ready(&self) -> Result<(), NotReady> {
+        let shared = &self.shared;
+        let (degraded, idle) = {
+            let state = shared.lock();
+            (state.circuit.is_open(), !state.warm.is_empty() || !state.live.is_empty())
+        };
+        let served = || shared.served.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+        // What was not told to warm up starts with the first request, which it must be sent for that.
+        let warms_up = shared.maintainer_runs.load(Ordering::Relaxed) && shared.config.warm_processes > 0;
+        if degraded {
+            Err(NotReady::Degraded)
+        } else if warms_up && !idle && !served() {
+            Err(NotReady::Starting)
+        } else if shared.queue.is_full(shared.config.queue_limit) {
+            Err(NotReady::Full)
+        } else {
+            Ok(())
+        }
+    }
+
     pub(crate) fn health(&self) -> Health {
         let shared = &self.shared;
         let (warm, live, parked, degraded) = {

@@ -31,7 +31,7 @@ mod refill;
 mod tests;
 
 use self::circuit::Circuit;
-pub use self::health::{Health, HealthStatus, ProcessCounts, QueueLength, RequestCounts};
+pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, QueueLength, RequestCounts};
 use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
 use self::refill::Refill;
@@ -364,8 +364,10 @@ impl Pool {
     async fn wait_in_queue(&self, caller: &Caller) -> Result<Permit, Error> {
         let Config { queue_limit, queue_timeout, max_processes, .. } = self.shared.config;
         let busy = |why: String| {
-            Error::new(ErrorKind::QueueFull, format!("All {max_processes} Claude Code processes are busy, and {why}"))
-                .with_retry_after(Duration::from_secs(5))
+            let message = format!(
+                "Rate limit reached for this server: all {max_processes} Claude Code processes are busy, and {why}"
+            );
+            Error::new(ErrorKind::QueueFull, message).with_retry_after(Duration::from_secs(5))
         };
         match tokio::time::timeout(queue_timeout, self.shared.queue.acquire(caller.key, queue_limit)).await {
             Ok(Ok(permit)) => Ok(permit),

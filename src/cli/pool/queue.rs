@@ -78,6 +78,12 @@ impl Queue {
         self.shared.lock().length
     }
 
+    /// Whether one more request would be refused where `limit` may wait.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        let inner = self.shared.lock();
+        inner.free == 0 && inner.length >= limit
+    }
+
     /// How many permits are held.
     pub(super) fn held(&self) -> usize {
         self.shared.permits - self.shared.lock().free

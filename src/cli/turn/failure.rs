@@ -32,15 +32,15 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The error that the client gets. `retry_after` is how long the subscription's window still lasts, if it is known.
-    pub(crate) fn into_error(self, retry_after: Option<Duration>) -> Error {
+    /// The error that the client gets for a turn with this model. `retry_after` is how long the subscription's window still
+    /// lasts, if it is known.
+    pub(crate) fn into_error(self, model: &str, retry_after: Option<Duration>) -> Error {
         let kind = self.error_kind();
         let said = if self.text.is_empty() { "no reason was given".to_owned() } else { self.text };
         let message = match kind {
-            ErrorKind::ContextLengthExceeded => format!(
-                "The conversation is longer than the model's context window: send a shorter one, or start a new one. \
-                 ({said})"
-            ),
+            ErrorKind::ContextLengthExceeded => {
+                format!("{} Send a shorter conversation, or start a new one. ({said})", too_long(&said))
+            }
             ErrorKind::Authentication => format!(
                 "Claude Code is not logged in, or its login was refused: run `claude` on the machine of this server and \
                  log in with /login, or set ANTHROPIC_API_KEY for it. ({said})"
@@ -52,12 +52,12 @@ impl Failure {
                 format!("The account behind Claude Code, or its organisation, may not do this. ({said})")
             }
             ErrorKind::ModelNotFound => format!(
-                "Claude Code has no such model, or this account may not use it: see GET /v1/models for names. ({said})"
+                "The model `{model}` does not exist or you do not have access to it: see GET /v1/models for names. ({said})"
             ),
             ErrorKind::RequestTooLarge => {
                 format!("The request is larger than the API takes: send fewer or smaller images and files. ({said})")
             }
-            ErrorKind::RateLimited => format!("The account's rate or usage limit is reached. ({said})"),
+            ErrorKind::RateLimited => format!("Rate limit reached for the account behind Claude Code. ({said})"),
             ErrorKind::Overloaded => format!("The API is overloaded: try again soon. ({said})"),
             ErrorKind::InvalidRequest => format!("The API refused the request. ({said})"),
             _ => format!("The API failed: try again. ({said})"),
@@ -97,6 +97,19 @@ impl Failure {
     }
 }
 
+/// What OpenAI says of a conversation that is too long, by which programs know that one, with the counts that the API tells.
+fn too_long(said: &str) -> String {
+    let mut numbers = said.split(|c: char| !c.is_ascii_digit()).filter(|digits| digits.len() > 3);
+    match (numbers.next(), numbers.next()) {
+        (Some(sent), Some(most)) if said.contains('>') => {
+            format!(
+                "This model's maximum context length is {most} tokens. However, your messages resulted in {sent} tokens."
+            )
+        }
+        _ => "This model's maximum context length is exceeded by your messages.".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +137,23 @@ mod tests {
         ];
         for (api_status, kind, text, status) in cases {
             let failure = Failure { kind: Some(kind.to_owned()), api_status, text: text.to_owned() };
-            assert_eq!(failure.into_error(None).status(), status, "{api_status:?} {kind} {text}");
+            assert_eq!(failure.into_error("opus", None).status(), status, "{api_status:?} {kind} {text}");
         }
+    }
+
+    #[test]
+    fn failures_that_openai_has_words_for_begin_with_them() {
+        let message = |status: u16, text: &str| {
+            let failure = Failure { kind: None, api_status: Some(status), text: text.to_owned() };
+            failure.into_error("opus", None).to_string()
+        };
+        let counted = message(400, "API Error: 400 prompt is too long: 210000 tokens > 200000 maximum");
+        let words =
+            "This model's maximum context length is 200000 tokens. However, your messages resulted in 210000 tokens.";
+        assert!(counted.starts_with(words), "{counted}");
+        let words = "This model's maximum context length is exceeded by your messages. ";
+        assert!(message(400, "Prompt is too long").starts_with(words));
+        assert!(message(404, "").starts_with("The model `opus` does not exist or you do not have access to it"));
+        assert!(message(429, "").starts_with("Rate limit reached for "));
     }
 }

@@ -183,8 +183,15 @@ async fn a_client_that_does_not_read_its_answer_is_cut_in_time() {
 #[tokio::test]
 async fn load_balancers_get_time_to_notice() {
     let mut server = started(&["--drain-delay", "1h"]).await;
+    let began = tokio::time::Instant::now();
+    while server.get("/ready").await.status != 200 {
+        assert!(began.elapsed() < PATIENCE, "{:?}", server.get("/ready").await.body);
+    }
     server.signal(Signal::TERM);
     server.until_logged("connections are taken for 3600s more").await;
+    let answer = server.get("/ready").await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (503, json!({"status": "draining"})));
+    assert_eq!(server.get("/live").await.status, 200);
     assert_eq!(server.say("hello").await.text(), "echo: hello");
     server.signal(Signal::TERM);
     assert!(server.ended().await.0.success(), "no answer was cut");

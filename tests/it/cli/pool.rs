@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
-use tower_claude::cli::ClaudeCli;
+use tower_claude::cli::{ClaudeCli, NotReady};
 use tower_claude::{ChatResponse, ErrorKind};
 
 use crate::support::chat::{
@@ -26,8 +26,11 @@ async fn busy(claude: &ClaudeCli) -> ChatResponse {
 #[tokio::test]
 async fn a_warm_process_takes_the_first_request_and_is_replaced_while_it_answers() {
     let claude = claude().warm_processes(1).build();
+    assert_eq!(claude.ready(), Ok(()), "the first request would start it");
     claude.warm_up();
+    assert_eq!(claude.ready(), Err(NotReady::Starting));
     until("a warm process", || processes(&claude, "warm") == 1).await;
+    assert_eq!(claude.ready(), Ok(()));
     let response = busy(&claude).await;
     assert_eq!(response.headers["x-claude-process"], "warm");
     until("another warm process", || processes(&claude, "warm") == 1).await;
@@ -75,6 +78,7 @@ async fn a_full_queue_is_429_and_so_is_a_wait_that_is_too_long() {
     let mut waiting = std::pin::pin!(try_ask(&claude, messages([user("hi")])));
     assert!((&mut waiting).now_or_never().is_none());
     assert_eq!(claude.health().queue.length, 1);
+    assert_eq!(claude.ready(), Err(NotReady::Full));
 
     let refused = try_ask(&claude, messages([user("hi")])).await.unwrap_err();
     assert_eq!((refused.kind(), refused.status().as_u16()), (ErrorKind::QueueFull, 429));
@@ -85,6 +89,7 @@ async fn a_full_queue_is_429_and_so_is_a_wait_that_is_too_long() {
     assert_eq!((late.status().as_u16(), late.retry_after().is_some()), (429, true));
     assert!(late.to_string().contains("200ms"), "{late}");
     assert_eq!(claude.health().queue.length, 0);
+    assert_eq!(claude.ready(), Ok(()), "there is room in the queue");
     drop(held);
 }
 

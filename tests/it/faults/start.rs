@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tower_claude::cli::{ClaudeCli, HealthStatus};
+use tower_claude::cli::{ClaudeCli, HealthStatus, NotReady};
 use tower_claude::{Error, ErrorKind};
 
 use crate::support::chat::{ask_once, claude, messages, try_ask, until, user};
@@ -101,6 +101,7 @@ async fn a_warm_process_that_does_not_come_up_is_tried_again_after_a_pause_and_n
     until("a second try", || starts() > 2).await;
     assert!(began.elapsed() >= Duration::from_millis(500));
     until("degraded health", || claude.health().status == HealthStatus::Degraded).await;
+    assert_eq!(claude.ready(), Err(NotReady::Degraded));
     // 0.5 s, 1 s, 2 s, ... between the rounds, of two starts each at most.
     let rounds = (began.elapsed().as_secs_f64() / 0.5 + 1.0).log2().floor() as usize + 1;
     assert!(starts() <= 2 * rounds, "{} starts in {:?}", starts(), began.elapsed());

@@ -4,11 +4,11 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tower_claude::FinishReason;
 use tower_claude::chat::Model;
 use tower_claude::http::{ApiService, CallerName};
+use tower_claude::{Error, ErrorKind, FinishReason};
 
-use crate::support::script::{Inner, ask, body, finished, get, inner, post, response, says, snapshot, text};
+use crate::support::script::{Inner, ask, body, finished, get, inner, post, refuses, response, says, snapshot, text};
 
 fn service() -> ApiService<Inner> {
     ApiService::new(says([text("Hello"), finished(FinishReason::Stop)])).models(["claude-opus-4", "anthropic/opus"])
@@ -139,4 +139,39 @@ async fn a_named_key_tells_layers_and_responses_whose_it_is() {
     let mut request = post(&body(json!({})));
     request.headers_mut().insert("x-api-key", "ada".parse().unwrap());
     assert_eq!(ask(service, request).await.status, 401);
+}
+
+#[tokio::test]
+async fn whether_it_runs_and_whether_it_takes_requests_are_asked_apart_and_without_a_key() {
+    for path in ["/live", "/v1/live/", "/ready"] {
+        let answer = ask(service().api_key("sk-1"), get(path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    let service = || service().health(|| json!({"status": "degraded"})).ready(|| Err("draining"));
+    assert_eq!(ask(service(), get("/live")).await.json(), json!({"status": "live"}));
+    let answer = ask(service(), get("/ready")).await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (503, json!({"status": "draining"})));
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    assert_eq!(ask(service(), get("/health")).await.status, 200);
+}
+
+#[tokio::test]
+async fn whoever_is_to_come_again_is_told_when() {
+    for (kind, seconds) in [
+        (ErrorKind::RateLimited, "30"),
+        (ErrorKind::QueueFull, "5"),
+        (ErrorKind::Overloaded, "5"),
+        (ErrorKind::BodyMemoryFull, "5"),
+    ] {
+        for path in ["/v1/chat/completions", "/v1/messages"] {
+            let mut request = post(&body(json!({"max_tokens": 100})));
+            *request.uri_mut() = path.parse().unwrap();
+            let service = ApiService::new(refuses(Error::new(kind, "Not now.")));
+            let (parts, _) = service.oneshot(request).await.unwrap().into_parts();
+            assert_eq!(parts.headers["retry-after"], seconds, "{kind:?} {path}");
+        }
+    }
+    let known = Error::new(ErrorKind::RateLimited, "Not now.").with_retry_after(std::time::Duration::from_secs(90));
+    let answer = ask(ApiService::new(refuses(known)), post(&body(json!({})))).await;
+    assert_eq!(answer.header("retry-after"), Some("90"));
 }

@@ -66,7 +66,7 @@ async fn model_alias_refuses_an_unknown_model_where_it_is_told_to() {
     assert_eq!(
         error.body(),
         json!({"error": {
-            "message": "The model `gpt-4o` is not known. Known are claude-opus-4, claude-sonnet-4, claude-haiku-4, \
+            "message": "The model `gpt-4o` does not exist or you do not have access to it. Known are claude-opus-4, claude-sonnet-4, claude-haiku-4, \
                         opus, sonnet, haiku, opus-max, sonnet-max, versions of these, and any id that \
                         begins with `claude-`.",
             "type": "invalid_request_error",

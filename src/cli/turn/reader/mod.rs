@@ -370,7 +370,8 @@ impl TurnReader {
                 let errors = || read::<Vec<String>>(line.errors).join("; ");
                 failure.text = read::<Option<String>>(line.result).unwrap_or_else(errors);
             }
-            return Err(failure.into_error(context.subscription.wait()));
+            let model = context.request.settings.model.as_deref().unwrap_or("default");
+            return Err(failure.into_error(model, context.subscription.wait()));
         }
         // An acknowledgement of history, not of the turn.
         if line.num_turns == Some(0) && !self.started {
