@@ -14,7 +14,7 @@
 //! way.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OnceCell};
@@ -37,7 +37,7 @@ use self::queue::{Permit, Queue};
 use self::refill::Refill;
 use super::config::Config;
 use super::conversation::LiveConversation;
-use super::process::{self, Life, Process, Version};
+use super::process::{self, Life, Orphans, Process, Version};
 use super::prompt::Settings;
 use super::rate_limits::Subscription;
 use crate::chat::Caller;
@@ -226,6 +226,8 @@ struct Shared {
     version: OnceCell<Version>,
     served: [AtomicU64; 3],
     subscription: Subscription,
+    /// There from the first process on.
+    orphans: OnceLock<Arc<Orphans>>,
 }
 
 #[derive(Debug, Default)]
@@ -257,6 +259,7 @@ impl Pool {
                 version: OnceCell::new(),
                 served: Default::default(),
                 subscription: Subscription::default(),
+                orphans: OnceLock::new(),
                 config,
             }),
         }
@@ -422,7 +425,8 @@ impl Shared {
 
     fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {
         let started = Instant::now();
-        let process = Process::spawn(&self.config, move || drop(occupant), move || drop(place))?;
+        let orphans = Arc::clone(self.orphans.get_or_init(|| Arc::new(Orphans::watch(&self.config))));
+        let process = Process::spawn(&self.config, orphans, move || drop(occupant), move || drop(place))?;
         Ok(PooledProcess { process, settings: Settings::default(), started, starting: Some(starting) })
     }
 }

@@ -9,18 +9,25 @@ use rustix::process::{Pid, Signal};
 use tokio::process::Child;
 use tokio::sync::Notify;
 
-/// How long a CLI may take to end when it is told to, before it is killed: 0.07 to 0.13 s (2.1.328). Killed at once it
-/// would leave two files in `~/.claude/sessions`.
+use super::orphans::Orphans;
+
+/// How long a CLI may take to end when it is told to, before it is killed: 0.07 to 0.13 s (2.1.328).
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The same for a CLI that has tools of its own, and ends their work first: 0.4 s (2.1.328). The commands that it runs are
 /// in sessions of their own, so nobody else knows of them.
 const AGENT_GRACE: Duration = Duration::from_secs(3);
 
+/// How long a CLI gets.
+pub(super) fn grace(is_agent: bool) -> Duration {
+    if is_agent { AGENT_GRACE } else { GRACE }
+}
+
 /// What ends a process. A task holds the child, and waits for it.
 pub(crate) struct Life {
     pid: u32,
     is_agent: bool,
+    orphans: Arc<Orphans>,
     /// Whether it has been told something since its last turn ended.
     is_at_work: AtomicBool,
     has_exited: AtomicBool,
@@ -35,12 +42,14 @@ impl Life {
         child: Child,
         pid: u32,
         is_agent: bool,
+        orphans: Arc<Orphans>,
         on_unwanted: impl FnOnce() + Send + 'static,
         on_reaped: impl FnOnce() + Send + 'static,
     ) -> Arc<Self> {
         let life = Arc::new(Life {
             pid,
             is_agent,
+            orphans,
             is_at_work: AtomicBool::new(false),
             has_exited: AtomicBool::new(false),
             on_unwanted: Mutex::new(Some(Box::new(on_unwanted))),
@@ -51,10 +60,9 @@ impl Life {
     }
 
     async fn reap(self: Arc<Self>, mut child: Child, on_reaped: impl FnOnce()) {
-        let grace = if self.is_agent { AGENT_GRACE } else { GRACE };
         let status = tokio::select! {
             status = child.wait() => status,
-            () = self.unwanted.notified() => match tokio::time::timeout(grace, child.wait()).await {
+            () = self.unwanted.notified() => match tokio::time::timeout(grace(self.is_agent), child.wait()).await {
                 Ok(status) => status,
                 Err(_) => {
                     self.signal_group(Signal::KILL);
@@ -66,6 +74,9 @@ impl Life {
         // Whatever it started in its group goes with it.
         self.signal_group(Signal::KILL);
         tracing::debug!(pid = self.pid, ?status, "claude ended");
+        if !status.is_ok_and(|status| status.success()) {
+            self.orphans.killed(self.pid);
+        }
         on_reaped();
     }
 
@@ -88,6 +99,10 @@ impl Life {
             // (2.1.328). The commands of an agent are in sessions of their own: only it can end them.
             let at_once = self.is_at_work.load(Ordering::Relaxed) && !self.is_agent;
             self.signal_group(if at_once { Signal::KILL } else { Signal::TERM });
+            if at_once {
+                // Said here, too: at this program's end nobody is left to see it die.
+                self.orphans.killed(self.pid);
+            }
         }
         self.unwanted.notify_one();
         on_unwanted();

@@ -18,10 +18,12 @@ use tokio::task::JoinHandle;
 mod command;
 mod life;
 mod lines;
+mod orphans;
 mod version;
 
 pub(crate) use self::life::Life;
 use self::lines::Lines;
+pub(crate) use self::orphans::Orphans;
 pub use self::version::Version;
 pub(crate) use self::version::ask;
 use super::config::Config;
@@ -57,23 +59,27 @@ impl Process {
     /// `on_unwanted` is called once it is to end, and `on_reaped` when it has ended in whatever way and is no more.
     pub(crate) fn spawn(
         config: &Config,
+        orphans: Arc<Orphans>,
         on_unwanted: impl FnOnce() + Send + 'static,
         on_reaped: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
         let private = match &config.workspace {
             Some(_) => None,
-            None => Some(private_directory().map_err(|error| {
+            None => Some(private_directory(&orphans.directory_prefix()).map_err(|error| {
                 Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
             })?),
         };
         let directory = private.as_ref().map(TempDir::path).or(config.workspace.as_deref()).unwrap_or(Path::new("/"));
         let mut command = command::serve(config, directory);
+        let (mark, value) = orphans.variable();
         let spawned = command
+            .env(mark, value)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(!config.agent())
+            // Where the runtime ends, it is told to end already; whether it does, the shell sees to.
+            .kill_on_drop(!config.agent() && !orphans.are_watched())
             .spawn();
         let mut child = spawned.map_err(|error| cannot_start(config, &error))?;
         let (Some(pid), Some(stdin), Some(stdout), Some(stderr)) =
@@ -83,7 +89,7 @@ impl Process {
         };
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
-        let life = Life::of(child, pid, config.agent(), on_unwanted, on_reaped);
+        let life = Life::of(child, pid, config.agent(), orphans, on_unwanted, on_reaped);
         tracing::debug!(pid, "claude started");
         Ok(Process {
             pid,
@@ -168,8 +174,8 @@ impl Drop for Process {
 }
 
 /// An empty directory that nobody else may look into.
-fn private_directory() -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("tower-claude-").permissions(Permissions::from_mode(0o700)).tempdir()
+fn private_directory(prefix: &str) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<VecDeque<u8>>>) {

@@ -10,6 +10,7 @@ mod connections;
 mod doctor;
 mod flags;
 mod keys;
+mod killed;
 mod log;
 mod protocol;
 mod raw;

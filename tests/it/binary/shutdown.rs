@@ -18,7 +18,7 @@ async fn started(args: &[&str]) -> ServerProcess {
     ServerProcess::start(command).await
 }
 
-fn streamed(text: &str) -> Value {
+pub(super) fn streamed(text: &str) -> Value {
     json!({"model": "sonnet", "stream": true, "messages": [{"role": "user", "content": text}]})
 }
 
@@ -30,13 +30,13 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-fn children(parent: u32) -> Vec<u32> {
+pub(super) fn children(parent: u32) -> Vec<u32> {
     let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     all.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent)).collect()
 }
 
 /// Waits until these are gone. One that nobody has asked about yet (a zombie) is.
-async fn gone(pids: &[u32]) {
+pub(super) async fn gone(pids: &[u32]) {
     let all_gone = async {
         while pids.iter().any(|pid| stat(*pid).is_some_and(|(state, _)| state != 'Z')) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -57,7 +57,7 @@ async fn closed(address: &str) {
 }
 
 /// Reads up to what holds this text.
-async fn read_until(body: &mut Incoming, text: &str) -> String {
+pub(super) async fn read_until(body: &mut Incoming, text: &str) -> String {
     let mut read = String::new();
     while !read.contains(text) {
         let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("a frame in time");

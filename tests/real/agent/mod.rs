@@ -2,6 +2,7 @@
 
 mod attempts;
 mod fence;
+mod killed;
 mod server;
 
 use std::io::{BufRead, Read};

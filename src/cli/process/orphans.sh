@@ -1,0 +1,76 @@
+# Sees to what is left of a program's `claude` processes: see orphans.rs. Written for any POSIX shell.
+#
+# $1  what these processes, and all that they have started, carry in their environment
+# $2  how long they have to end by themselves when the program is gone, in tenths of a second
+# $3  the CLI's directory of sessions
+# $4  where the processes have directories of their own, which have the mark in their names
+#
+# Standard input says which of them were killed, a line each. It ends with the program, however that ends.
+
+# A terminal's signals are for the program.
+trap '' HUP INT TERM
+cd /
+mark=$1 tenths=$2 sessions=$3 temporary=$4
+
+# The ids of all that carry the mark. `ps -E` is for macOS.
+marked() {
+    if [ -d /proc/self ]; then
+        for found in $(grep -l -F -e "$mark" /proc/[0-9]*/environ); do
+            found=${found%/environ}
+            echo "${found#/proc/}"
+        done
+    else
+        # The blank in the brackets keeps grep from finding itself.
+        ps -A -E -ww -o pid= -o command= | grep -e "TOWER_CLAUDE_POOL=[^ ]*$mark" | while read -r pid rest; do
+            echo "$pid"
+        done
+    fi
+}
+
+# Removes the files by which others would know a process that was killed (2.1.328), if they are of this machine's process.
+forget() {
+    file=$sessions/$1.json
+    [ -f "$file" ] && grep -q -F -e "$(readlink /proc/self/ns/pid)" "$file" || return
+    socket=$(sed -n 's/.*"messagingSocketPath":"\([^"]*\)".*/\1/p' "$file")
+    case $socket in */"$1.sock") rm -f "$socket" ;; esac
+    rm -f "$file" "$sessions/$1".*.key
+}
+
+pause() {
+    sleep 0.1 || sleep 1
+}
+
+# A background job's own standard input would be empty.
+exec 3<&0
+{
+    while read -r pid; do
+        tries=50
+        while [ "$tries" -gt 0 ] && kill -0 "$pid"; do
+            tries=$((tries - 1))
+            pause
+        done
+        forget "$pid"
+    done
+
+    while [ "$tenths" -gt 0 ] && [ -n "$(marked)" ]; do
+        tenths=$((tenths - 1))
+        pause
+    done
+    rounds=50
+    while left=$(marked) && [ -n "$left" ] && [ "$rounds" -gt 0 ]; do
+        rounds=$((rounds - 1))
+        # All are stopped before any is killed: a shell goes on to its next command when the one before it has ended.
+        stopped=
+        while [ "$left" != "$stopped" ]; do
+            kill -STOP $left
+            stopped=$left
+            left=$(marked)
+        done
+        kill -KILL $stopped
+        for pid in $stopped; do
+            forget "$pid"
+        done
+        pause
+    done
+    rm -rf "$temporary/tower-claude-$mark-"*
+} <&3 3<&- >/dev/null 2>&1 &

@@ -1,0 +1,84 @@
+//! The server is killed: nothing that it has started stays behind.
+#![cfg(target_os = "linux")] // Who is whose child is read from /proc.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+
+use super::shutdown::{children, gone, read_until, streamed};
+use crate::support::claude_bin::stand_in;
+use crate::support::server_process::{PATIENCE, ServerProcess, example};
+
+/// A CLI that has started a command in a session of its own, as Claude Code does. The command would touch `after`, next to
+/// the CLI, once what it waits for has ended. Its pids are in `pids`.
+fn with_command(directory: &Path) -> PathBuf {
+    let program = directory.join("claude");
+    let here = directory.display();
+    let command = format!("echo $$ >> '{here}/pids'; sleep 300; touch '{here}/after'");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' --version '*) ;; *) setsid sh -c \"{}\" & ;; esac\nexec '{}' \"$@\"\n",
+        command.replace('$', "\\$"),
+        stand_in().display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+    program
+}
+
+fn pids(directory: &Path) -> Vec<u32> {
+    let pids = std::fs::read_to_string(directory.join("pids")).unwrap_or_default();
+    pids.lines().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Waits until the server's directories are gone.
+async fn cleared(temporary: &Path) {
+    let cleared = async {
+        while std::fs::read_dir(temporary).unwrap().next().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, cleared).await.expect("no directory stays behind");
+}
+
+/// A server that is at work on an answer, has a live process, and warm ones; with what it has started.
+async fn at_work(directory: &Path, args: &[&str]) -> (ServerProcess, hyper::body::Incoming, Vec<u32>) {
+    let mut command = example("claude-max-api");
+    command.args(["0", "--warm", "1"]).args(args).env("CLAUDE_BIN", with_command(directory));
+    let server = ServerProcess::start(command).await;
+    server.say("hello").await;
+    let mut body = server.start_chat(&streamed("[[slow 100 count 100000]]")).await.into_body();
+    read_until(&mut body, "w0 ").await;
+    let mut started = children(server.pid());
+    assert!(started.len() >= 2, "{started:?}");
+    started.extend(pids(directory));
+    (server, body, started)
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_leaves_no_process_no_command_and_no_directory() {
+    for mode in ["client", "agent"] {
+        let directory = tempfile::tempdir().unwrap();
+        let workspace = directory.path().join("workspace");
+        std::fs::create_dir(&workspace).unwrap();
+        let agent = ["--mode", "agent", "--workspace", workspace.to_str().unwrap()];
+        let args: &[&str] = if mode == "agent" { &agent } else { &[] };
+        let (server, _body, started) = at_work(directory.path(), args).await;
+        let temporary = server.kill().await;
+        gone(&started).await;
+        gone(&pids(directory.path())).await;
+        cleared(temporary.path()).await;
+        assert!(!directory.path().join("after").exists(), "a command went on");
+    }
+}
+
+#[tokio::test]
+async fn nor_does_one_that_is_told_to_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, _body, started) = at_work(directory.path(), &["--shutdown-timeout", "0s"]).await;
+    server.signal(Signal::TERM);
+    server.ended().await;
+    gone(&started).await;
+    gone(&pids(directory.path())).await;
+    assert!(!directory.path().join("after").exists(), "a command went on");
+}
