@@ -68,7 +68,7 @@ impl Scene {
 
     /// The CLIs that the server has started.
     fn started(&self) -> Vec<u32> {
-        let parent = format!("PPid:\t{}", self.server.pid());
+        let parent = format!("PPid:\t{}\n", self.server.pid());
         let all = std::fs::read_dir("/proc").unwrap().filter_map(|of| of.unwrap().file_name().to_str()?.parse().ok());
         let is_ours = |pid: &u32| {
             std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains(&parent))
