@@ -58,21 +58,48 @@
 //! That service goes into axum (`nest_service`, `route_service`, `fallback_service`) or hyper
 //! (`TowerToHyperService`): see the directory `examples`, where the reference server `claude-max-api` is as well.
 //!
+//! # Features
+//!
+//! Each of them is on unless `default-features = false` is set. What is left without any is the conversation
+//! ([`chat`], [`error`]), the [`layers`], and [`testing`].
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` | [`cli`], on Unix alone |
+//! | `http` | [`http`], and the APIs in [`openai`] and Anthropic's |
+//! | `metrics` | `http::metrics`, and with it `http` |
+//!
 //! # A turn has one owner
 //!
 //! A turn's process and its place in the queue belong to its [`EventStream`], and are given back when that ends or is
 //! dropped. `tower::timeout::Timeout` and `tower::limit::ConcurrencyLimit` fit into the stack, but only cover the time until
 //! the answer begins. To limit whole turns, use the limits of [`cli::ClaudeCliBuilder`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "http")]
 mod anthropic;
+#[cfg(any(feature = "cli", feature = "http"))]
 mod blocking;
 pub mod chat;
+#[cfg(all(feature = "cli", unix))]
+#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod cli;
 pub mod error;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
 pub mod layers;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod openai;
 pub mod testing;
+
+#[cfg(all(feature = "cli", not(unix)))]
+compile_error!(
+    "tower-claude's feature `cli` needs a Unix: ending a process with all that it has started needs process groups. For \
+     the layers and the HTTP edge alone, set `default-features = false, features = [\"http\"]`."
+);
 
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
 pub use error::{Error, ErrorKind};

@@ -82,11 +82,13 @@ impl Abilities {
     }
 
     /// What is said of this setting, if anything.
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn of(&self, name: &str) -> Option<&Ability> {
         self.stated.get(name)
     }
 
     /// Why a conversation must not end with the assistant's message, where it must not.
+    #[cfg(feature = "http")]
     pub(crate) fn no_prefill(&self) -> Option<&str> {
         self.no_prefill.as_deref()
     }

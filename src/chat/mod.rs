@@ -6,6 +6,7 @@
 
 pub(crate) mod abilities;
 pub(crate) mod call_id;
+#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) mod data_url;
 pub(crate) mod digest;
 mod message;

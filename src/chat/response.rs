@@ -126,6 +126,7 @@ pub enum ChatEvent {
 
 impl ChatEvent {
     /// Whether the client is told something by it: text, reasoning, a call or the use of a tool, or the end.
+    #[cfg(any(feature = "cli", feature = "http"))]
     pub(crate) fn is_token(&self) -> bool {
         !matches!(
             self,
