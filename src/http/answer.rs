@@ -58,9 +58,12 @@ where
     };
     let (mut headers, body) = if background {
         let streaming = Streaming { streamed, keep_alive: options.keep_alive };
-        (HeaderMap::new(), door.in_background(reply, Box::pin(turn), streaming)?)
+        let mut headers = HeaderMap::new();
+        let body = door.in_background(reply, Box::pin(turn), streaming, &mut headers)?;
+        (headers, body)
     } else {
-        let (head, headers, events) = turn.await.map_err(|error| door.in_its_words(&reply, error))?;
+        let (head, mut headers, events) = turn.await.map_err(|error| door.in_its_words(&reply, error))?;
+        door.headers(&reply, &head, &mut headers);
         let body = if streamed {
             Body::events(EventBytes::new(events, door.encoder(reply, head), options.keep_alive))
         } else {

@@ -48,9 +48,18 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// What writes the answer to any other request.
     fn collector(&self, reply: Self::Reply, head: Head) -> Box<dyn Collector>;
 
+    /// Adds what belongs into the answer's headers.
+    fn headers(&self, _reply: &Self::Reply, _head: &Head, _headers: &mut HeaderMap) {}
+
     /// Takes over a turn that is to go on whether or not its client stays, where [`Asked::background`] says so.
     /// `turn` asks the inner service. What comes back is sent at once.
-    fn in_background(&self, _reply: Self::Reply, _turn: Turn, _write: Streaming) -> Result<Body, Error> {
+    fn in_background(
+        &self,
+        _reply: Self::Reply,
+        _turn: Turn,
+        _write: Streaming,
+        _headers: &mut HeaderMap,
+    ) -> Result<Body, Error> {
         Err(Error::new(ErrorKind::Internal, "This door has no turns in the background."))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
@@ -31,6 +32,9 @@ use crate::{Error, ErrorKind, blocking};
 
 /// How much is kept unless it is set otherwise.
 const KEEP: Limits = Limits { bytes: 64 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) };
+
+/// Says under which id a response is kept.
+const RESPONSE_ID: HeaderName = HeaderName::from_static("x-response-id");
 
 /// How many turns may go on without their clients, and for how long each.
 const MAX_IN_BACKGROUND: usize = 16;
@@ -214,7 +218,19 @@ impl Door for Responses {
         Box::new(Gathered::new(echo, plan, keeper))
     }
 
-    fn in_background(&self, reply: Reply, turn: Turn, streaming: Streaming) -> Result<Body, Error> {
+    fn headers(&self, reply: &Reply, head: &Head, headers: &mut HeaderMap) {
+        if reply.keep.is_some() {
+            name_response(&answer_id(&head.id), headers);
+        }
+    }
+
+    fn in_background(
+        &self,
+        reply: Reply,
+        turn: Turn,
+        streaming: Streaming,
+        headers: &mut HeaderMap,
+    ) -> Result<Body, Error> {
         let place = Arc::clone(&self.background).try_acquire_owned().map_err(|_| {
             let message = format!(
                 "{MAX_IN_BACKGROUND} responses are running in the background, and no more can. Try again when one of \
@@ -229,6 +245,7 @@ impl Door for Responses {
             return Err(invalid("store", "A response in the background has to be kept: leave `store` out."));
         };
         self.store.keep(Arc::clone(&record));
+        name_response(&echo.answer, headers);
         let ours = Arc::clone(&record);
         let store = Arc::clone(&self.store);
         let task = tokio::spawn(async move {
@@ -316,6 +333,13 @@ fn referred_to(body: &[u8]) -> Vec<String> {
 /// How the ids of an answer and of its items end.
 fn answer_id(id: &str) -> Box<str> {
     id.rsplit('-').next().unwrap_or(id).into()
+}
+
+/// Names a kept response where a balancer sees it, which must send whoever refers to it to the same host.
+fn name_response(answer: &str, headers: &mut HeaderMap) {
+    if let Ok(id) = HeaderValue::from_str(&format!("resp_{answer}")) {
+        headers.insert(RESPONSE_ID, id);
+    }
 }
 
 fn to_json(items: &[Item]) -> Result<Bytes, Error> {
