@@ -18,6 +18,7 @@
 //! | `store` | where kept responses outlive the server |
 //! | `stack` | the layers and services that the flags ask for |
 //! | `doctor` | whether this machine and its Claude Code are fit to serve |
+//! | `status` | what an operator sees: the page, `/status`, `/metrics` |
 //! | `log` | what is logged, and that nobody waits for it |
 //! | `server` | connections: how many, for how long, and how all of them end |
 
@@ -34,6 +35,7 @@ mod server;
 mod stack;
 #[path = "../stand-in-cli/stand_in.rs"]
 mod stand_in;
+mod status;
 mod store;
 
 use std::process::ExitCode;

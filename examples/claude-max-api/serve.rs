@@ -9,6 +9,7 @@ use crate::check;
 use crate::flags::{Connections, Flags};
 use crate::log::Log;
 use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
+use crate::status::Metrics;
 use crate::{command_line, stack};
 
 /// Serves until a signal comes, or says why it cannot.
@@ -44,6 +45,10 @@ async fn run(flags: &Flags) -> ExitCode {
         Ok(store) => store,
         Err(message) => return failed(&message),
     };
+    let metrics = match Metrics::start() {
+        Ok(metrics) => metrics,
+        Err(message) => return failed(&message),
+    };
     let claude = stack::claude(flags, &checked);
     let version = match claude.version().await {
         Ok(version) => version,
@@ -67,7 +72,7 @@ async fn run(flags: &Flags) -> ExitCode {
     };
     announce(&format!("Listening on http://{}/v1 ({who})", server.address()));
     let draining = Arc::new(AtomicBool::new(false));
-    let service = stack::stack(flags, &checked, claude, store, Arc::clone(&draining));
+    let service = stack::stack(flags, &checked, claude, store, metrics, Arc::clone(&draining));
     match server.run(service, signals, draining).await {
         Ended::Finished => ExitCode::SUCCESS,
         Ended::Cut => ExitCode::FAILURE,

@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tower::Layer;
 use tower_claude::chat::Model;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
+use tower_claude::http::metrics::MetricsLayer;
+use tower_claude::http::{
+    AccessLog, ApiService, GuardLayer, HttpStack, Observe, ObserveLayer, Observed, RequestReport, http_stack,
+};
 use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
 
 use crate::check::{Agent, Checked};
 use crate::flags::{API_KEY, Flags, UnknownModel};
+use crate::status::{self, Metrics, Reporter, Traffic};
 use crate::store::SqliteStore;
 
 /// The first argument by which this program is told to be the stand-in.
@@ -46,14 +50,18 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
     }
 }
 
-/// Everything from an HTTP request to the inner service. `draining` is set when no more requests should be sent here.
+/// Everything from an HTTP request to the inner service, and what observes it.
+pub(crate) type Stack = Observed<Observed<Observed<HttpStack<OpenClaw<ClaudeCli>>>>>;
+
+/// Makes it. `draining` is set when no more requests should be sent here; no stream of the status goes on then.
 pub(crate) fn stack(
     flags: &Flags,
     checked: &Checked,
     claude: ClaudeCli,
     store: Option<SqliteStore>,
+    metrics: Metrics,
     draining: Arc<AtomicBool>,
-) -> HttpStack<OpenClaw<ClaudeCli>> {
+) -> Stack {
     let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
         UnknownModel::Reject => layers::UnknownModel::Reject,
@@ -64,11 +72,12 @@ pub(crate) fn stack(
         preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
     }
     let (health, asked) = (claude.clone(), claude.clone());
+    let drains = Arc::clone(&draining);
     let ready = move || match asked.ready() {
-        _ if draining.load(Ordering::Relaxed) => Err("draining".to_owned()),
+        _ if drains.load(Ordering::Relaxed) => Err("draining".to_owned()),
         ready => ready.map_err(|reason| reason.to_string()),
     };
-    let mut api = ApiService::new(preset.layer(claude))
+    let mut api = ApiService::new(preset.layer(claude.clone()))
         .abilities(ClaudeCli::abilities())
         .models(offered)
         .health(move || health.health())
@@ -90,5 +99,10 @@ pub(crate) fn stack(
         .require_host()
         .allow_hosts(&flags.access.allow_host)
         .allow_origins(&flags.access.allow_origin);
-    http_stack(api, guard)
+    let traffic = Arc::new(Traffic::default());
+    let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), flags.claude.demo);
+    let api = status::routes(api, Arc::new(reporter), metrics, claude, draining);
+    let traffic = ObserveLayer::new(move |report: &RequestReport| traffic.finished(report));
+    let observers = (MetricsLayer::new(), traffic, ObserveLayer::new(AccessLog::new()));
+    observers.layer(http_stack(api, guard))
 }

@@ -78,6 +78,9 @@ pub struct ChatRequest {
     /// them into one text. Never part of the JSON.
     #[serde(skip)]
     pub keeps_blocks: bool,
+    /// The API by which the request came: `chat_completions`, `responses` or `messages`. Never part of the JSON.
+    #[serde(skip)]
+    pub door: Option<&'static str>,
     /// Who asks. Set by the HTTP edge from the request's headers; never part of the JSON.
     #[serde(skip)]
     pub caller: Caller,

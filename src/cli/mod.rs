@@ -18,10 +18,13 @@
 //! | `process` | one child: pipes, group, death, version |
 //! | `protocol` | the line protocol as types, without policy |
 //! | `rate_limits` | the subscription's usage windows |
+//! | `metrics` | the state of all that as metrics |
 
 mod abilities;
 mod config;
 mod conversation;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod permission;
 mod pool;
 mod process;
@@ -32,7 +35,10 @@ mod service;
 mod turn;
 
 pub use config::ClaudeCliBuilder;
-pub use pool::{Health, HealthStatus, NotReady, ProcessCounts, QueueLength, RequestCounts};
+pub use pool::{
+    ConversationState, ConversationStatus, Health, HealthStatus, NotReady, ProcessCounts, ProcessEvents, QueueLength,
+    RequestCounts, Status,
+};
 pub use process::Version;
 pub use rate_limits::UsageWindow;
 pub use service::ClaudeCli;

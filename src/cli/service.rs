@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
-use super::pool::{Health, NotReady, Origin, Pool};
+use super::pool::{Health, NotReady, Origin, Pool, Status};
 use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, TurnSpan};
@@ -76,6 +76,11 @@ impl ClaudeCli {
     pub fn health(&self) -> Health {
         self.pool.health()
     }
+
+    /// The same in full, with the conversations that are held and what has happened so far: for operators.
+    pub fn status(&self) -> Status {
+        self.pool.status()
+    }
 }
 
 impl Default for ClaudeCli {
@@ -121,6 +126,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         let queued = span.leased(&lease);
         let (origin, pid) = (lease.origin, lease.pooled.process.pid);
         if live.is_none() && request.has_history() {
+            pool.replayed(closest.map_or("none_held", |mismatch| mismatch.reason()));
             tell_why_not_live(closest);
         }
         match Turn::begin(pool.clone(), lease, live, request, span).await {

@@ -48,6 +48,7 @@ where
     let able = abilities::check(door, &request, &options.abilities, &mut ignored);
     able.map_err(|error| door.in_its_words(&reply, error))?;
     let session = caller.session.clone().or(request.caller.session);
+    request.door = Some(D::NAME);
     request.caller = Caller { session, ..caller };
 
     let turn = async move {

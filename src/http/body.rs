@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use serde::Serialize;
@@ -22,6 +23,7 @@ pub struct Body(Kind);
 enum Kind {
     Full(Full<Bytes>),
     Events(Box<EventBytes>),
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl Body {
@@ -36,6 +38,11 @@ impl Body {
             Error::new(ErrorKind::Internal, format!("The answer could not be written as JSON: {error}."))
         })?;
         Ok(Body(Kind::Full(Full::from(json))))
+    }
+
+    /// These bytes as they come: the body of a [route of your own](super::ApiService::get).
+    pub fn stream(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Body(Kind::Stream(Box::pin(bytes)))
     }
 
     /// Server-sent events.
@@ -61,6 +68,7 @@ impl fmt::Debug for Body {
         match &self.0 {
             Kind::Full(full) => f.debug_tuple("Body").field(full).finish(),
             Kind::Events(_) => f.write_str("Body(Events)"),
+            Kind::Stream(_) => f.write_str("Body(Stream)"),
         }
     }
 }
@@ -73,6 +81,9 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Kind::Full(full) => Pin::new(full).poll_frame(cx),
             Kind::Events(events) => events.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Stream(stream) => {
+                stream.as_mut().poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -80,13 +91,14 @@ impl http_body::Body for Body {
         match &self.0 {
             Kind::Full(full) => full.is_end_stream(),
             Kind::Events(events) => events.is_end(),
+            Kind::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(full) => full.size_hint(),
-            Kind::Events(_) => SizeHint::default(),
+            Kind::Events(_) | Kind::Stream(_) => SizeHint::default(),
         }
     }
 }

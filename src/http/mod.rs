@@ -14,6 +14,8 @@
 //! | `GET /ready` | whether requests should be sent here: [`ApiService::ready`] |
 //! | `GET /health` | `{"status": "ok"}` and what [`ApiService::health`] adds |
 //!
+//! [`ApiService::get`] adds routes of your own, behind the same keys.
+//!
 //! The `/v1` may be missing, as it is where a router has stripped it, and a slash may follow. `HEAD` goes where `GET`
 //! goes. Everything else is 404, or 405 with an `Allow` header; every failure has the error body of its API.
 //!
@@ -61,6 +63,7 @@ mod health;
 mod models;
 pub(crate) mod observe;
 mod options;
+mod own_route;
 mod receive;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -76,5 +79,6 @@ pub use guard::{Guard, GuardFuture, GuardLayer};
 #[cfg(feature = "metrics")]
 pub use observe::metrics;
 pub use observe::{AccessLog, Observe, ObserveBody, ObserveFuture, ObserveLayer, Observed, Outcome, RequestReport};
+pub use own_route::Access;
 pub use service::{ApiService, CallerName, ResponseFuture};
 pub use stack::{HttpStack, HttpStackBody, HttpStackFuture, http_stack};

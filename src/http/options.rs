@@ -6,6 +6,7 @@ use super::authorize::Keys;
 use super::body_memory::BodyMemory;
 use super::health::Health;
 use super::models::Models;
+use super::own_route::OwnRoutes;
 use crate::chat::Abilities;
 use crate::openai::responses::Responses;
 
@@ -19,6 +20,7 @@ pub(crate) struct Options {
     pub(crate) body_memory: BodyMemory,
     pub(crate) keep_alive: Duration,
     pub(crate) keys: Keys,
+    pub(crate) own_routes: OwnRoutes,
     pub(crate) responses: Responses,
 }
 
@@ -32,6 +34,7 @@ impl Default for Options {
             body_memory: BodyMemory::default(),
             keep_alive: Duration::from_secs(15),
             keys: Keys::any(),
+            own_routes: OwnRoutes::default(),
             responses: Responses::default(),
         }
     }

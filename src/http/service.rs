@@ -21,6 +21,7 @@ use super::health::Health;
 use super::models::Models;
 use super::observe::Note;
 use super::options::Options;
+use super::own_route::{Access, OwnRoute};
 use super::request::BoxError;
 use super::response::{error_response, json_response, without_body};
 use super::route::Route;
@@ -133,6 +134,27 @@ impl<S> ApiService<S> {
         self.set(|options| options.keys.want(keys))
     }
 
+    /// A route of your own, such as `/metrics`: `GET` of exactly this path, and `HEAD`. It takes the place of the API's where
+    /// that has one of this path, as it has at `/`.
+    ///
+    /// ```
+    /// use tower_claude::http::{Access, ApiService, Body};
+    ///
+    /// # let inner = tower_claude::cli::ClaudeCli::default();
+    /// let api = ApiService::new(inner).get("/robots.txt", Access::Open, || {
+    ///     http::Response::new(Body::from(bytes::Bytes::from_static(b"User-agent: *\nDisallow: /\n")))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn get(
+        self,
+        path: &'static str,
+        access: Access,
+        answer: impl Fn() -> Response<Body> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|options| options.own_routes.add(path, access, answer))
+    }
+
     /// How much of its answers the Responses API keeps for `previous_response_id` and for `GET`: at most about this many
     /// bytes of memory, each answer for at most this time, the oldest going first. 64 MiB and 24 hours unless set; the
     /// newest answer is kept in any case.
@@ -203,9 +225,12 @@ impl<S> ApiService<S> {
         B: http_body::Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if let Some(own) = self.options.own_routes.find(request.uri().path()) {
+            return whole(&request, self.own_route(own, &request));
+        }
         let Some(route) = Route::of(request.uri().path()) else { return whole(&request, no_such_route(&request)) };
         if !route.allows(request.method()) {
-            return whole(&request, Ok(not_allowed(&route, &request)));
+            return whole(&request, Ok(not_allowed(route.allow(), &request)));
         }
         match route {
             Route::Live => whole(&request, Health::live()),
@@ -301,6 +326,17 @@ impl<S> ApiService<S> {
         })
     }
 
+    /// A route of the operator's own.
+    fn own_route<B>(&self, own: &OwnRoute, request: &Request<B>) -> Result<Response<Body>, Error> {
+        if !own.allows(request.method()) {
+            return Ok(not_allowed(OwnRoute::ALLOW, request));
+        }
+        if own.access == Access::Key {
+            self.options.keys.check(request.headers())?;
+        }
+        Ok(own.answer())
+    }
+
     /// `GET /v1/models`
     fn models_list<B>(&self, request: &Request<B>) -> Result<Response<Body>, Error> {
         self.options.keys.check(request.headers())?;
@@ -344,8 +380,8 @@ fn no_such_route<B>(request: &Request<B>) -> Result<Response<Body>, Error> {
     Err(Error::new(ErrorKind::NotFound, message))
 }
 
-fn not_allowed<B>(route: &Route<'_>, request: &Request<B>) -> Response<Body> {
-    let (path, method, allow) = (request.uri().path(), request.method(), route.allow());
+fn not_allowed<B>(allow: &'static str, request: &Request<B>) -> Response<Body> {
+    let (path, method) = (request.uri().path(), request.method());
     let message = format!("`{path}` does not take {method}. It takes {allow}.");
     let mut response = error_response(&Error::new(ErrorKind::MethodNotAllowed, message));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));

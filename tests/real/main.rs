@@ -10,6 +10,7 @@ mod doctor;
 mod hosts;
 mod messages_api;
 mod openclaw;
+mod operator;
 mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;

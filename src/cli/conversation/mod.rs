@@ -26,6 +26,9 @@ pub(crate) struct PreparedRequest {
     pub(crate) setup: Setup,
     pub(crate) settings: Settings,
     pub(crate) messages: Vec<Message>,
+    door: Option<&'static str>,
+    /// How many answers the conversation has.
+    turns: usize,
     /// What the client sent and is told; `None` without a `RecognizeLayer`.
     client: Option<ClientSide>,
     setup_digests: SetupDigests,
@@ -80,6 +83,8 @@ impl PreparedRequest {
             since: lasting(&messages[reply.map_or(0, |at| at + 1)..]),
             results: messages.iter().enumerate().filter_map(result).collect(),
             setup_digests: SetupDigests::of(&setup, &messages),
+            door: request.door,
+            turns: messages.iter().filter(|message| message.role == Role::Assistant).count(),
             client,
             caller,
             setup,
@@ -122,7 +127,7 @@ impl PreparedRequest {
 
     /// The conversation as it stands once it was answered so. The request is used up.
     pub(crate) fn answered(&mut self, answer: Answered) -> LiveConversation {
-        let Answered { reply, model: answered_by, pending } = answer;
+        let Answered { reply, model: answered_by, tokens, pending } = answer;
         let mut history = std::mem::take(&mut self.history);
         history.extend(self.last_reply.map(|(_, digest)| digest));
         history.append(&mut self.since);
@@ -135,6 +140,9 @@ impl PreparedRequest {
             history,
             reply: ReplyDigest::of(&reply.texts, &reply.calls.iter().collect::<Vec<_>>()),
             answered_by,
+            door: self.door,
+            turns: self.turns + 1,
+            tokens,
             pending,
             since: Instant::now(),
         }
@@ -169,6 +177,8 @@ pub(crate) struct Answered {
     pub(crate) reply: Reply,
     /// The model that answered, as the API names it.
     pub(crate) model: String,
+    /// What the turn took, prompt and answer.
+    pub(crate) tokens: u64,
     pub(crate) pending: Option<PendingToolCalls>,
 }
 
@@ -193,12 +203,23 @@ pub(crate) struct LiveConversation {
     reply: ReplyDigest,
     /// The model that answered, as the API names it.
     pub(crate) answered_by: String,
+    /// The API by which it was last gone on with.
+    pub(crate) door: Option<&'static str>,
+    /// How many answers it has.
+    pub(crate) turns: usize,
+    /// What its last turn took, prompt and answer.
+    pub(crate) tokens: u64,
     pub(crate) pending: Option<PendingToolCalls>,
     /// When its last turn ended.
     pub(crate) since: Instant,
 }
 
 impl LiveConversation {
+    /// The name of the caller's key.
+    pub(crate) fn caller_name(&self) -> Option<&str> {
+        self.caller.name.as_deref()
+    }
+
     /// Whether the request goes on with this conversation, in a way that this process can take. It is asked under the
     /// pool's lock, of each process: it compares numbers.
     pub(crate) fn continues(&self, request: &PreparedRequest) -> Result<(), Mismatch> {
@@ -293,6 +314,20 @@ pub(crate) enum Mismatch {
 }
 
 impl Mismatch {
+    /// A word for it, of which there are few.
+    pub(crate) fn reason(&self) -> &'static str {
+        use recognition::Mismatch as Client;
+        match self {
+            Mismatch::Caller => "caller",
+            Mismatch::Model => "model",
+            Mismatch::Tools => "tools",
+            Mismatch::System => "system",
+            Mismatch::Reply | Mismatch::Client(Client::Reply(_)) => "reply",
+            Mismatch::ResultTooLarge | Mismatch::ResultMissing | Mismatch::ResultUnknown => "results",
+            Mismatch::NoReply | Mismatch::Length { .. } | Mismatch::Message(_) | Mismatch::Client(_) => "history",
+        }
+    }
+
     /// Of two conversations that a request does not go on with, the one that it is closer to is the one to explain.
     pub(crate) fn closeness(&self) -> usize {
         use recognition::Mismatch as Client;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Pool, PooledProcess, Shared, Starting};
+use super::{End, Pool, PooledProcess, Shared, Starting};
 use crate::cli::conversation::LiveConversation;
 
 /// From so many places on one is held back for newcomers: with fewer, a conversation is worth more than a quick start.
@@ -56,14 +56,25 @@ impl Shared {
             held.since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
         };
         let mut state = self.lock();
-        let dead: Vec<PooledProcess> = state.warm.extract_if(.., |warm| warm.process.has_exited()).collect();
+        let dead = state.warm.extract_if(.., |warm| warm.process.has_exited());
+        let dead: Vec<_> = dead.map(|warm| warm.ending(End::Crashed)).collect();
         for warm in &dead {
             tracing::warn!(stderr = warm.process.stderr_tail(), "a warm claude process ended by itself");
             state.circuit.failed(warm.started, warm.ended_by_itself());
         }
         let expired =
             |pooled: &PooledProcess, held: &LiveConversation| pooled.process.has_exited() || limit(held) <= now;
-        let expired: Vec<_> = state.live.extract_if(.., |(pooled, held)| expired(pooled, held)).collect();
+        let expired = state.live.extract_if(.., |(pooled, held)| expired(pooled, held));
+        let expired: Vec<_> = expired
+            .map(|(pooled, held)| {
+                let end = match held.pending {
+                    _ if pooled.process.has_exited() => End::Crashed,
+                    Some(_) => End::Unanswered,
+                    None => End::Idle,
+                };
+                pooled.ending(end)
+            })
+            .collect();
         let due = state.live.iter().map(|(_, held)| limit(held)).min();
         // They end when they are dropped, which is better done without the lock.
         drop(state);
@@ -121,6 +132,7 @@ impl Shared {
         }
         let (pooled, _) = state.live.remove(at);
         drop(state);
+        let pooled = pooled.ending(End::Evicted);
         tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way to a warm process");
         None
     }

@@ -8,6 +8,8 @@
 //! | `refill` | when a warm one that was taken is replaced |
 //! | `maintainer` | the task that keeps warm ones, and ends those that have waited too long |
 //! | `health` | the state of all that |
+//! | `status` | the same in full, with the conversations that are held |
+//! | `tally` | what has happened so far, and why |
 //!
 //! A permit of the queue is the right to one busy process. Whoever holds one is sure to come by a process: busy ones are
 //! never more than permits, so there is a live conversation, a warm process, or room for one more, or a live one to give
@@ -27,6 +29,8 @@ mod maintainer;
 mod places;
 mod queue;
 mod refill;
+mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +39,9 @@ pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, QueueLengt
 use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
 use self::refill::Refill;
+pub use self::status::{ConversationState, ConversationStatus, Status};
+pub use self::tally::ProcessEvents;
+use self::tally::{Counted, End, Tally};
 use super::config::Config;
 use super::conversation::LiveConversation;
 use super::process::{self, Life, Orphans, Process, Version};
@@ -73,11 +80,20 @@ pub(crate) struct PooledProcess {
     pub(crate) process: Process,
     pub(crate) settings: Settings,
     started: Instant,
+    /// Since when it has held its conversation.
+    holds_since: Option<Instant>,
     /// While it comes up.
     starting: Option<Starting>,
+    counted: Counted,
 }
 
 impl PooledProcess {
+    /// The same, to be dropped for this reason.
+    fn ending(mut self, end: End) -> Self {
+        self.counted.end = end;
+        self
+    }
+
     fn ended_by_itself(&self) -> Error {
         let stderr = self.process.stderr_tail();
         let said = if stderr.is_empty() { "nothing".to_owned() } else { stderr };
@@ -182,6 +198,11 @@ impl Lease {
         }
     }
 
+    /// The process has ended by itself.
+    pub(crate) fn crashed(&mut self) {
+        self.pooled.counted.end = End::Crashed;
+    }
+
     /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later.
     pub(crate) fn first_token(&mut self) {
         if let Some(hold) = &mut *lock(&self.hold) {
@@ -195,6 +216,7 @@ impl Lease {
         let Some(hold) = lock(&hold).take() else { return };
         pooled.process.shrink();
         pooled.starting = None;
+        pooled.counted.end = End::WithAll;
         let shared = &hold.pool.shared;
         // The least recently used stand first.
         shared.lock().live.push((pooled, held));
@@ -228,6 +250,7 @@ struct Shared {
     subscription: Subscription,
     /// There from the first process on.
     orphans: OnceLock<Arc<Orphans>>,
+    tally: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]
@@ -260,6 +283,7 @@ impl Pool {
                 served: Default::default(),
                 subscription: Subscription::default(),
                 orphans: OnceLock::new(),
+                tally: Arc::default(),
                 config,
             }),
         }
@@ -271,6 +295,11 @@ impl Pool {
 
     pub(crate) fn subscription(&self) -> &Subscription {
         &self.shared.subscription
+    }
+
+    /// A conversation that some process may have held is replayed on another, for this reason.
+    pub(crate) fn replayed(&self, reason: &'static str) {
+        self.shared.tally.replayed(reason);
     }
 
     /// The CLI's version, asked once; an error where it is missing or too old.
@@ -358,7 +387,9 @@ impl Pool {
         }
     }
 
-    fn leased(&self, pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
+    fn leased(&self, mut pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
+        pooled.counted.end = End::Cut;
+        pooled.holds_since.get_or_insert_with(Instant::now);
         self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
         let hold = Hold { pool: self.clone(), refills: origin == Origin::Warm, _permit: permit };
         Lease { pooled, origin, hold: Arc::new(Mutex::new(Some(hold))) }
@@ -406,7 +437,7 @@ impl Shared {
             if !pooled.process.has_exited() {
                 return (Some((pooled, Some(held))), dead);
             }
-            dead.push(pooled);
+            dead.push(pooled.ending(End::Crashed));
         }
         // The oldest is the one most surely up. The dead are the maintainer's to see to.
         let alive = state.warm.iter().position(|warm| !warm.process.has_exited());
@@ -420,13 +451,20 @@ impl Shared {
     /// The process whose conversation has been silent for longest, where one has to give way.
     fn least_recently_used(&self) -> Option<PooledProcess> {
         let mut state = self.lock();
-        (self.places.are_short() && !state.live.is_empty()).then(|| state.live.remove(0).0)
+        (self.places.are_short() && !state.live.is_empty()).then(|| state.live.remove(0).0.ending(End::Evicted))
     }
 
     fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {
         let started = Instant::now();
         let orphans = Arc::clone(self.orphans.get_or_init(|| Arc::new(Orphans::watch(&self.config))));
         let process = Process::spawn(&self.config, orphans, move || drop(occupant), move || drop(place))?;
-        Ok(PooledProcess { process, settings: Settings::default(), started, starting: Some(starting) })
+        Ok(PooledProcess {
+            process,
+            settings: Settings::default(),
+            started,
+            holds_since: None,
+            starting: Some(starting),
+            counted: Counted::started(&self.tally),
+        })
     }
 }

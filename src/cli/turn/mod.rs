@@ -308,6 +308,7 @@ impl Turn {
         match self.watchdog.unless_cut(lease.pooled.process.line()).await? {
             Ok(Some(line)) => Ok(line),
             Ok(None) => {
+                lease.crashed();
                 let stderr = lease.pooled.process.stderr_after_exit().await;
                 let said = if stderr.is_empty() { "nothing".to_owned() } else { format!("at its end: {stderr}") };
                 let message = "Claude Code ended before its answer was complete. Run it by hand if that happens again.";

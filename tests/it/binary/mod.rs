@@ -18,4 +18,5 @@ mod readme;
 mod serving;
 mod shutdown;
 mod start;
+mod status;
 mod store;

@@ -327,7 +327,8 @@ impl TurnReader {
     /// The answer is complete, and the process can go on.
     fn keep(&mut self, reason: FinishReason, pending: Option<PendingToolCalls>, out: &mut Step) {
         let reply = Reply { texts: std::mem::take(&mut self.texts), calls: self.calls.take_announced() };
-        let answered = Answered { reply, model: self.model.clone(), pending };
+        let tokens = self.usage.prompt_tokens + self.usage.completion_tokens;
+        let answered = Answered { reply, model: self.model.clone(), tokens, pending };
         self.finish(reason, End::Keep(answered), out);
     }
 

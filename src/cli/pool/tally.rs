@@ -1,0 +1,98 @@
+//! What has happened to processes so far: how many were started, why they ended, and why conversations were replayed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// What has happened to processes since the service began. Reasons that have not occurred are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessEvents {
+    /// How many were started.
+    pub starts: u64,
+    /// How many ended, by reason:
+    ///
+    /// - `cut`: in the middle of a turn, which its client, a limit or a failure had ended
+    /// - `crashed`: by itself
+    /// - `idle`: its conversation had been silent for the idle timeout
+    /// - `unanswered`: its client had not sent the result of a call within the tool timeout
+    /// - `evicted`: its conversation gave way to another request, or to a warm process
+    pub ends: BTreeMap<&'static str, u64>,
+    /// How many conversations were replayed on another process, by the comparison that failed first:
+    ///
+    /// - `none_held`: no process held any conversation
+    /// - `caller`, `model`, `tools`, `system`: these were others
+    /// - `history`: an earlier message was another than before, or missing
+    /// - `reply`: the last answer was not what the client had been told
+    /// - `results`: the results of calls were missing, unknown or too large
+    pub replays: BTreeMap<&'static str, u64>,
+}
+
+/// Counts them.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    starts: AtomicU64,
+    ends: Mutex<BTreeMap<&'static str, u64>>,
+    replays: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Tally {
+    pub(super) fn replayed(&self, reason: &'static str) {
+        add(&self.replays, reason);
+    }
+
+    pub(super) fn so_far(&self) -> ProcessEvents {
+        let copy = |of: &Mutex<BTreeMap<_, _>>| of.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ProcessEvents {
+            starts: self.starts.load(Ordering::Relaxed),
+            ends: copy(&self.ends),
+            replays: copy(&self.replays),
+        }
+    }
+}
+
+fn add(counts: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+}
+
+/// Why a process will have ended, if it ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With the whole service, which is not counted.
+    WithAll,
+    Cut,
+    Crashed,
+    Idle,
+    Unanswered,
+    Evicted,
+}
+
+/// A process that is counted: at its start, and when it is no longer wanted.
+#[derive(Debug)]
+pub(super) struct Counted {
+    tally: Arc<Tally>,
+    pub(super) end: End,
+}
+
+impl Counted {
+    pub(super) fn started(tally: &Arc<Tally>) -> Self {
+        tally.starts.fetch_add(1, Ordering::Relaxed);
+        Counted { tally: Arc::clone(tally), end: End::WithAll }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let reason = match self.end {
+            End::WithAll => return,
+            End::Cut => "cut",
+            End::Crashed => "crashed",
+            End::Idle => "idle",
+            End::Unanswered => "unanswered",
+            End::Evicted => "evicted",
+        };
+        add(&self.tally.ends, reason);
+    }
+}

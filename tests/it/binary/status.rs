@@ -1,0 +1,150 @@
+//! What an operator sees: the status report, live and at once, the metrics, and the page.
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::claude_bin::stand_in;
+use crate::support::server_process::{Answer, PATIENCE, ServerProcess, example};
+
+async fn started(args: &[&str]) -> ServerProcess {
+    let mut command = example("claude-max-api");
+    command.args(["0", "--warm", "0"]).args(args).env("CLAUDE_BIN", stand_in());
+    ServerProcess::start(command).await
+}
+
+fn with(headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
+    let mut request = Request::get("/");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn the_report_tells_of_conversations_and_traffic_and_nothing_that_was_said() {
+    let server = started(&[]).await;
+    server.say("a secret").await;
+    server.say("[[fail 529]]").await;
+    let report = server.get("/status").await;
+    assert_eq!(report.headers["content-type"], "application/json");
+    assert_eq!(report.headers["cache-control"], "no-store");
+    assert!(!report.body.contains("secret"), "{}", report.body);
+
+    let report = report.json();
+    let conversation = &report["claude"]["conversations"][0];
+    assert_eq!(conversation["state"], "live");
+    assert_eq!(conversation["door"], "chat_completions");
+    assert_eq!((&conversation["turns"], conversation["tokens"].as_u64() > Some(0)), (&json!(1), true));
+    assert!(conversation["model"].as_str().unwrap().starts_with("claude-sonnet"), "{conversation}");
+    assert_eq!(report["claude"]["events"]["starts"], 2);
+    assert_eq!(report["claude"]["status"], "ok");
+    assert_eq!(report["server"]["mode"], "client");
+
+    let hour = &report["last_hour"];
+    assert_eq!((&hour["requests"], &hour["failed"], &hour["cancelled"]), (&json!(2), &json!(1), &json!(0)));
+    let minutes = hour["minutes"].as_array().unwrap();
+    assert_eq!(minutes.len(), 60);
+    assert_eq!(minutes.iter().map(|minute| minute["requests"].as_u64().unwrap()).sum::<u64>(), 2);
+    assert_eq!((&hour["errors"][0]["code"], &hour["errors"][0]["count"]), (&json!("overloaded"), &json!(1)));
+    assert!(hour["errors"][0]["advice"].as_str().unwrap().contains("passes"));
+    assert!(hour["first_token_ms"]["p50"].as_u64() <= hour["first_token_ms"]["p95"].as_u64());
+}
+
+#[tokio::test]
+async fn processes_that_end_and_conversations_that_are_replayed_are_counted_by_reason() {
+    let server = started(&[]).await;
+    server.say("[[crash]]").await;
+    server.say("hello").await;
+    let edited = json!([
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "not what it said"},
+        {"role": "user", "content": "go on"},
+    ]);
+    server.chat(&json!({"model": "sonnet", "messages": edited})).await;
+    let events = server.get("/status").await.json()["claude"]["events"].clone();
+    assert_eq!(events["ends"], json!({"crashed": 1}));
+    assert_eq!(events["replays"], json!({"reply": 1}));
+    assert_eq!(events["starts"], 3);
+}
+
+#[tokio::test]
+async fn the_live_report_comes_at_once_and_does_not_keep_the_server_from_ending() {
+    let server = started(&[]).await;
+    let mut events = server.send("/status/events", with(&[])).await;
+    assert_eq!(events.headers()["content-type"], "text/event-stream");
+    let first = tokio::time::timeout(PATIENCE, events.body_mut().frame()).await.unwrap().unwrap().unwrap();
+    let first = String::from_utf8(first.into_data().unwrap().to_vec()).unwrap();
+    let report: Value = serde_json::from_str(first.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(report["claude"]["processes"]["max"], 8);
+    server.signal(Signal::TERM);
+    let rest = tokio::time::timeout(PATIENCE, events.into_body().collect()).await.expect("the stream ends");
+    drop(rest);
+    assert!(server.ended().await.0.success());
+}
+
+#[tokio::test]
+async fn the_key_is_asked_for_and_web_pages_are_kept_out() {
+    let server = started(&["--api-key", "sk-test"]).await;
+    for path in ["/status", "/status/events", "/metrics"] {
+        assert_eq!(server.get(path).await.status, 401, "{path}");
+        let answer = server.send(path, with(&[("authorization", "Bearer sk-test")])).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        let foreign = [("authorization", "Bearer sk-test"), ("origin", "https://evil.example")];
+        assert_eq!(server.send(path, with(&foreign)).await.status(), 403, "{path}");
+        assert_eq!(server.send(path, with(&[("host", "evil.example")])).await.status(), 403, "{path}");
+    }
+    assert_eq!(server.get("/").await.status, 200);
+    assert_eq!(server.send("/", with(&[("host", "evil.example")])).await.status(), 403);
+}
+
+#[tokio::test]
+async fn the_page_is_one_small_file_that_may_load_nothing_else() {
+    let server = started(&[]).await;
+    let page = server.get("/").await;
+    assert_eq!(
+        (page.status.as_u16(), page.headers["content-type"].to_str().unwrap()),
+        (200, "text/html; charset=utf-8")
+    );
+    assert!(page.body.len() <= 100_000);
+    for reference in ["src=", "@import", "url(", "//cdn", "https://"] {
+        assert!(!page.body.contains(reference), "the page has {reference}");
+    }
+    let policy = page.headers["content-security-policy"].to_str().unwrap().to_owned();
+    let nonce = policy.split("script-src 'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.body.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
+    let again = server.get("/").await;
+    assert!(!again.body.contains(&nonce), "each answer has a nonce of its own");
+
+    // Claude Code asks this way whether a server is there.
+    let mut head = with(&[]);
+    *head.method_mut() = Method::HEAD;
+    let head = Answer::of(server.send("/", head).await).await;
+    assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""));
+    let mut post = with(&[]);
+    *post.method_mut() = Method::POST;
+    let refused = server.send("/", post).await;
+    assert_eq!((refused.status().as_u16(), refused.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
+}
+
+#[tokio::test]
+async fn metrics_are_of_requests_and_processes() {
+    let server = started(&[]).await;
+    server.say("[[limits]]").await;
+    let metrics = server.get("/metrics").await;
+    assert_eq!(metrics.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "tower_claude_up 1",
+        "tower_claude_processes{state=\"live\"} 1",
+        "tower_claude_process_starts_total 1",
+        "tower_claude_turns_total{process=\"cold\"} 1",
+        "tower_claude_plan_utilization_ratio{window=\"five_hour\"}",
+        "gen_ai_server_request_duration_seconds_bucket{",
+        "gen_ai_server_time_to_first_token_seconds_count{",
+    ] {
+        assert!(metrics.body.contains(line), "no {line} in\n{}", metrics.body);
+    }
+}
