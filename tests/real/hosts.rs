@@ -144,7 +144,7 @@ impl Talk {
 
     /// One more turn. It must not fail: whatever happens to a host, it had not begun to answer.
     async fn turn(&mut self, balancer: &Balancer) {
-        let anthropic = self.number % 3 == 0;
+        let anthropic = self.number.is_multiple_of(3);
         if self.messages.is_empty() && !anthropic {
             self.messages.push(json!({"role": "system", "content": "You are one of many. ".repeat(200)}));
         }
