@@ -40,6 +40,7 @@ impl Digest {
         role.hash(bare);
         message.name.hash(bare);
         message.tool_call_id.as_deref().map(call_id::canonical).hash(bare);
+        message.is_error.hash(bare);
         message.calls().len().hash(bare);
         for call in message.calls() {
             call_id::canonical(&call.id).hash(bare);

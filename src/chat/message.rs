@@ -104,20 +104,20 @@ pub enum Reasoning {
         text: String,
         /// The signature.
         signature: String,
-        /// How many content parts of the message came before it.
+        /// How many content parts and calls of the message came before it.
         place: usize,
     },
     /// What nobody but the model may read.
     Redacted {
         /// What the API gave in its place.
         data: String,
-        /// How many content parts of the message came before it.
+        /// How many content parts and calls of the message came before it.
         place: usize,
     },
 }
 
 impl Reasoning {
-    /// How many content parts of the message came before it.
+    /// How many content parts and calls of the message came before it.
     pub fn place(&self) -> usize {
         match self {
             Reasoning::Signed { place, .. } | Reasoning::Redacted { place, .. } => *place,

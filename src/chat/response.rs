@@ -112,6 +112,9 @@ pub enum ChatEvent {
     },
     /// The answer ends before this text, which is one of the request's stop texts. [`Finished`](Self::Finished) follows.
     StopMatched(String),
+    /// More on why the answer ends, as the Messages API has it, such as the category of a refusal.
+    /// [`Finished`](Self::Finished) follows.
+    StopDetails(Value),
     /// What the turn has cost so far; replaces what was said before. Not sent to clients.
     Usage(Usage),
     /// The answer is complete. Nothing follows.
@@ -172,14 +175,18 @@ pub enum FinishReason {
     ToolCalls,
     /// The model refused.
     ContentFilter,
+    /// The conversation fills the model's context window.
+    ContextWindow,
+    /// The model paused in the middle of a long turn, and goes on where its answer is sent back as it is.
+    Pause,
 }
 
 impl FinishReason {
-    /// The name in OpenAI's API.
+    /// The name in OpenAI's API, which has fewer of them.
     pub fn as_str(self) -> &'static str {
         match self {
-            FinishReason::Stop => "stop",
-            FinishReason::Length => "length",
+            FinishReason::Stop | FinishReason::Pause => "stop",
+            FinishReason::Length | FinishReason::ContextWindow => "length",
             FinishReason::ToolCalls => "tool_calls",
             FinishReason::ContentFilter => "content_filter",
         }
@@ -196,6 +203,8 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Those of them that were written to it.
     pub cache_write_tokens: u64,
+    /// Those of them that stay there for an hour rather than five minutes.
+    pub cache_write_1h_tokens: u64,
     /// All tokens of the answer, reasoning included.
     pub completion_tokens: u64,
     /// Those of them that were reasoning.
@@ -214,6 +223,7 @@ impl std::ops::AddAssign for Usage {
         self.prompt_tokens += other.prompt_tokens;
         self.cached_tokens += other.cached_tokens;
         self.cache_write_tokens += other.cache_write_tokens;
+        self.cache_write_1h_tokens += other.cache_write_1h_tokens;
         self.completion_tokens += other.completion_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
     }

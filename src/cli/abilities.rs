@@ -22,12 +22,9 @@ const IGNORED: [&str; 14] = [
 ];
 
 /// Settings of the Messages API alone, below its top level or not.
-const IGNORED_OF_MESSAGES: [&str; 5] = [
-    "messages[].content[].is_error",
-    "messages[].content[].thinking",
+const IGNORED_OF_MESSAGES: [&str; 2] = [
     // Models with adaptive thinking do not go by a budget (2.1.328).
     "thinking.budget_tokens",
-    "thinking.display",
     "top_k",
 ];
 

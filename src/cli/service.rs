@@ -21,6 +21,9 @@ const OTHER_PROCESSES: usize = 3;
 /// Says how the request came by its process: `live`, `warm` or `cold`.
 const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
 
+/// Names what the CLI could not be told. The edge adds what the client's dialect has beyond that.
+const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-ignored-parameters");
+
 /// A tower service that answers chat requests through the Claude Code CLI.
 ///
 /// It is always ready: a request waits for a process in its own future. That future resolves at the first sign of an
@@ -113,7 +116,8 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     let mut tries = 0;
     loop {
         let mut closest = None;
-        let continues = |live: &LiveConversation| match live.continues(&request) {
+        let cache_lifetime = pool.cache_lifetime().get();
+        let continues = |live: &LiveConversation| match live.continues(&request, cache_lifetime) {
             Ok(()) => true,
             Err(mismatch) => {
                 if closest.as_ref().is_none_or(|closest: &Mismatch| closest.closeness() <= mismatch.closeness()) {
@@ -132,10 +136,16 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
+                let ignored = turn.ignored().join(", ");
                 let mut response = ChatResponse::new(model, EventStream::new(turn.into_events()));
                 response.queued = Some(queued);
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
+                if let Ok(ignored) = HeaderValue::try_from(ignored)
+                    && !ignored.is_empty()
+                {
+                    response.headers.insert(IGNORED_HEADER, ignored);
+                }
                 return Ok(response);
             }
             // A process of its own that dies at once would do so again.

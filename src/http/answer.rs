@@ -21,6 +21,9 @@ use crate::chat::Caller;
 use crate::layers::{ChoicesLayer, RecognizeLayer, StopLayer};
 use crate::{ChatRequest, ChatResponse, Error, blocking};
 
+/// What of the request has no effect.
+const IGNORED_HEADER: &str = "x-ignored-parameters";
+
 /// Reads the request, has the inner service answer it, and begins to write the answer.
 pub(crate) async fn answer<D, S, B>(
     door: &D,
@@ -72,8 +75,12 @@ where
         };
         (headers, body)
     };
+    // The inner service may have named some as well.
+    if let Some(names) = headers.remove(IGNORED_HEADER) {
+        ignored.extend(names.to_str().unwrap_or_default().split(", ").map(str::to_owned));
+    }
     if let Some(names) = header_list(&ignored) {
-        headers.insert("x-ignored-parameters", names);
+        headers.insert(IGNORED_HEADER, names);
     }
     if streamed {
         event_headers(&mut headers);

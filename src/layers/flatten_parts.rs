@@ -76,7 +76,9 @@ where
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
         if !request.keeps_blocks {
-            request.messages.iter_mut().filter_map(|message| message.content.as_mut()).for_each(flatten);
+            // The places of reasoning are counted in parts.
+            let messages = request.messages.iter_mut().filter(|message| message.reasoning.is_empty());
+            messages.filter_map(|message| message.content.as_mut()).for_each(flatten);
         }
         self.inner.call(request)
     }

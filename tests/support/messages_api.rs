@@ -2,13 +2,14 @@
 //!
 //! The last user turn picks the answer: "echo: " and its text, or what a directive in double square brackets asks for.
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
-//! `think`, `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
+//! `think`, `ponder DIRECTIVE` (thinking, and some that is redacted, before what else), `cite TEXT`, `pause`, `window`, `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the connection after a delta.
-//! A model whose name contains "nonexistent" does not exist.
+//! A model whose name contains "nonexistent" does not exist. What the API refuses of marks for the prompt cache, this refuses
+//! too.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::marks;
 use super::pretend_model::{Answer, Message};
 
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -43,6 +45,9 @@ struct State {
     gap: AtomicU64,
     /// How many requests are still to fail, and with which status.
     failing: Mutex<(usize, u16)>,
+    caches: AtomicBool,
+    /// The events of each streamed answer, by the number of its message.
+    streamed: Mutex<Vec<Vec<Value>>>,
 }
 
 impl MessagesApi {
@@ -58,6 +63,8 @@ impl MessagesApi {
             first_byte: AtomicU64::new(0),
             gap: AtomicU64::new(0),
             failing: Mutex::default(),
+            caches: AtomicBool::new(false),
+            streamed: Mutex::default(),
         });
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -90,6 +97,17 @@ impl MessagesApi {
     /// The next so many requests for a message fail with this status, whatever they ask for.
     pub(crate) fn fail_next(&self, times: usize, status: u16) {
         *self.state.failing.lock().unwrap() = (times, status);
+    }
+
+    /// From now on each answer writes to the prompt cache, for as long as the request's last mark says. (The API does not
+    /// cache prompts as short as those of tests.)
+    pub(crate) fn cache(&self) {
+        self.state.caches.store(true, Ordering::Relaxed);
+    }
+
+    /// The events of the last streamed answer.
+    pub(crate) fn last_stream(&self) -> Vec<Value> {
+        self.state.streamed.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
     /// The bodies of the requests for a message, oldest first. (After a 404 the CLI asks again, not streamed.)
@@ -161,8 +179,15 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         return Ok(reply(200, &message, &[]));
     }
     let streamed = body["stream"] == true;
-    let answer = state.failure().unwrap_or_else(|| Answer::to(&body));
-    let message = envelope(number, &body, raw.len(), json!([]));
+    let refused = marks::refusal(&body).map(|message| Answer::invalid(&message));
+    let answer = state.failure().or(refused).unwrap_or_else(|| Answer::to(&body));
+    let mut message = envelope(number, &body, raw.len(), json!([]));
+    if state.caches.load(Ordering::Relaxed) {
+        let written = marks::written(&body);
+        message["usage"]["cache_creation_input_tokens"] = json!(11);
+        message["usage"]["cache_creation"] = json!({"ephemeral_5m_input_tokens": if written == "5m" { 11 } else { 0 },
+            "ephemeral_1h_input_tokens": if written == "1h" { 11 } else { 0 }});
+    }
     state.requests.send_modify(|requests| requests.push(body));
     let waiting = Waiting(Some(Arc::clone(&state)));
     tokio::time::sleep(Duration::from_micros(state.first_byte.load(Ordering::Relaxed))).await;
@@ -213,9 +238,12 @@ fn envelope(number: u64, body: &Value, size: usize, content: Value) -> Value {
 fn stream(state: Arc<State>, number: u64, message: Value, answer: Message) -> Response<Body> {
     let (send, mut receive) = mpsc::channel(16);
     let headers = answer.headers.clone();
+    state.streamed.lock().unwrap().push(Vec::new());
+    let at = state.streamed.lock().unwrap().len() - 1;
     tokio::spawn(async move {
         let gap = answer.gap.unwrap_or_else(|| Duration::from_micros(state.gap.load(Ordering::Relaxed)));
-        if events(number, message, answer, gap, &send).await.is_err() {
+        let frames = Frames { send, state: Arc::clone(&state), at };
+        if events(number, message, answer, gap, &frames).await.is_err() {
             state.hung_up.send_modify(|hung_up| *hung_up += 1);
         }
     });
@@ -227,16 +255,22 @@ fn stream(state: Arc<State>, number: u64, message: Value, answer: Message) -> Re
     response.body(StreamBody::new(frames).boxed()).unwrap()
 }
 
-type Frames = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
+/// Where the events of one answer go, and where they are kept.
+struct Frames {
+    send: mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>,
+    state: Arc<State>,
+    at: usize,
+}
 
 async fn send(frames: &Frames, event: Value) -> Result<(), ()> {
+    frames.state.streamed.lock().unwrap()[frames.at].push(event.clone());
     let text = format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
-    frames.send(Ok(Frame::data(Bytes::from(text)))).await.map_err(|_| ())
+    frames.send.send(Ok(Frame::data(Bytes::from(text)))).await.map_err(|_| ())
 }
 
 async fn events(number: u64, message: Value, answer: Message, gap: Duration, frames: &Frames) -> Result<(), ()> {
     if answer.silent {
-        frames.closed().await;
+        frames.send.closed().await;
         return Err(());
     }
     send(frames, json!({"type": "message_start", "message": message})).await?;
@@ -250,19 +284,19 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
             if answer.dropped {
                 // A reset takes with it what the client has not read yet.
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                let _ = frames.send(Err(std::io::ErrorKind::ConnectionReset.into())).await;
+                let _ = frames.send.send(Err(std::io::ErrorKind::ConnectionReset.into())).await;
                 return Ok(());
             }
             if !gap.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(gap) => {}
-                    () = frames.closed() => return Err(()),
+                    () = frames.send.closed() => return Err(()),
                 }
             }
         }
         send(frames, json!({"type": "content_block_stop", "index": index})).await?;
     }
-    let delta = json!({"stop_reason": answer.stop, "stop_sequence": null});
+    let delta = json!({"stop_reason": answer.stop, "stop_sequence": null, "stop_details": answer.details});
     send(frames, json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens}})).await?;
     send(frames, json!({"type": "message_stop"})).await
 }

@@ -7,6 +7,7 @@
 pub(crate) mod chat;
 pub(crate) mod claude_bin;
 pub(crate) mod cli_process;
+pub(crate) mod marks;
 pub(crate) mod messages_api;
 pub(crate) mod pretend_model;
 pub(crate) mod process;

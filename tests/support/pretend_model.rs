@@ -12,6 +12,7 @@ pub(crate) enum Answer {
 pub(crate) struct Message {
     pub(crate) blocks: Vec<Block>,
     pub(crate) stop: &'static str,
+    pub(crate) details: Value,
     /// Between two deltas, where it is not the server's.
     pub(crate) gap: Option<Duration>,
     pub(crate) headers: Vec<(String, String)>,
@@ -27,6 +28,8 @@ impl Message {
         let blocks = self.blocks.into_iter().enumerate().map(|(index, block)| match block {
             Block::Text(texts) => json!({"type": "text", "text": texts.concat()}),
             Block::Thinking(texts) => json!({"type": "thinking", "thinking": texts.concat(), "signature": "c2ln"}),
+            Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
+            Block::Cited(text, citation) => json!({"type": "text", "text": text, "citations": [citation]}),
             Block::Tool(name, input) => {
                 json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name,
                 "input": serde_json::from_str::<Value>(&input).unwrap_or_default()})
@@ -41,6 +44,9 @@ impl Message {
 pub(crate) enum Block {
     Text(Vec<String>),
     Thinking(Vec<String>),
+    Redacted(String),
+    /// A text, and a source of it.
+    Cited(String, Value),
     Tool(String, String),
 }
 
@@ -60,6 +66,14 @@ impl Block {
                     .chain([json!({"type": "signature_delta", "signature": "c2ln"})])
                     .collect(),
             ),
+            Block::Redacted(data) => (json!({"type": "redacted_thinking", "data": data}), Vec::new()),
+            Block::Cited(text, citation) => (
+                json!({"type": "text", "text": "", "citations": []}),
+                vec![
+                    json!({"type": "text_delta", "text": text}),
+                    json!({"type": "citations_delta", "citation": citation}),
+                ],
+            ),
             Block::Tool(name, input) => {
                 let half = (input.len() / 2..input.len()).find(|&at| input.is_char_boundary(at)).unwrap_or(0);
                 let parts = [&input[..half], &input[half..]];
@@ -76,6 +90,16 @@ impl Answer {
     /// What the directive `fail` asks for, from what follows it.
     pub(crate) fn failure(text: &str) -> Answer {
         failure(text)
+    }
+
+    /// The refusal of a request that the API could not answer.
+    pub(crate) fn invalid(message: &str) -> Answer {
+        Answer::Failure {
+            status: 400,
+            kind: "invalid_request_error",
+            message: message.to_owned(),
+            headers: vec![("x-should-retry".to_owned(), "false".to_owned())],
+        }
     }
 
     /// The answer to a request's body.
@@ -151,8 +175,22 @@ fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
             let thinking = Block::Thinking(vec!["let me ".to_owned(), "think".to_owned()]);
             message([thinking, Block::Text(vec!["echo: ".to_owned(), text.to_owned()])], "end_turn")
         }
+        "ponder" => {
+            let thinking = Block::Thinking(vec!["Hm, ".to_owned(), "\"é\"\n".to_owned()]);
+            let thoughts = [thinking, Block::Redacted("ZGF0YQ==".to_owned())];
+            directive(rest, tools).with(|message| drop(message.blocks.splice(..0, thoughts)))
+        }
+        "cite" => {
+            let citation = json!({"type": "char_location", "cited_text": rest, "document_index": 0,
+                "document_title": null, "start_char_index": 0, "end_char_index": rest.len(), "file_id": null});
+            message([Block::Text(vec!["As ".to_owned()]), Block::Cited(rest.to_owned(), citation)], "end_turn")
+        }
+        "pause" => echo(text).with(|message| message.stop = "pause_turn"),
         "long" => message([Block::Text(vec!["cut ".to_owned(), "here".to_owned()])], "max_tokens"),
-        "refusal" => message([Block::Text(vec!["I ".to_owned(), "cannot".to_owned()])], "refusal"),
+        "refusal" => message([Block::Text(vec!["I ".to_owned(), "cannot".to_owned()])], "refusal").with(|message| {
+            message.details = json!({"type": "refusal", "category": "bio", "explanation": null});
+        }),
+        "window" => message([Block::Text(vec!["no ".to_owned(), "room".to_owned()])], "model_context_window_exceeded"),
         "big" => say(["x".repeat(rest.trim().parse().unwrap_or(0))]),
         "drop" => echo(text).with(|message| message.dropped = true),
         "silence" => echo(text).with(|message| message.silent = true),
@@ -170,7 +208,15 @@ fn say(deltas: impl IntoIterator<Item = String>) -> Answer {
 
 fn message(blocks: impl IntoIterator<Item = Block>, stop: &'static str) -> Answer {
     let blocks = blocks.into_iter().collect();
-    Answer::Message(Message { blocks, stop, gap: None, headers: Vec::new(), dropped: false, silent: false })
+    Answer::Message(Message {
+        blocks,
+        stop,
+        details: Value::Null,
+        gap: None,
+        headers: Vec::new(),
+        dropped: false,
+        silent: false,
+    })
 }
 
 /// `CODE`, then `no-retry`, or headers as `name=value`.

@@ -99,8 +99,21 @@ impl Stack {
         Events { headers: parts.headers, body, unread: String::new() }
     }
 
+    /// The whole answer of another door than Chat Completions.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let work = async {
+            let (parts, body) = self.send_to(path, body).await.into_parts();
+            Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        };
+        tokio::time::timeout(PATIENCE, work).await.expect("an answer in time")
+    }
+
     async fn send(&self, body: &Value) -> Response<Body> {
-        let request = Request::post("/v1/chat/completions")
+        self.send_to("/v1/chat/completions", body).await
+    }
+
+    async fn send_to(&self, path: &str, body: &Value) -> Response<Body> {
+        let request = Request::post(path)
             .header("content-type", "application/json")
             .body(Full::<Bytes>::from(body.to_string()))
             .unwrap();

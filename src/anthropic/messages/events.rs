@@ -24,6 +24,7 @@ pub(crate) struct EventEncoder {
     index: u32,
     shows_thinking: bool,
     stop_sequence: Option<String>,
+    stop_details: Option<Value>,
     request_id: Option<String>,
 }
 
@@ -49,6 +50,7 @@ impl EventEncoder {
             index: 0,
             shows_thinking,
             stop_sequence: None,
+            stop_details: None,
             request_id,
         }
     }
@@ -105,6 +107,7 @@ impl Encoder for EventEncoder {
                 });
             }
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
+            ChatEvent::StopDetails(details) => self.stop_details = Some(details),
             ChatEvent::ToolCallStart { index, id, name } => {
                 self.close(out);
                 self.begin_block(Open::Call(index), out, |out| {
@@ -232,7 +235,7 @@ impl EventEncoder {
         struct Delta<'a> {
             stop_reason: &'static str,
             stop_sequence: Option<&'a str>,
-            stop_details: Option<Value>,
+            stop_details: Option<&'a Value>,
         }
         if !self.started {
             self.usage = usage;
@@ -240,7 +243,8 @@ impl EventEncoder {
         }
         self.close(out);
         let stop_sequence = self.stop_sequence.as_deref();
-        let delta = Delta { stop_reason: stop_reason(reason, stop_sequence), stop_sequence, stop_details: None };
+        let stop_details = self.stop_details.as_ref();
+        let delta = Delta { stop_reason: stop_reason(reason, stop_sequence), stop_sequence, stop_details };
         sse(out, "message_delta", &MessageDelta { r#type: "message_delta", delta, usage: UsageBody(usage) });
         out.put_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     }
@@ -253,6 +257,8 @@ pub(crate) fn stop_reason(reason: FinishReason, stop_sequence: Option<&str>) -> 
         FinishReason::Length => "max_tokens",
         FinishReason::ToolCalls => "tool_use",
         FinishReason::ContentFilter => "refusal",
+        FinishReason::ContextWindow => "model_context_window_exceeded",
+        FinishReason::Pause => "pause_turn",
         _ => "end_turn",
     }
 }

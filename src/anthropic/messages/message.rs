@@ -20,6 +20,7 @@ pub(crate) struct MessageCollector {
     /// Which call each block of a call is.
     calls: Vec<(u32, usize)>,
     stop_sequence: Option<String>,
+    stop_details: Option<Value>,
     end: Option<(FinishReason, Usage)>,
 }
 
@@ -71,6 +72,7 @@ impl MessageCollector {
             blocks: Vec::new(),
             calls: Vec::new(),
             stop_sequence: None,
+            stop_details: None,
             end: None,
         }
     }
@@ -111,6 +113,7 @@ impl Collector for MessageCollector {
             ChatEvent::ReasoningSignature(signature) => self.think("", &signature),
             ChatEvent::RedactedReasoning(data) => self.blocks.push(ContentBlock::RedactedThinking { data }),
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
+            ChatEvent::StopDetails(details) => self.stop_details = Some(details),
             ChatEvent::ToolCallStart { index, id, name } => {
                 self.calls.push((index, self.blocks.len()));
                 self.blocks.push(ContentBlock::ToolUse { id, name, input: Input::default() });
@@ -141,7 +144,7 @@ impl Collector for MessageCollector {
             content: self.blocks,
             stop_reason: stop_reason(reason, self.stop_sequence.as_deref()),
             stop_sequence: self.stop_sequence,
-            stop_details: None,
+            stop_details: self.stop_details,
             usage: UsageBody(usage),
         })
     }

@@ -60,7 +60,7 @@ fn a_tool_loop_becomes_the_conversations_turns_with_the_models_own_thinking() {
         {"role": "system", "content": "It is late."}
     ]);
     let decoded = request(json!({"messages": messages, "system": [{"type": "text", "text": "be terse"}]})).unwrap();
-    assert_eq!(decoded.ignored, ["messages[].content[].thinking", "messages[].content[].is_error"]);
+    assert_eq!(decoded.ignored, [""; 0]);
     let request = decoded.request;
     let roles: Vec<Role> = request.messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool, Role::User, Role::System]);
@@ -111,7 +111,7 @@ fn settings_mean_what_they_mean_to_the_api() {
     assert_eq!(request.stop.as_ref().map(Stop::as_slice).map(<[String]>::len), Some(5));
     assert_eq!((request.reasoning_effort.as_deref(), request.token_limit()), (Some("max"), Some(9)));
     assert_eq!(request.response_format.unwrap().kind, "json_schema");
-    let ignored = ["temperature", "tools[].defer_loading", "thinking.display", "thinking.budget_tokens"];
+    let ignored = ["temperature", "tools[].defer_loading", "thinking.budget_tokens"];
     assert_eq!(decoded.ignored, ignored);
     assert_eq!(
         self::request(json!({"thinking": {"type": "disabled"}})).unwrap().request.thinking,
@@ -160,7 +160,14 @@ fn what_cannot_be_done_is_refused_by_its_path() {
 }
 
 fn usage() -> Usage {
-    Usage { prompt_tokens: 100, cached_tokens: 60, cache_write_tokens: 30, completion_tokens: 7, reasoning_tokens: 2 }
+    Usage {
+        prompt_tokens: 100,
+        cached_tokens: 60,
+        cache_write_tokens: 30,
+        cache_write_1h_tokens: 10,
+        completion_tokens: 7,
+        reasoning_tokens: 2,
+    }
 }
 
 fn answer() -> Vec<ChatEvent> {
@@ -212,6 +219,7 @@ fn a_stream_has_the_apis_events_in_its_order_and_loses_nothing() {
     let stop = |index: u32| json!({"type": "content_block_stop", "index": index});
     let counts = |output: u64, thinking: u64| {
         json!({"input_tokens": 10, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 60,
+            "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 10},
             "output_tokens": output, "output_tokens_details": {"thinking_tokens": thinking}})
     };
     let text = json!({"type": "text", "text": ""});

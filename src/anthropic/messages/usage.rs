@@ -15,8 +15,14 @@ impl Serialize for UsageBody {
             input_tokens: u64,
             cache_creation_input_tokens: u64,
             cache_read_input_tokens: u64,
+            cache_creation: CacheCreation,
             output_tokens: u64,
             output_tokens_details: OutputDetails,
+        }
+        #[derive(Serialize)]
+        struct CacheCreation {
+            ephemeral_5m_input_tokens: u64,
+            ephemeral_1h_input_tokens: u64,
         }
         #[derive(Serialize)]
         struct OutputDetails {
@@ -28,6 +34,10 @@ impl Serialize for UsageBody {
             input_tokens: usage.prompt_tokens.saturating_sub(cached),
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cached_tokens,
+            cache_creation: CacheCreation {
+                ephemeral_5m_input_tokens: usage.cache_write_tokens.saturating_sub(usage.cache_write_1h_tokens),
+                ephemeral_1h_input_tokens: usage.cache_write_1h_tokens,
+            },
             output_tokens: usage.completion_tokens,
             output_tokens_details: OutputDetails { thinking_tokens: usage.reasoning_tokens },
         }

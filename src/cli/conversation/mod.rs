@@ -13,6 +13,7 @@ use std::hash::{Hash, Hasher};
 
 use tokio::time::Instant;
 
+use super::prompt::marks::{Lifetime, Marks};
 use super::prompt::mcp::{CallResult, PendingCall};
 use super::prompt::{self, Settings, Setup};
 use crate::chat::digest::{self, Digest, ReplyDigest};
@@ -93,6 +94,11 @@ impl PreparedRequest {
         }
     }
 
+    /// Whether the client hands back reasoning of the model's.
+    pub(crate) fn carries_reasoning(&self) -> bool {
+        self.messages.iter().any(|message| !message.reasoning.is_empty())
+    }
+
     /// Whether the client goes on with a conversation rather than beginning one.
     pub(crate) fn has_history(&self) -> bool {
         self.last_reply.is_some()
@@ -126,7 +132,7 @@ impl PreparedRequest {
     }
 
     /// The conversation as it stands once it was answered so. The request is used up.
-    pub(crate) fn answered(&mut self, answer: Answered) -> LiveConversation {
+    pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> LiveConversation {
         let Answered { reply, model: answered_by, tokens, pending } = answer;
         let mut history = std::mem::take(&mut self.history);
         history.extend(self.last_reply.map(|(_, digest)| digest));
@@ -144,6 +150,7 @@ impl PreparedRequest {
             turns: self.turns + 1,
             tokens,
             pending,
+            marks,
             since: Instant::now(),
         }
     }
@@ -210,6 +217,8 @@ pub(crate) struct LiveConversation {
     /// What its last turn took, prompt and answer.
     pub(crate) tokens: u64,
     pub(crate) pending: Option<PendingToolCalls>,
+    /// The client's marks in it.
+    pub(crate) marks: Marks,
     /// When its last turn ended.
     pub(crate) since: Instant,
 }
@@ -222,7 +231,11 @@ impl LiveConversation {
 
     /// Whether the request goes on with this conversation, in a way that this process can take. It is asked under the
     /// pool's lock, of each process: it compares numbers.
-    pub(crate) fn continues(&self, request: &PreparedRequest) -> Result<(), Mismatch> {
+    pub(crate) fn continues(
+        &self,
+        request: &PreparedRequest,
+        cache_lifetime: Option<Lifetime>,
+    ) -> Result<(), Mismatch> {
         if self.caller != request.caller {
             return Err(Mismatch::Caller);
         }
@@ -238,6 +251,9 @@ impl LiveConversation {
                 Err(Some(of_client)) => Mismatch::Client(of_client),
                 _ => mismatch,
             })?;
+        }
+        if !self.marks.fit(cache_lifetime) {
+            return Err(Mismatch::Marks);
         }
         self.accepts(request, by_client.is_ok())
     }
@@ -308,6 +324,7 @@ pub(crate) enum Mismatch {
     Length { held: usize, sent: usize },
     Message(usize),
     Reply,
+    Marks,
     ResultTooLarge,
     ResultMissing,
     ResultUnknown,
@@ -359,6 +376,7 @@ impl fmt::Display for Mismatch {
             }
             Mismatch::Message(place) => write!(f, "the message at {place} is not what it was"),
             Mismatch::Reply => f.write_str("the last assistant message is not what Claude Code answered"),
+            Mismatch::Marks => f.write_str("its marks for the prompt cache live longer or shorter than others do now"),
             Mismatch::ResultTooLarge => f.write_str("a result is too large, or of a kind, for the control channel"),
             Mismatch::ResultMissing => f.write_str("a call that Claude Code waits for has no result"),
             Mismatch::ResultUnknown => f.write_str("a result is of no call that Claude Code waits for"),

@@ -46,6 +46,7 @@ use super::config::Config;
 use super::conversation::LiveConversation;
 use super::process::{self, Life, Orphans, Process, Version};
 use super::prompt::Settings;
+use super::prompt::marks::KnownLifetime;
 use super::rate_limits::Subscription;
 use crate::chat::Caller;
 use crate::{Error, ErrorKind};
@@ -251,6 +252,7 @@ struct Shared {
     /// There from the first process on.
     orphans: OnceLock<Arc<Orphans>>,
     tally: Arc<Tally>,
+    cache_lifetime: KnownLifetime,
 }
 
 #[derive(Debug, Default)]
@@ -284,6 +286,7 @@ impl Pool {
                 subscription: Subscription::default(),
                 orphans: OnceLock::new(),
                 tally: Arc::default(),
+                cache_lifetime: KnownLifetime::default(),
                 config,
             }),
         }
@@ -291,6 +294,11 @@ impl Pool {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// How long the CLI's own marks for the prompt cache live.
+    pub(crate) fn cache_lifetime(&self) -> &KnownLifetime {
+        &self.shared.cache_lifetime
     }
 
     pub(crate) fn subscription(&self) -> &Subscription {

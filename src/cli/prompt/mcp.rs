@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::blocks::image_in;
 use crate::chat::data_url::DataUrl;
 use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice, call_id, digest};
 use crate::cli::protocol::{MCP_SERVER, MCP_TOOL_PREFIX, Outgoing};
@@ -22,6 +23,9 @@ const MAX_DESCRIPTION: usize = 3900;
 /// What a tool's result may hold before the CLI puts it into a file and shows the model a pointer: 499,000 characters
 /// arrived whole, 600,000 did not (2.1.328). In UTF-16 units.
 pub(crate) const MAX_RESULT: usize = 490_000;
+
+/// The same of a result that tells of a failure: the CLI cuts the middle out of a longer one (2.1.328). In UTF-16 units.
+pub(crate) const MAX_ERROR: usize = 10_000;
 
 /// The functions of one request, as the CLI is told of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -259,13 +263,16 @@ enum ResultBlock<'a> {
 }
 
 impl<'a> CallResult<'a> {
-    /// A tool message as the result of its call; `None` where only a replay can carry it: it is too long, or holds an
-    /// image that is not in the message itself. Blank texts are left out, as in a replay: the API refuses them.
+    /// A tool message as the result of its call; `None` where only a replay can carry it: it is too long, or holds
+    /// something else than texts and images in the message itself. Blank texts are left out, as in a replay: the API
+    /// refuses them.
     pub(crate) fn of(message: &'a Message) -> Option<Self> {
+        let longest = if message.is_error { MAX_ERROR } else { MAX_RESULT };
         let mut units = 0;
         let mut text = |text: &'a str| {
-            units += text.encode_utf16().count();
-            (units <= MAX_RESULT).then_some(ResultBlock::Text { text })
+            // The CLI puts a line feed between the texts of a failure.
+            units += text.encode_utf16().count() + usize::from(message.is_error);
+            (units <= longest).then_some(ResultBlock::Text { text })
         };
         let blank = |text: &str| text.trim().is_empty();
         let content = match &message.content {
@@ -273,18 +280,16 @@ impl<'a> CallResult<'a> {
             Some(Content::Text(whole)) if blank(whole) => Vec::new(),
             Some(Content::Text(whole)) => vec![text(whole)?],
             Some(Content::Parts(parts)) => {
-                let block = |part: &'a Part| match (part.as_text(), &part.image_url) {
-                    (Some(part), _) => text(part),
-                    (None, Some(image)) => DataUrl::parse(&image.url)
-                        .ok()
+                let block = |part: &'a Part| match part.as_text() {
+                    Some(part) => text(part),
+                    None => image_in(part)
                         .map(|DataUrl { media_type, base64 }| ResultBlock::Image { media_type, data: base64 }),
-                    (None, None) => None,
                 };
                 let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
                 parts.map(block).collect::<Option<_>>()?
             }
         };
-        Some(CallResult { content, is_error: false })
+        Some(CallResult { content, is_error: message.is_error })
     }
 
     /// The result of a call that layers kept from the client, which has gone on without it.

@@ -6,9 +6,11 @@
 //! | `settings` | what it takes at any time |
 //! | `turns` | the conversation as the API's turns |
 //! | `blocks` | a message as the API's content blocks |
+//! | `marks` | which of these are marked for the prompt cache |
 //! | `mcp` | the client's functions as an MCP server |
 
 mod blocks;
+pub(crate) mod marks;
 pub(crate) mod mcp;
 mod settings;
 mod setup;
@@ -16,4 +18,4 @@ mod turns;
 
 pub(crate) use settings::Settings;
 pub(crate) use setup::{Setup, leading_system};
-pub(crate) use turns::{check, nothing_to_answer, size, turns};
+pub(crate) use turns::{Turn, check, nothing_to_answer, size, turns};

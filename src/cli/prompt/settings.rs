@@ -13,6 +13,10 @@ pub(crate) struct Settings {
     pub(crate) max_tokens: Option<u32>,
     /// No thinking at all.
     pub(crate) no_thinking: bool,
+    /// About how many tokens of thinking there may be. Models with adaptive thinking do not go by it (2.1.328).
+    pub(crate) thinking_budget: Option<u32>,
+    /// Whether the API is asked for a summary of the thinking. What it shows otherwise is the CLI's choice.
+    pub(crate) summarizes_thinking: bool,
 }
 
 impl Settings {
@@ -31,7 +35,17 @@ impl Settings {
             max_tokens: request.token_limit(),
             no_thinking: request.reasoning_effort.as_deref() == Some("none")
                 || request.thinking == Some(Thinking::Disabled),
+            thinking_budget: match request.thinking {
+                Some(Thinking::Budget(budget)) => Some(budget),
+                _ => None,
+            },
+            summarizes_thinking: request.summarizes_reasoning,
         }
+    }
+
+    /// Has the CLI say which model it is to be where the request names none.
+    pub(crate) fn name_default_model(out: &mut Outgoing) {
+        out.control("model", &json!({"subtype": "set_model", "model": "default"}));
     }
 
     /// Writes the control requests that lead from these settings to others.
@@ -47,9 +61,18 @@ impl Settings {
             variables.insert("CLAUDE_CODE_MAX_OUTPUT_TOKENS".to_owned(), json!(limit));
         }
         if self.no_thinking != wanted.no_thinking {
-            // `set_max_thinking_tokens` changes nothing on models with adaptive thinking (2.1.328).
+            // A budget of 0 would not turn it off on models with adaptive thinking (2.1.328).
             let disabled = if wanted.no_thinking { "1" } else { "" };
             variables.insert("CLAUDE_CODE_DISABLE_THINKING".to_owned(), json!(disabled));
+        }
+        let thinking = |of: &Settings| (of.thinking_budget, of.summarizes_thinking);
+        if thinking(self) != thinking(wanted) {
+            let display = wanted.summarizes_thinking.then_some("summarized");
+            out.control(
+                "thinking",
+                &json!({"subtype": "set_max_thinking_tokens", "max_thinking_tokens": wanted.thinking_budget,
+                    "thinking_display": display}),
+            );
         }
         let mut settings = serde_json::Map::new();
         if !variables.is_empty() {

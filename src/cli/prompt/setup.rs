@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::blocks::parts;
+use super::marks::Mark;
 use super::mcp::McpServer;
 use crate::chat::{ChatRequest, Message, ResponseFormat, Role};
 use crate::cli::config::Config;
@@ -14,16 +16,20 @@ pub(crate) struct Setup {
     pub(crate) functions: McpServer,
     /// The schema of the answer, where it is to be JSON.
     pub(crate) schema: Option<Value>,
+    /// Whether the client marks what cannot be marked: a tool, or a part of the system prompt that is not its end.
+    pub(super) drops_marks: bool,
 }
 
 impl Setup {
     pub(crate) fn of(request: &ChatRequest) -> Self {
         let functions = McpServer::of(request);
-        let mut system: Vec<String> = leading_system(&request.messages).iter().map(Message::text).collect();
+        let leading = leading_system(&request.messages);
+        let mut system: Vec<String> = leading.iter().map(Message::text).collect();
         if !functions.note.is_empty() {
             system.push(functions.note.clone());
         }
-        Setup { system: system.join("\n\n"), functions, schema: schema(request.response_format.as_ref()) }
+        let schema = schema(request.response_format.as_ref());
+        Setup { system: system.join("\n\n"), functions, schema, drops_marks: drops_marks(request, leading) }
     }
 
     /// The `initialize` request. With Claude Code's own tools on, its own system prompt stays and ours is appended.
@@ -51,6 +57,16 @@ pub(crate) fn leading_system(messages: &[Message]) -> &[Message] {
     let is_system = |message: &Message| matches!(message.role, Role::System | Role::Developer);
     let end = messages.iter().position(|message| !is_system(message)).unwrap_or(messages.len());
     &messages[..end]
+}
+
+/// The CLI marks the end of the system prompt, and with it all tools before it.
+fn drops_marks(request: &ChatRequest, leading: &[Message]) -> bool {
+    let mut parts = leading.iter().flat_map(parts);
+    parts.next_back();
+    let mut tools = request.tools.iter().flatten();
+    let is_marked = |fields| Mark::among(fields).is_some();
+    parts.any(|part| is_marked(&part.extra))
+        || tools.any(|tool| is_marked(&tool.extra) || is_marked(&tool.function.extra))
 }
 
 /// The schema that the answer must have, for the CLI's structured output.

@@ -165,9 +165,15 @@ pub(crate) struct Delta<'a> {
     #[serde(borrow, default)]
     pub(crate) thinking: Option<Text<'a>>,
     #[serde(borrow, default)]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(borrow, default)]
     pub(crate) partial_json: Option<Text<'a>>,
     #[serde(borrow, default)]
+    pub(crate) citation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     pub(crate) stop_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) stop_details: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,6 +186,14 @@ pub(crate) struct Block<'a> {
     pub(crate) name: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) text: Option<Text<'a>>,
+    /// Of `thinking`.
+    #[serde(borrow, default)]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) signature: Option<Text<'a>>,
+    /// Of `redacted_thinking`.
+    #[serde(borrow, default)]
+    pub(crate) data: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) tool_use_id: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -203,8 +217,17 @@ pub(crate) struct ApiUsage {
     pub(crate) input_tokens: Option<u64>,
     pub(crate) cache_creation_input_tokens: Option<u64>,
     pub(crate) cache_read_input_tokens: Option<u64>,
+    pub(crate) cache_creation: Option<CacheCreation>,
     pub(crate) output_tokens: Option<u64>,
     pub(crate) output_tokens_details: Option<OutputDetails>,
+}
+
+/// What was written to the prompt cache, by how long it stays there.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CacheCreation {
+    pub(crate) ephemeral_5m_input_tokens: u64,
+    pub(crate) ephemeral_1h_input_tokens: u64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -219,6 +242,7 @@ impl ApiUsage {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+        self.cache_creation = later.cache_creation.or(self.cache_creation);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details.take());
     }
@@ -231,6 +255,7 @@ impl ApiUsage {
             prompt_tokens: self.input_tokens.unwrap_or(0) + cached + written,
             cached_tokens: cached,
             cache_write_tokens: written,
+            cache_write_1h_tokens: self.cache_creation.unwrap_or_default().ephemeral_1h_input_tokens,
             completion_tokens: self.output_tokens.unwrap_or(0),
             reasoning_tokens: self.output_tokens_details.as_ref().and_then(|d| d.thinking_tokens).unwrap_or(0),
         }
@@ -273,6 +298,17 @@ pub(crate) struct ControlReply<'a> {
     pub(crate) request_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) error: Option<Text<'a>>,
+    /// Of a success.
+    #[serde(borrow, default)]
+    pub(crate) response: Option<&'a RawValue>,
+}
+
+/// What the CLI says of the model that it was told to take.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ModelTaken {
+    /// As the API names it.
+    #[serde(default)]
+    pub(crate) model: Option<String>,
 }
 
 /// What a `control_request` of the CLI's asks.

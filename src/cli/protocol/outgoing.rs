@@ -31,12 +31,14 @@ struct Said<'a, B> {
 #[derive(Serialize)]
 struct Message<'a, B> {
     role: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
     content: &'a [B],
 }
 
 impl<'a, B> Said<'a, B> {
     fn new(role: &'a str, content: &'a [B]) -> Self {
-        let message = Message { role, content };
+        let message = Message { role, model: None, content };
         let (client_composed, should_query) = (None, None);
         Said { r#type: role, message, parent_tool_use_id: None, session_id: "", client_composed, should_query }
     }
@@ -96,9 +98,12 @@ impl Outgoing {
         self.line(&Said { client_composed: Some(true), should_query, ..Said::new("user", content) });
     }
 
-    /// An assistant message, appended to the conversation.
-    pub(crate) fn assistant(&mut self, content: &[impl Serialize]) {
-        self.line(&Said::new("assistant", content));
+    /// An assistant message, appended to the conversation, and the model that said it: reasoning of another model than
+    /// the one that is to answer is left out by the CLI (2.1.328).
+    pub(crate) fn assistant(&mut self, content: &[impl Serialize], model: Option<&str>) {
+        let mut said = Said::new("assistant", content);
+        said.message.model = model;
+        self.line(&said);
     }
 
     /// The answer to a control request of the CLI's.

@@ -9,21 +9,22 @@ use bytes::Bytes;
 mod failure;
 mod reader;
 mod span;
+mod telling;
 mod tool_calls;
 mod untaken;
 mod watchdog;
 
 use self::reader::{Context, End, Step, TurnReader};
 pub(crate) use self::span::TurnSpan;
+use self::telling::Telling;
 use self::untaken::Accounted;
 use self::watchdog::Watchdog;
-use super::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
+use super::conversation::{LiveConversation, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
-use super::prompt::mcp::{self, CallResult};
+use super::prompt::marks::Marks;
 use super::prompt::{self, Settings};
 use super::protocol::{Line, Outgoing, without_lone_surrogates};
-use crate::chat::{Message, call_id};
 use crate::{ChatEvent, Error, ErrorKind, blocking};
 
 /// A turn that is under way.
@@ -38,6 +39,10 @@ pub(crate) struct Turn {
     step: Step,
     watchdog: Watchdog,
     span: TurnSpan,
+    /// The client's marks that the process has in its conversation.
+    marks: Marks,
+    /// Names of what the client asked for and the process was not told.
+    ignored: Vec<&'static str>,
     /// Set once the CLI has reacted to this turn. Earlier lines may be left over from the previous one.
     acknowledged: bool,
     /// Whether the first token has come.
@@ -72,6 +77,8 @@ impl Turn {
             step: Step::default(),
             watchdog,
             span,
+            marks: live.as_ref().map(|live| live.marks).unwrap_or_default(),
+            ignored: Vec::new(),
             acknowledged: false,
             spoken: false,
         });
@@ -105,6 +112,11 @@ impl Turn {
             "" => self.request.settings.model.as_deref().unwrap_or_default(),
             model => model,
         }
+    }
+
+    /// What the client asked for and the process was not told, for `x-ignored-parameters`.
+    pub(crate) fn ignored(&self) -> &[&'static str] {
+        &self.ignored
     }
 
     /// The rest of the turn, as a stream.
@@ -171,11 +183,27 @@ impl Turn {
             (Some(_), None) => TurnReader::live(),
             (Some(live), Some(deferred)) => TurnReader::resumed(live.answered_by.clone(), deferred),
         };
+        if live.is_none() && self.request.carries_reasoning() {
+            self.learn_model(&mut out).await?;
+        }
         for (at, lines) in self.lines(live, out).await?.into_iter().enumerate() {
             if at > 0 {
                 self.wait_for_acknowledgement().await?;
             }
             self.send(lines).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the name by which the API knows the model: the CLI keeps reasoning in a history only where the message says
+    /// that this model said it (2.1.328).
+    async fn learn_model(&mut self, out: &mut Outgoing) -> Result<(), Error> {
+        if self.request.settings.model.is_none() {
+            Settings::name_default_model(out);
+        }
+        self.send(std::mem::take(out)).await?;
+        while !self.reader.knows_model() {
+            self.advance().await?;
         }
         Ok(())
     }
@@ -197,19 +225,15 @@ impl Turn {
     async fn lines(&mut self, live: Option<LiveConversation>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
-        let (request, lines) = blocking::run(prompt::size(&request.messages), move || {
-            let config = pool.config();
-            let lines = match &live {
-                None => conversation(request.conversation(), config, out),
-                Some(live) => match &live.pending {
-                    None => conversation(request.news(live), config, out),
-                    Some(pending) => results(&request, live, pending, config, out),
-                },
-            };
-            (request, lines)
+        let mut telling = Telling::new(self.reader.model(), self.marks, self.pool.cache_lifetime().get());
+        let (request, telling, lines) = blocking::run(prompt::size(&request.messages), move || {
+            let lines = telling.lines(&request, live.as_ref(), pool.config(), out);
+            (request, telling, lines)
         })
         .await?;
         self.request = request;
+        self.marks = telling.marks;
+        self.ignored = telling.ignored;
         lines
     }
 
@@ -256,7 +280,11 @@ impl Turn {
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Error> {
         self.acknowledged |= line.answers_this_turn();
-        let context = Context { request: &self.request, subscription: self.pool.subscription() };
+        let context = Context {
+            request: &self.request,
+            subscription: self.pool.subscription(),
+            cache_lifetime: self.pool.cache_lifetime(),
+        };
         self.reader.take(line, context, &mut self.step)?;
         if self.reader.started() {
             self.watchdog.started();
@@ -267,7 +295,7 @@ impl Turn {
             // The process is back before the client hears of the end: it may ask again at once.
             Some(End::Keep(answered)) => {
                 if let Some(lease) = self.end() {
-                    lease.park(self.request.answered(answered));
+                    lease.park(self.request.answered(answered, self.marks));
                 }
             }
         }
@@ -317,49 +345,4 @@ impl Turn {
             Err(error) => Err(Error::new(ErrorKind::Cli, format!("Claude Code broke its protocol: {error}."))),
         }
     }
-}
-
-/// The turns of a conversation: all but the last are history. Each of the user's in it must be acknowledged before the
-/// assistant's that follows is sent, or the CLI would reorder them.
-fn conversation<'a>(
-    messages: impl Iterator<Item = (usize, &'a Message)>,
-    config: &super::config::Config,
-    mut out: Outgoing,
-) -> Result<Vec<Outgoing>, Error> {
-    let mut turns = prompt::turns(messages, config)?;
-    let last = turns.pop().filter(|turn| !turn.assistant).ok_or_else(prompt::nothing_to_answer)?;
-    let mut lines = Vec::new();
-    for turn in turns {
-        if turn.assistant {
-            out.assistant(&turn.blocks);
-        } else {
-            out.user(&turn.blocks, false);
-            lines.push(std::mem::take(&mut out));
-        }
-    }
-    out.user(&last.blocks, true);
-    lines.push(out);
-    Ok(lines)
-}
-
-/// The results of the calls that the process is parked in. What else is new is said first, since it then reaches the
-/// model together with the results; said afterwards it might come a turn too late.
-fn results(
-    request: &PreparedRequest,
-    live: &LiveConversation,
-    pending: &PendingToolCalls,
-    config: &super::config::Config,
-    mut out: Outgoing,
-) -> Result<Vec<Outgoing>, Error> {
-    let others = request.news(live).filter(|(_, message)| message.tool_call_id.is_none());
-    for turn in prompt::turns(others, config)? {
-        out.user(&turn.blocks, true);
-    }
-    let results = mcp::results(request.news(live).map(|(_, message)| message));
-    for call in &pending.calls {
-        let result = results.get(&call_id::canonical(&call.tool_use_id));
-        let result = result.and_then(|message| CallResult::of(message)).unwrap_or_else(CallResult::withheld);
-        out.mcp_result(&call.request_id, &call.rpc_id, &result);
-    }
-    Ok(vec![out])
 }

@@ -306,7 +306,7 @@ impl Answer {
 
     fn finish(&mut self, reason: FinishReason, usage: Usage, out: &mut Writer<'_>) {
         let incomplete = match reason {
-            FinishReason::Length => Some("max_output_tokens"),
+            FinishReason::Length | FinishReason::ContextWindow => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),
             _ => None,
         };

@@ -145,6 +145,7 @@ impl Reader<'_> {
             Some(chat::Content::Text(_)) => 1,
             Some(chat::Content::Null) | None => 0,
         };
+        let place = place + message.calls().len();
         message.reasoning.push(match sealed::open(&sealed) {
             Sealed::Signed { signature, text } => {
                 Reasoning::Signed { text: text.unwrap_or_else(|| summary.collect()), signature, place }

@@ -20,7 +20,7 @@
 //! # Reasoning
 //! The model's reasoning is told as a summary where `reasoning.summary` asks for one. `encrypted_content` is its
 //! signature, and where the text is not told, the text as well: sent back, the inner service gets the model's own thought
-//! again, if it gave one with a signature ([`ClaudeCli`](crate::cli::ClaudeCli) does not yet). Where
+//! again, if it gave one with a signature, as [`ClaudeCli`](crate::cli::ClaudeCli) does. Where
 //! reasoning was asked for and the model did none, the answer begins with a reasoning item that is empty.
 //!
 //! # Tools

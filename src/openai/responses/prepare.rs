@@ -69,6 +69,7 @@ pub(crate) fn prepare(
         reasoning_effort: request.reasoning.as_ref().and_then(|asked| asked.effort.clone()),
         response_format: request.text.as_ref().and_then(|text| text.format.as_ref()).and_then(response_format),
         prompt_cache_key: request.prompt_cache_key.clone(),
+        summarizes_reasoning: request.wants_summary(),
         extra: settings,
         ..ChatRequest::default()
     };

@@ -169,8 +169,15 @@ impl SavedEnd {
                 completion_tokens,
                 reasoning_tokens,
             } => {
-                let usage =
-                    Usage { prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, reasoning_tokens };
+                // What else there is of usage, a response does not tell.
+                let usage = Usage {
+                    prompt_tokens,
+                    cached_tokens,
+                    cache_write_tokens,
+                    completion_tokens,
+                    reasoning_tokens,
+                    ..Usage::default()
+                };
                 End::Finished { reason, usage }
             }
             SavedEnd::Failed { code, message, param } => {

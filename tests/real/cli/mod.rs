@@ -6,3 +6,6 @@ mod edges;
 mod failures;
 mod fields;
 mod functions;
+mod marks;
+mod messages;
+mod responses;

@@ -291,11 +291,11 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
             "thinking" => {
                 let signature = block.signature.filter(|signature| !signature.is_empty());
                 let text = block.thinking.unwrap_or_default();
-                let place = parts.len();
+                let place = parts.len() + calls.len();
                 reasoning.extend(signature.map(|signature| Reasoning::Signed { text, signature, place }));
             }
             "redacted_thinking" => {
-                let place = parts.len();
+                let place = parts.len() + calls.len();
                 reasoning.extend(block.data.map(|data| Reasoning::Redacted { data, place }));
             }
             kind if SERVER_BLOCKS.iter().any(|server| kind.starts_with(server)) => {}

@@ -1,5 +1,6 @@
 //! The lines of a turn as events: a state machine from one line to none, one or several events, without any I/O.
 
+mod blocks;
 #[cfg(test)]
 mod tests;
 mod unstreamed;
@@ -11,8 +12,9 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::tool_calls::ToolCalls;
 use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
+use crate::cli::prompt::marks::KnownLifetime;
 use crate::cli::prompt::mcp::PendingCall;
-use crate::cli::protocol::incoming::{self, ApiUsage, ControlReply, FullMessage, StreamEvent, read};
+use crate::cli::protocol::incoming::{ApiUsage, ControlReply, FullMessage, ModelTaken, StreamEvent, read};
 use crate::cli::protocol::{ControlRequest, Line, Outgoing, STRUCTURED_OUTPUT};
 use crate::cli::rate_limits::{RateLimitInfo, Subscription};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
@@ -26,11 +28,15 @@ pub(crate) struct TurnReader {
     started: bool,
     /// The model that answers, as the API names it.
     model: String,
+    /// Whether the CLI has said which model it takes.
+    knows_model: bool,
     /// The texts of the answer.
     texts: Vec<String>,
     /// Calls of the client's functions.
     calls: ToolCalls,
     message: Message,
+    /// The model has paused its turn. The CLI does not have it go on (2.1.328).
+    paused: bool,
     usage: Usage,
     failure: Failure,
 }
@@ -62,6 +68,7 @@ pub(crate) enum End {
 pub(crate) struct Context<'a> {
     pub(crate) request: &'a PreparedRequest,
     pub(crate) subscription: &'a Subscription,
+    pub(crate) cache_lifetime: &'a KnownLifetime,
 }
 
 /// The message of the API's that is being streamed.
@@ -123,6 +130,11 @@ impl TurnReader {
         &self.model
     }
 
+    /// Whether the CLI has said which model it takes. One of before 2.1.328 may do so without a name.
+    pub(crate) fn knows_model(&self) -> bool {
+        self.knows_model
+    }
+
     /// Takes the next line. What it comes to is added to `out`.
     pub(crate) fn take(&mut self, line: Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let main = line.parent_tool_use_id.is_none();
@@ -130,14 +142,14 @@ impl TurnReader {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
                 if let Some(event) = line.event {
-                    return self.take_event(event, context.request, out);
+                    return self.take_event(event, context, out);
                 }
             }
             "assistant" if main => return self.take_assistant(&line, context.request, out),
             "user" if main => self.take_tool_results(&line, out),
             "result" => return self.take_result(&line, context, out),
             "control_request" => self.take_control_request(&line, context, out),
-            "control_response" => return take_control_reply(read(line.response)),
+            "control_response" => return self.take_control_reply(read(line.response)),
             "system" if line.subtype.as_ref().is_some_and(|subtype| subtype.as_str() == "init") => {
                 return self.take_init(&line, context.request);
             }
@@ -154,13 +166,18 @@ impl TurnReader {
         }
     }
 
-    fn take_event(&mut self, event: StreamEvent<'_>, request: &PreparedRequest, out: &mut Step) -> Result<(), Error> {
+    fn take_event(&mut self, event: StreamEvent<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
+        let request = context.request;
         match event.kind.as_str() {
             "message_start" => {
                 self.check_not_begun_anew()?;
                 if let Some(message) = event.message {
                     self.model = message.model.into();
                     let usage = message.usage.unwrap_or_default();
+                    if let Some(wrote) = usage.cache_creation {
+                        let (five_minutes, hour) = (wrote.ephemeral_5m_input_tokens, wrote.ephemeral_1h_input_tokens);
+                        context.cache_lifetime.wrote(five_minutes, hour);
+                    }
                     self.message = Message {
                         id: message.id.into(),
                         usage,
@@ -189,15 +206,7 @@ impl TurnReader {
             }
             "content_block_delta" => {
                 if let (Some(index), Some(delta)) = (event.index, event.delta) {
-                    let text = match delta.kind.as_ref().map_or("", |kind| kind.as_str()) {
-                        "text_delta" => delta.text,
-                        "thinking_delta" => delta.thinking,
-                        "input_json_delta" => delta.partial_json,
-                        _ => None,
-                    };
-                    if let Some(text) = text {
-                        self.take_delta(index, text.into(), out);
-                    }
+                    self.take_delta(index, delta, out);
                 }
             }
             "content_block_stop" => {
@@ -209,7 +218,9 @@ impl TurnReader {
             }
             "message_delta" => {
                 self.message.usage.update(event.usage.unwrap_or_default());
-                if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
+                let delta = event.delta.map(|delta| (delta.stop_reason, delta.stop_details));
+                if let Some((Some(reason), details)) = delta {
+                    self.take_stop_details(read(details), out);
                     self.usage += std::mem::take(&mut self.message.usage).to_openai();
                     self.message.partially_streamed = false;
                     self.stop(reason.as_str(), out);
@@ -232,90 +243,26 @@ impl TurnReader {
         ))
     }
 
-    /// Whether the CLI has refused the JSON that the client has been told, and had the model give it once more.
-    fn gives_json_again(&self, block: &incoming::Block<'_>, request: &PreparedRequest) -> bool {
-        let name = block.name.as_ref().map_or("", |name| name.as_str());
-        request.setup.schema.is_some() && name == STRUCTURED_OUTPUT && !self.texts.is_empty()
-    }
-
-    fn start_block(&mut self, index: u32, block: incoming::Block<'_>, request: &PreparedRequest, out: &mut Step) {
-        let name = block.name.as_ref().map_or("", |name| name.as_str());
-        let structured = request.setup.schema.is_some();
-        let found = match block.kind.as_str() {
-            // What the model says beside the JSON that was asked for would spoil it.
-            "text" if structured => Block::Other,
-            "text" => self.start_text(out),
-            "thinking" => Block::Reasoning,
-            "tool_use" if structured && name == STRUCTURED_OUTPUT => self.start_text(out),
-            "tool_use" => {
-                let id = block.id.as_ref().map_or("", |id| id.as_str());
-                match request.setup.functions.client_name(name) {
-                    None => {
-                        self.calls.close();
-                        Block::Builtin { name: name.to_owned(), input: String::new() }
-                    }
-                    Some(name) if self.calls.is_open() => {
-                        self.message.partially_streamed = true;
-                        let (index, event) = self.calls.announce(id, name);
-                        out.events.push_back(event);
-                        if !request.setup.functions.parallel {
-                            self.calls.close();
-                        }
-                        Block::Call(index)
-                    }
-                    Some(name) => Block::Deferred(self.calls.defer(id, name)),
-                }
-            }
-            _ => Block::Other,
-        };
-        let at = index as usize;
-        // The API counts blocks without gaps; another number is not worth the memory it could ask for.
-        if at == self.message.blocks.len() {
-            self.message.blocks.push(found);
-        }
-        if let (Some(text), Some(Block::Text)) = (block.text, self.message.blocks.get(at)) {
-            self.take_delta(index, text.into(), out);
-        }
-    }
-
-    fn start_text(&mut self, out: &mut Step) -> Block {
-        self.texts.push(String::new());
-        out.events.push_back(ChatEvent::TextBlockStart);
-        Block::Text
-    }
-
-    fn take_delta(&mut self, index: u32, text: String, out: &mut Step) {
-        if text.is_empty() {
-            return;
-        }
-        match self.message.blocks.get_mut(index as usize) {
-            Some(Block::Text) => {
-                if let Some(last) = self.texts.last_mut() {
-                    last.push_str(&text);
-                }
-                self.message.partially_streamed = true;
-                out.events.push_back(ChatEvent::TextDelta(text));
-            }
-            Some(Block::Reasoning) => out.events.push_back(ChatEvent::ReasoningDelta(text)),
-            Some(Block::Call(index)) => out.events.push_back(self.calls.add_arguments(*index, text)),
-            Some(Block::Deferred(at)) => self.calls.add_to_deferred(*at, &text),
-            Some(Block::Builtin { input, .. }) => input.push_str(&text),
-            Some(Block::Other) | None => {}
-        }
-    }
-
     /// The model's message has ended, for this reason.
     fn stop(&mut self, reason: &str, out: &mut Step) {
         match reason {
             // The CLI would go on by itself, behind the client's back: end it here.
-            "max_tokens" | "model_context_window_exceeded" => self.finish(FinishReason::Length, End::Kill, out),
+            "max_tokens" => self.finish(FinishReason::Length, End::Kill, out),
+            "model_context_window_exceeded" => self.finish(FinishReason::ContextWindow, End::Kill, out),
             // Likewise: it would tell the model of the refusal and have it try once more.
             "refusal" => self.finish(FinishReason::ContentFilter, End::Kill, out),
             "tool_use" => {
                 self.calls.wait();
                 self.park_if_complete(out);
             }
+            "pause_turn" => self.paused = true,
             _ => {}
+        }
+    }
+
+    fn take_stop_details(&mut self, details: Value, out: &mut Step) {
+        if details.is_object() {
+            out.events.push_back(ChatEvent::StopDetails(details));
         }
     }
 
@@ -371,6 +318,9 @@ impl TurnReader {
                 let errors = || read::<Vec<String>>(line.errors).join("; ");
                 failure.text = read::<Option<String>>(line.result).unwrap_or_else(errors);
             }
+            if failure.api_status == Some(400) && failure.text.contains("cache_control") {
+                context.cache_lifetime.forget();
+            }
             let model = context.request.settings.model.as_deref().unwrap_or("default");
             return Err(failure.into_error(model, context.subscription.wait()));
         }
@@ -385,7 +335,8 @@ impl TurnReader {
             ));
         }
         self.start(out);
-        self.keep(FinishReason::Stop, None, out);
+        let reason = if self.paused { FinishReason::Pause } else { FinishReason::Stop };
+        self.keep(reason, None, out);
         Ok(())
     }
 
@@ -427,21 +378,26 @@ impl TurnReader {
             other => out.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
         }
     }
-}
 
-fn take_control_reply(reply: ControlReply<'_>) -> Result<(), Error> {
-    if reply.subtype.as_ref().is_none_or(|subtype| subtype.as_str() != "error") {
-        return Ok(());
-    }
-    let said = reply.error.map(String::from).unwrap_or_default();
-    match reply.request_id.as_ref().map_or("", |id| id.as_str()) {
-        "model" => Err(Error::new(
-            ErrorKind::ModelNotFound,
-            format!("Claude Code does not take this model: {said} See GET /v1/models for names."),
-        )
-        .with_param("model")),
-        request => {
-            Err(Error::new(ErrorKind::Cli, format!("Claude Code refused the control request {request}: {said}")))
+    fn take_control_reply(&mut self, reply: ControlReply<'_>) -> Result<(), Error> {
+        let id = reply.request_id.as_ref().map_or("", |id| id.as_str());
+        if reply.subtype.as_ref().is_none_or(|subtype| subtype.as_str() != "error") {
+            if id == "model" {
+                self.knows_model = true;
+                self.model = read::<ModelTaken>(reply.response).model.unwrap_or_default();
+            }
+            return Ok(());
+        }
+        let said = reply.error.map(String::from).unwrap_or_default();
+        match id {
+            "model" => Err(Error::new(
+                ErrorKind::ModelNotFound,
+                format!("Claude Code does not take this model: {said} See GET /v1/models for names."),
+            )
+            .with_param("model")),
+            request => {
+                Err(Error::new(ErrorKind::Cli, format!("Claude Code refused the control request {request}: {said}")))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{Context, Step, TurnReader};
 use crate::ChatRequest;
 use crate::cli::conversation::PreparedRequest;
+use crate::cli::prompt::marks::KnownLifetime;
 use crate::cli::protocol::Line;
 use crate::cli::rate_limits::Subscription;
 
@@ -37,7 +38,8 @@ fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Step {
     let (mut reader, mut step) = (TurnReader::fresh(), Step::default());
     for line in lines {
         let Some(line) = Line::parse(line) else { continue };
-        let context = Context { request: &request, subscription: &subscription };
+        let context =
+            Context { request: &request, subscription: &subscription, cache_lifetime: &KnownLifetime::default() };
         if reader.take(line, context, &mut step).is_err() || step.end.is_some() {
             break;
         }

@@ -1,0 +1,210 @@
+//! Where the prompt is marked for the API's cache. Which blocks carry a mark is decided here and nowhere else.
+//!
+//! The API takes four marks a request and refuses more. The CLI sets its own (2.1.328): on its line of identity, on the
+//! system prompt where there is one, and on the last block of all. What these leave over is for the client's marks, and
+//! those nearest the end win. A mark that a process has been told of stays in its conversation.
+//!
+//! All marks of a request have to live equally long: the API refuses one of an hour behind one of five minutes, and the CLI
+//! marks the end of the request. It takes an hour with a subscription and five minutes with a key, which the first
+//! answer that writes to the cache tells. Until then no mark is handed on.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::blocks::Kind;
+use super::setup::Setup;
+use super::turns::Turn;
+use crate::cli::config::Config;
+
+/// How many marks the API takes in a request.
+const MOST: usize = 4;
+
+/// What the client is told of its marks that are not handed on.
+const DROPPED: &str = "cache_control";
+
+/// What it is told of those that do not live as long as it wants.
+const LIFETIME: &str = "cache_control.ttl";
+
+/// A block's mark: the prompt is to be cached up to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Mark {
+    r#type: &'static str,
+    #[serde(rename = "ttl", skip_serializing_if = "Lifetime::is_default")]
+    lifetime: Lifetime,
+}
+
+impl Mark {
+    /// What is asked for by the fields of a part, of a message or of a tool: in Anthropic's form or in OpenAI's.
+    pub(super) fn among(fields: &Map<String, Value>) -> Option<Self> {
+        let anthropics = fields.get("cache_control").filter(|mark| mark["type"] == "ephemeral");
+        let openais = fields.get("prompt_cache_breakpoint").filter(|mark| mark.is_object());
+        let lifetime = match anthropics.or(openais)?["ttl"].as_str() {
+            Some("1h") => Lifetime::Hour,
+            _ => Lifetime::FiveMinutes,
+        };
+        Some(Mark { r#type: "ephemeral", lifetime })
+    }
+}
+
+/// How long what is marked stays in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Lifetime {
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    #[serde(rename = "1h")]
+    Hour,
+}
+
+impl Lifetime {
+    fn is_default(&self) -> bool {
+        *self == Lifetime::FiveMinutes
+    }
+}
+
+/// How long the CLI's own marks live, as far as answers have told.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLifetime(AtomicU8);
+
+impl KnownLifetime {
+    pub(crate) fn get(&self) -> Option<Lifetime> {
+        match self.0.load(Ordering::Relaxed) {
+            1 => Some(Lifetime::FiveMinutes),
+            2 => Some(Lifetime::Hour),
+            _ => None,
+        }
+    }
+
+    /// Learns from what an answer wrote to the cache: so many tokens for five minutes, so many for an hour.
+    pub(crate) fn wrote(&self, five_minutes: u64, hour: u64) {
+        match (five_minutes, hour) {
+            (0, 0) => {}
+            (_, 0) => self.0.store(1, Ordering::Relaxed),
+            (0, _) => self.0.store(2, Ordering::Relaxed),
+            _ => self.forget(),
+        }
+    }
+
+    /// What was known led to a request that the API refused.
+    pub(crate) fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The client's marks that a process has in its conversation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    count: usize,
+    lifetime: Option<Lifetime>,
+}
+
+impl Marks {
+    /// Whether they can stand beside marks of the CLI's that live so long.
+    pub(crate) fn fit(&self, known: Option<Lifetime>) -> bool {
+        self.count == 0 || self.lifetime == known
+    }
+}
+
+/// Decides about the marks of what a process is about to be told, which has these in its conversation already.
+///
+/// `live`: whether the last block told is the last of the request, which the CLI marks itself. In a conversation that it is
+/// told from the beginning, its note on the environment comes last. Returns the names of what is not done as asked.
+pub(crate) fn settle(
+    turns: &mut [Turn<'_>],
+    told: &mut Marks,
+    live: bool,
+    known: Option<Lifetime>,
+    setup: &Setup,
+    config: &Config,
+) -> Vec<&'static str> {
+    let in_system = if config.agent() || !setup.system.is_empty() { 2 } else { 1 };
+    let mut free = known.map_or(0, |_| MOST.saturating_sub(in_system + 1 + told.count));
+    let (mut dropped, mut other_lifetime) = (setup.drops_marks, false);
+    let mut last = live;
+    let mut decide = |mark: &mut Option<Mark>| {
+        let is_last = std::mem::take(&mut last);
+        let Some(wanted) = mark.take() else { return };
+        match known {
+            _ if is_last => {}
+            Some(lifetime) if free > 0 => {
+                free -= 1;
+                told.count += 1;
+                told.lifetime = Some(lifetime);
+                other_lifetime |= wanted.lifetime == Lifetime::Hour && lifetime != Lifetime::Hour;
+                *mark = Some(Mark { lifetime, ..wanted });
+            }
+            _ => dropped = true,
+        }
+    };
+    for block in turns.iter_mut().rev().flat_map(|turn| turn.blocks.iter_mut().rev()) {
+        decide(&mut block.mark);
+        if let Kind::ToolResult { content, .. } = &mut block.kind {
+            content.iter_mut().rev().for_each(|block| decide(&mut block.mark));
+        }
+    }
+    let names = [(dropped, DROPPED), (other_lifetime, LIFETIME)];
+    names.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::chat::Message;
+
+    const HOUR: Option<Lifetime> = Some(Lifetime::Hour);
+    const FIVE_MINUTES: Option<Lifetime> = Some(Lifetime::FiveMinutes);
+
+    /// What becomes of a user message of these marks: the blocks as they are sent, and the names.
+    fn settled(marks: &[Value], told: &mut Marks, live: bool, known: Option<Lifetime>) -> (Value, Vec<&'static str>) {
+        let parts = marks.iter().map(|mark| json!({"type": "text", "text": "t", "cache_control": mark}));
+        let message = json!({"role": "user", "content": parts.collect::<Vec<_>>()});
+        let messages: Vec<Message> = vec![serde_json::from_value(message).unwrap()];
+        let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
+        let setup = Setup { system: "be terse".to_owned(), ..Setup::default() };
+        let names = settle(&mut turns, told, live, known, &setup, &Config::default());
+        let blocks = serde_json::to_value(&turns[0].blocks).unwrap();
+        (blocks.as_array().unwrap().iter().map(|block| block["cache_control"].clone()).collect(), names)
+    }
+
+    #[test]
+    fn the_mark_nearest_the_end_wins_and_those_that_do_not_are_named() {
+        let (mut told, mark) = (Marks::default(), json!({"type": "ephemeral"}));
+        let marks = [mark.clone(), Value::Null, mark.clone(), Value::Null];
+        assert_eq!(
+            settled(&marks, &mut told, false, FIVE_MINUTES),
+            (json!([null, null, mark, null]), vec!["cache_control"])
+        );
+        // It is there for good, and there is room for no other. The end is marked by the CLI itself.
+        assert_eq!(settled(std::slice::from_ref(&mark), &mut told, true, FIVE_MINUTES), (json!([null]), vec![]));
+        let names = vec!["cache_control"];
+        assert_eq!(settled(&[mark.clone(), mark], &mut told, true, FIVE_MINUTES), (json!([null, null]), names));
+    }
+
+    #[test]
+    fn marks_live_as_long_as_the_clis_own_and_there_are_none_until_that_is_known() {
+        let (mark, hour) = (json!({"type": "ephemeral"}), json!({"type": "ephemeral", "ttl": "1h"}));
+        let settled = |mark: &Value, known| {
+            let mut told = Marks::default();
+            let (marks, names) = settled(std::slice::from_ref(mark), &mut told, false, known);
+            (marks[0].clone(), names, told.fit(HOUR))
+        };
+        assert_eq!(settled(&mark, None), (Value::Null, vec!["cache_control"], true));
+        assert_eq!(settled(&mark, HOUR), (hour.clone(), vec![], true));
+        assert_eq!(settled(&hour, HOUR), (hour.clone(), vec![], true));
+        assert_eq!(settled(&hour, FIVE_MINUTES), (mark, vec!["cache_control.ttl"], false));
+    }
+
+    #[test]
+    fn the_lifetime_is_what_the_last_answer_wrote() {
+        let known = KnownLifetime::default();
+        let after = |five_minutes, hour| {
+            known.wrote(five_minutes, hour);
+            known.get()
+        };
+        assert_eq!([after(0, 0), after(5, 0), after(0, 0), after(0, 5)], [None, FIVE_MINUTES, FIVE_MINUTES, HOUR]);
+        assert_eq!(after(1, 1), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! What a process is told of a conversation, as lines: all of it, what is new, or the results that it waits for.
+
+use crate::Error;
+use crate::chat::{Message, call_id};
+use crate::cli::config::Config;
+use crate::cli::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
+use crate::cli::prompt::marks::{self, Lifetime, Marks};
+use crate::cli::prompt::mcp::{self, CallResult};
+use crate::cli::prompt::{self, Turn};
+use crate::cli::protocol::Outgoing;
+
+/// The telling of one request.
+#[derive(Debug)]
+pub(super) struct Telling {
+    /// The model that is to answer, as the API names it; empty where that is not known.
+    model: String,
+    /// The client's marks that the process has in its conversation.
+    pub(super) marks: Marks,
+    /// How long the CLI's own marks live.
+    lifetime: Option<Lifetime>,
+    /// Names of what the client asked for and the process is not told.
+    pub(super) ignored: Vec<&'static str>,
+}
+
+impl Telling {
+    pub(super) fn new(model: &str, marks: Marks, lifetime: Option<Lifetime>) -> Self {
+        Telling { model: model.to_owned(), marks, lifetime, ignored: Vec::new() }
+    }
+
+    /// What is to be sent. After each item but the last, the CLI acknowledges.
+    pub(super) fn lines(
+        &mut self,
+        request: &PreparedRequest,
+        live: Option<&LiveConversation>,
+        config: &Config,
+        out: Outgoing,
+    ) -> Result<Vec<Outgoing>, Error> {
+        let Some(live) = live else {
+            let turns = prompt::turns(request.conversation(), config)?;
+            return self.conversation(turns, request, false, config, out);
+        };
+        match &live.pending {
+            None => {
+                let turns = prompt::turns(request.news(live), config)?;
+                self.conversation(turns, request, true, config, out)
+            }
+            Some(pending) => self.results(request, live, pending, config, out),
+        }
+    }
+
+    /// The turns of a conversation: all but the last are history. Each of the user's in it must be acknowledged before
+    /// the assistant's that follows is sent, or the CLI would reorder them.
+    fn conversation(
+        &mut self,
+        mut turns: Vec<Turn<'_>>,
+        request: &PreparedRequest,
+        live: bool,
+        config: &Config,
+        mut out: Outgoing,
+    ) -> Result<Vec<Outgoing>, Error> {
+        self.ignored = marks::settle(&mut turns, &mut self.marks, live, self.lifetime, &request.setup, config);
+        let last = turns.pop().filter(|turn| !turn.assistant).ok_or_else(prompt::nothing_to_answer)?;
+        let mut lines = Vec::new();
+        for turn in turns {
+            if turn.assistant {
+                out.assistant(&turn.blocks, Some(self.model.as_str()).filter(|model| !model.is_empty()));
+            } else {
+                out.user(&turn.blocks, false);
+                lines.push(std::mem::take(&mut out));
+            }
+        }
+        out.user(&last.blocks, true);
+        lines.push(out);
+        Ok(lines)
+    }
+
+    /// The results of the calls that the process is parked in. What else is new is said first, since it then reaches the
+    /// model together with the results; said afterwards it might come a turn too late.
+    fn results(
+        &mut self,
+        request: &PreparedRequest,
+        live: &LiveConversation,
+        pending: &PendingToolCalls,
+        config: &Config,
+        mut out: Outgoing,
+    ) -> Result<Vec<Outgoing>, Error> {
+        let news = || request.news(live);
+        let is_result = |message: &Message| message.tool_call_id.is_some();
+        let mut turns = prompt::turns(news().filter(|(_, message)| !is_result(message)), config)?;
+        self.ignored = marks::settle(&mut turns, &mut self.marks, true, self.lifetime, &request.setup, config);
+        for turn in turns {
+            out.user(&turn.blocks, true);
+        }
+        let results = mcp::results(news().map(|(_, message)| message));
+        for call in &pending.calls {
+            let result = results.get(&call_id::canonical(&call.tool_use_id));
+            let result = result.and_then(|message| CallResult::of(message)).unwrap_or_else(CallResult::withheld);
+            out.mcp_result(&call.request_id, &call.rpc_id, &result);
+        }
+        Ok(vec![out])
+    }
+}
