@@ -14,14 +14,7 @@ use crate::{ChatEvent, Error, FinishReason, Usage};
 fn request(fields: Value) -> Result<Decoded, Error> {
     let mut request = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    let abilities = Abilities::new().ignores([
-        "context_management",
-        "messages[].content[].is_error",
-        "messages[].content[].thinking",
-        "temperature",
-        "thinking.budget_tokens",
-        "thinking.display",
-    ]);
+    let abilities = Abilities::new().ignores(["context_management", "temperature", "thinking.budget_tokens"]);
     let abilities = abilities.refuses_prefill("End with a user's message.");
     decode(serde_json::from_value(request).unwrap(), abilities)
 }
