@@ -339,6 +339,7 @@ impl Mismatch {
             Mismatch::Model => "model",
             Mismatch::Tools => "tools",
             Mismatch::System => "system",
+            Mismatch::Marks => "marks",
             Mismatch::Reply | Mismatch::Client(Client::Reply(_)) => "reply",
             Mismatch::ResultTooLarge | Mismatch::ResultMissing | Mismatch::ResultUnknown => "results",
             Mismatch::NoReply | Mismatch::Length { .. } | Mismatch::Message(_) | Mismatch::Client(_) => "history",
