@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use crate::config::{self, Effective};
 use crate::doctor::Doctor;
 use crate::flags::Flags;
+use crate::service::Service;
 
 const EXAMPLES: &str = "\
 Durations are a whole number and a unit: 500ms, 90s, 10m, 1h, 1d; without a unit, seconds.
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Examine this machine and its Claude Code: whether all is there that serving takes
     #[command(next_line_help = true)]
     Doctor(Box<Doctor>),
+    /// Run as a service, which starts with each login: a systemd user unit or a launchd agent
+    #[command(subcommand)]
+    Service(Service),
     /// What this server's settings are
     #[command(subcommand)]
     Config(Config),
@@ -108,7 +112,9 @@ fn settings_file(clap: &clap::Command) -> Result<Option<config::File>, Vec<Strin
     if !takes_flags(given) {
         return Ok(None);
     }
-    config::read(given.get_one::<PathBuf>("config").map(PathBuf::as_path), clap)
+    let named = given.get_one::<PathBuf>("config").map(PathBuf::as_path);
+    // A service's settings file may yet have to be written.
+    config::read(named, named.is_some() && matches.subcommand_name() != Some("service"), clap)
 }
 
 /// What was given to the command within the command.

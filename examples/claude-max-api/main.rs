@@ -16,6 +16,8 @@
 //! | `check` | which flags do not go together, and which are unwise |
 //! | `serve` | from the flags to the end of the last answer |
 //! | `store` | where kept responses outlive the server |
+//! | `service` | a systemd unit or launchd agent: installed, removed, looked at |
+//! | `supervisor` | what systemd is told of this server |
 //! | `stack` | the layers and services that the flags ask for |
 //! | `doctor` | whether this machine and its Claude Code are fit to serve |
 //! | `status` | what an operator sees: the page, `/status`, `/metrics` |
@@ -32,11 +34,13 @@ mod keys;
 mod log;
 mod serve;
 mod server;
+mod service;
 mod stack;
 #[path = "../stand-in-cli/stand_in.rs"]
 mod stand_in;
 mod status;
 mod store;
+mod supervisor;
 
 use std::process::ExitCode;
 
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     let asked = command_line::read();
     match asked.command {
         Command::Serve(flags) => serve::serve(&flags),
+        Command::Service(service) => service::run(&service, &asked.settings, asked.file.as_deref()),
         Command::Config(Config::Print(_)) => {
             command_line::print(config::print(&asked.settings, asked.file.as_deref()).as_bytes())
         }

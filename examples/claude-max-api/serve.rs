@@ -10,7 +10,7 @@ use crate::flags::{Connections, Flags};
 use crate::log::Log;
 use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
 use crate::status::Metrics;
-use crate::{command_line, stack};
+use crate::{command_line, stack, supervisor};
 
 /// Serves until a signal comes, or says why it cannot.
 pub(crate) fn serve(flags: &Flags) -> ExitCode {
@@ -70,7 +70,10 @@ async fn run(flags: &Flags) -> ExitCode {
     } else {
         format!("Claude Code {version}")
     };
-    announce(&format!("Listening on http://{}/v1 ({who})", server.address()));
+    let listening = format!("Listening on http://{}/v1 ({who})", server.address());
+    announce(&listening);
+    supervisor::serving(&listening);
+    tokio::spawn(supervisor::stay_alive());
     let draining = Arc::new(AtomicBool::new(false));
     let service = stack::stack(flags, &checked, claude, store, metrics, Arc::clone(&draining));
     match server.run(service, signals, draining).await {

@@ -17,6 +17,7 @@ use crate::check::{Agent, Checked};
 use crate::flags::{API_KEY, Flags, UnknownModel};
 use crate::status::{self, Metrics, Reporter, Traffic};
 use crate::store::SqliteStore;
+use crate::supervisor;
 
 /// The first argument by which this program is told to be the stand-in.
 pub(crate) const STAND_IN: &str = "stand-in";
@@ -38,6 +39,7 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .upstream_retries(flags.claude.upstream_retries)
         // Claude Code's own tools could read it there.
         .env_remove(API_KEY);
+    let claude = supervisor::VARIABLES.into_iter().fold(claude, |claude, name| claude.env_remove(name));
     let claude = if flags.claude.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
         claude.program(program).args([STAND_IN])

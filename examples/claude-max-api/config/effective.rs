@@ -20,6 +20,7 @@ pub(crate) struct Effective {
 pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) heading: String,
+    pub(super) kind: Kind,
     /// As in a file; nothing where it is not set.
     pub(crate) value: Option<Value>,
     pub(crate) from: From,
@@ -63,11 +64,23 @@ impl Effective {
             Setting {
                 name: name.to_owned(),
                 heading: arg.get_help_heading().unwrap_or_default().to_owned(),
+                kind: Kind::of(arg),
                 value: value(arg, id, matches),
                 from,
             }
         });
         Effective { settings: settings.collect() }
+    }
+
+    /// Whether a setting was typed.
+    pub(crate) fn is_typed(&self, name: &str) -> bool {
+        self.settings.iter().any(|setting| setting.name == name && setting.from == From::CommandLine)
+    }
+
+    /// The texts of those of these settings that are set.
+    pub(crate) fn texts<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        let named = self.settings.iter().filter(|setting| names.contains(&setting.name.as_str()));
+        named.filter_map(|setting| setting.value.as_ref()?.as_str())
     }
 }
 

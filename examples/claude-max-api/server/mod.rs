@@ -36,6 +36,7 @@ use self::connections::Connections;
 pub(crate) use self::descriptors::room_for_connections;
 pub(crate) use self::signals::Signals;
 use self::socket::Socket;
+use crate::supervisor;
 
 /// How long requests that have begun to come may go on coming, once no new ones are taken.
 const UNFINISHED_REQUESTS: Duration = Duration::from_secs(5);
@@ -115,7 +116,7 @@ impl Server {
         };
         let signalled_again = tokio::select! {
             () = serving => false,
-            again = drained_after(&mut signals, &draining, limits.drain_delay) => again,
+            again = drained_after(&mut signals, &draining, &limits) => again,
         };
         drop(listener);
         let _ = drain.send(true);
@@ -139,8 +140,10 @@ impl Server {
 }
 
 /// Waits for a signal, and for as long after it as load balancers are given to notice; false, unless signalled again.
-async fn drained_after(signals: &mut Signals, draining: &AtomicBool, delay: Duration) -> bool {
+async fn drained_after(signals: &mut Signals, draining: &AtomicBool, limits: &Limits) -> bool {
     signals.next().await;
+    let delay = limits.drain_delay;
+    supervisor::ending(delay + limits.shutdown_timeout);
     draining.store(true, Ordering::Relaxed);
     if delay.is_zero() {
         return false;

@@ -1,0 +1,60 @@
+//! What a service's file is made of.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Install, Kind};
+use crate::config::{self, Effective};
+
+/// Beyond the time that answers are given, until the last process has ended.
+const LAST_PROCESSES: Duration = Duration::from_secs(10);
+
+/// A service, whatever runs it.
+pub(super) struct Definition {
+    pub(super) kind: Kind,
+    /// This program.
+    pub(super) program: PathBuf,
+    pub(super) home: PathBuf,
+    /// The settings file.
+    pub(super) config: PathBuf,
+    /// A file of variables, such as a token that the CLI logs in with.
+    pub(super) environment: PathBuf,
+    /// The PATH on which `claude` is found, and what its tools call.
+    pub(super) path: String,
+    /// Directories outside the home that are written to.
+    pub(super) writable: Vec<PathBuf>,
+    /// How long it may take to end.
+    pub(super) ends_within: Duration,
+}
+
+impl Definition {
+    /// The service that these flags ask for, of this program as it runs now.
+    pub(super) fn new(install: &Install, settings: &Effective, file: Option<&Path>) -> Result<Self, String> {
+        let named = install.flags.file.config.as_deref().or(file).map(Path::to_owned);
+        let config = named.or_else(config::default_path).ok_or("There is no home directory: set HOME.")?;
+        let absolute = |path: &Path| std::path::absolute(path).map_err(|error| format!("Where is this? {error}"));
+        let config = absolute(&config)?;
+        let home = directories::BaseDirs::new().ok_or("There is no home directory: set HOME.")?.home_dir().to_owned();
+        let program = std::env::current_exe().map_err(|error| format!("Cannot tell where this program is: {error}"))?;
+        let mut writable = Vec::new();
+        for path in settings.texts(&["workspace", "store"]) {
+            let path = absolute(Path::new(path))?;
+            // The store has files beside it.
+            let directory = if path.is_dir() { path } else { path.parent().map(Path::to_owned).unwrap_or(path) };
+            if !directory.starts_with(&home) && !writable.contains(&directory) {
+                writable.push(directory);
+            }
+        }
+        let connections = &install.flags.connections;
+        Ok(Definition {
+            kind: install.which.kind(),
+            environment: config.with_file_name("environment"),
+            program,
+            home,
+            config,
+            path: std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            writable,
+            ends_within: connections.drain_delay + connections.shutdown_timeout + LAST_PROCESSES,
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! Install, uninstall and status: each can be said twice, and says what it did.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use super::definition::Definition;
+use super::{Kind, NAME, launchd, systemd};
+use crate::config::{self, Effective, Written};
+use crate::flags::API_KEY;
+
+/// What `status` ends with where the service does not run, as `systemctl status` does.
+const NOT_RUNNING: u8 = 3;
+
+/// Variables that the CLI logs in with.
+const LOGINS: [&str; 2] = ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"];
+
+/// Writes the settings and the service's file, and starts the service, or again where something has changed.
+pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(), String> {
+    if settings.is_typed("api-key") {
+        return Err(
+            "--api-key would stand in a file for good. Write the key into a file of its own, and name that with \
+                    --api-key-file."
+                .to_owned(),
+        );
+    }
+    let config = definition.config.display();
+    let written = config::write(&definition.config, settings)?;
+    match &written {
+        Written::Created => say(&format!("Wrote the settings file {config}.")),
+        Written::Changed(names) => say(&format!("Set in {config}: {}.", names.join(", "))),
+        Written::Same => say(&format!("The settings file {config} stays as it is.")),
+    }
+    let file = definition.kind.file()?;
+    let text = definition.kind.text(definition);
+    let same = std::fs::read_to_string(&file).is_ok_and(|there| there == text);
+    if same {
+        say(&format!("{} is there already.", file.display()));
+    } else {
+        config::replace(&file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        say(&format!("Wrote {}.", file.display()));
+    }
+    start(definition.kind, &file, !same, !same || written != Written::Same)?;
+    advise(definition);
+    Ok(())
+}
+
+/// Starts it, and again where it runs by what has changed since.
+fn start(kind: Kind, file: &Path, file_changed: bool, changed: bool) -> Result<(), String> {
+    let runs = runs(kind)?;
+    match kind {
+        Kind::Systemd => {
+            let unit = systemd::unit_name();
+            if file_changed {
+                call("systemctl", &["--user", "daemon-reload"])?;
+            }
+            call("systemctl", &["--user", "--quiet", "enable", &unit])?;
+            if changed || !runs {
+                call("systemctl", &["--user", "restart", &unit])?;
+            }
+        }
+        Kind::Launchd => {
+            if runs && changed {
+                call("launchctl", &["bootout", &launchd::target()])?;
+            }
+            if changed || !runs {
+                call("launchctl", &["bootstrap", &launchd::domain(), &file.to_string_lossy()])?;
+            }
+        }
+    }
+    say(match (runs, changed) {
+        (true, true) => "Started it again, with what has changed. It starts with each login.",
+        (true, false) => "It runs already, and starts with each login.",
+        (false, _) => "Started it. It starts with each login from now on.",
+    });
+    Ok(())
+}
+
+/// What an operator should know, and cannot guess.
+fn advise(definition: &Definition) {
+    match definition.kind {
+        Kind::Systemd => {
+            say(&format!("Its log: journalctl --user -u {NAME}"));
+            if let Some(user) =
+                std::env::var_os("USER").filter(|user| !Path::new("/var/lib/systemd/linger").join(user).exists())
+            {
+                say(&format!(
+                    "It ends when you log out. To have it run from the start of the machine: loginctl enable-linger {}",
+                    user.to_string_lossy()
+                ));
+            }
+        }
+        Kind::Launchd => say(&format!("Its log: ~/Library/Logs/{NAME}.log")),
+    }
+    if definition.program.components().any(|part| part.as_os_str() == "target") {
+        say(&format!(
+            "Note: {} is where cargo builds, and the service starts what is there. Copy it to a place of its own, such as \
+             ~/.local/bin, and install from there.",
+            definition.program.display()
+        ));
+    }
+    for variable in LOGINS.into_iter().chain([API_KEY]).filter(|variable| std::env::var_os(variable).is_some()) {
+        say(&match definition.kind {
+            _ if variable == API_KEY => {
+                format!("Note: {variable} is set here, and not for the service: use --api-key-file.")
+            }
+            Kind::Systemd => format!(
+                "Note: {variable} is set here, and not for the service: write {variable}=... into {} and chmod 600 it.",
+                definition.environment.display()
+            ),
+            Kind::Launchd => {
+                format!("Note: {variable} is set here, and not for the service: log in with `claude` instead.")
+            }
+        });
+    }
+    say("Check it: claude-max-api service status, and claude-max-api doctor");
+}
+
+/// Stops it, and takes its file away.
+pub(super) fn uninstall(kind: Kind) -> Result<(), String> {
+    let file = kind.file()?;
+    if !file.exists() {
+        say(&format!("There is no {}: nothing is installed.", file.display()));
+        return Ok(());
+    }
+    match kind {
+        Kind::Systemd => call("systemctl", &["--user", "--quiet", "disable", "--now", &systemd::unit_name()])?,
+        Kind::Launchd if runs(kind)? => call("launchctl", &["bootout", &launchd::target()])?,
+        Kind::Launchd => {}
+    }
+    say("Stopped it.");
+    std::fs::remove_file(&file).map_err(|error| format!("{} cannot be removed: {error}", file.display()))?;
+    say(&format!("Removed {}.", file.display()));
+    if kind == Kind::Systemd {
+        call("systemctl", &["--user", "daemon-reload"])?;
+    }
+    say("Its settings file stays.");
+    Ok(())
+}
+
+/// Says whether it is installed and runs.
+pub(super) fn status(kind: Kind) -> ExitCode {
+    let told = kind.file().and_then(|file| Ok((file.exists(), runs(kind)?, file)));
+    match told {
+        Ok((installed, runs, file)) => {
+            let file = file.display();
+            say(&if installed { format!("Installed: {file}") } else { format!("Not installed: there is no {file}") });
+            say(if runs { "It runs." } else { "It does not run." });
+            if installed && !runs && kind == Kind::Systemd {
+                say(&format!("Why: systemctl --user status {NAME}, journalctl --user -u {NAME}"));
+            }
+            if runs { ExitCode::SUCCESS } else { ExitCode::from(NOT_RUNNING) }
+        }
+        Err(fault) => {
+            say_error(&fault);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runs(kind: Kind) -> Result<bool, String> {
+    let (program, args) = match kind {
+        Kind::Systemd => {
+            ("systemctl", vec!["--user".to_owned(), "--quiet".into(), "is-active".into(), systemd::unit_name()])
+        }
+        Kind::Launchd => ("launchctl", vec!["print".to_owned(), launchd::target()]),
+    };
+    let quiet = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.map(|status| status.success()).map_err(|error| cannot_call(program, &error))
+}
+
+fn call(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| cannot_call(program, &error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let advice = match said.contains("connect to bus") {
+        true => {
+            "\nThis is no login session of yours (`su`, or a container): log in as this user, or first `loginctl enable-linger`."
+        }
+        false => "",
+    };
+    Err(format!("`{program} {}` failed: {}{advice}", args.join(" "), said.trim()))
+}
+
+fn cannot_call(program: &str, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => format!(
+            "There is no `{program}` here: this system's services are run by something else. `claude-max-api service print \
+             --kind systemd` (or launchd) prints a file to start from."
+        ),
+        _ => format!("Cannot run `{program}`: {error}"),
+    }
+}
+
+fn say(line: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+pub(super) fn say_error(line: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "error: {line}");
+}

@@ -1,0 +1,111 @@
+//! This server as a service that starts with the login and is kept running: by systemd, or by launchd on macOS.
+//!
+//! | file | its idea |
+//! |---|---|
+//! | `definition` | what a service's file is made of |
+//! | `systemd` | that file for systemd, and how it is started and stopped |
+//! | `launchd` | the same for launchd |
+//! | `install` | install, uninstall and status, which say what they did |
+
+mod definition;
+mod install;
+mod launchd;
+mod systemd;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use self::definition::Definition;
+use crate::command_line;
+use crate::config::Effective;
+use crate::flags::Flags;
+
+/// What the service is called.
+const NAME: &str = "claude-max-api";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// Install and start the service, or bring it up to date; flags go into its settings file
+    #[command(next_line_help = true)]
+    Install(Box<Install>),
+    /// Stop the service and take it away; its settings file stays
+    #[command(next_line_help = true)]
+    Uninstall(Which),
+    /// Say whether the service is installed and runs; 0 if it does, 3 if not
+    #[command(next_line_help = true)]
+    Status(Which),
+    /// Print the file that `install` would write
+    #[command(next_line_help = true)]
+    Print(Box<Install>),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// What runs the service [default: launchd on macOS, systemd elsewhere]
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Install {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// What runs services.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Kind {
+    Systemd,
+    Launchd,
+}
+
+impl Which {
+    fn kind(&self) -> Kind {
+        self.kind.unwrap_or(if cfg!(target_os = "macos") { Kind::Launchd } else { Kind::Systemd })
+    }
+}
+
+impl Kind {
+    /// Where the service's file stands.
+    fn file(self) -> Result<PathBuf, String> {
+        let directories = directories::BaseDirs::new().ok_or("There is no home directory: set HOME.")?;
+        Ok(match self {
+            Kind::Systemd => directories.config_dir().join("systemd/user").join(format!("{NAME}.service")),
+            Kind::Launchd => directories.home_dir().join("Library/LaunchAgents").join(format!("{NAME}.plist")),
+        })
+    }
+
+    /// The text of the service's file.
+    fn text(self, definition: &Definition) -> String {
+        match self {
+            Kind::Systemd => systemd::unit(definition),
+            Kind::Launchd => launchd::plist(definition),
+        }
+    }
+}
+
+/// Does it, and says what was done.
+pub(crate) fn run(service: &Service, settings: &Effective, file: Option<&Path>) -> ExitCode {
+    let done = match service {
+        Service::Install(install) => {
+            Definition::new(install, settings, file).and_then(|definition| install::install(&definition, settings))
+        }
+        Service::Uninstall(which) => install::uninstall(which.kind()),
+        Service::Status(which) => return install::status(which.kind()),
+        Service::Print(install) => match Definition::new(install, settings, file) {
+            Ok(definition) => return command_line::print(definition.kind.text(&definition).as_bytes()),
+            Err(fault) => Err(fault),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            install::say_error(&fault);
+            ExitCode::FAILURE
+        }
+    }
+}
