@@ -302,7 +302,6 @@ fn bounded(mut message: String) -> String {
 }
 
 /// A client's own words for a message, cut where they are long: an error is to be read.
-#[cfg(feature = "http")]
 pub(crate) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     const MAX_CHARS: usize = 100;
     match text.char_indices().nth(MAX_CHARS) {

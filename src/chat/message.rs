@@ -99,6 +99,7 @@ impl Message {
 #[non_exhaustive]
 pub enum Reasoning {
     /// What the model thought, perhaps summarised or left out, and what proves that it is the model's own.
+    #[non_exhaustive]
     Signed {
         /// The text; empty where the client was not shown it.
         text: String,
@@ -108,6 +109,7 @@ pub enum Reasoning {
         place: usize,
     },
     /// What nobody but the model may read.
+    #[non_exhaustive]
     Redacted {
         /// What the API gave in its place.
         data: String,
@@ -117,6 +119,16 @@ pub enum Reasoning {
 }
 
 impl Reasoning {
+    /// What the model thought, with its signature, behind so many content parts and calls of the message.
+    pub fn signed(text: impl Into<String>, signature: impl Into<String>, place: usize) -> Self {
+        Reasoning::Signed { text: text.into(), signature: signature.into(), place }
+    }
+
+    /// What nobody but the model may read, behind so many content parts and calls of the message.
+    pub fn redacted(data: impl Into<String>, place: usize) -> Self {
+        Reasoning::Redacted { data: data.into(), place }
+    }
+
     /// How many content parts and calls of the message came before it.
     pub fn place(&self) -> usize {
         match self {

@@ -63,7 +63,7 @@ pub struct ChatRequest {
     /// The client's name for requests that share a prefix; it scopes the reuse of live processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cache_key: Option<String>,
-    /// Every other field, as it was sent.
+    /// Every other field, as it was sent. That a field gets a name here, and so leaves this map, is a breaking change.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
     /// Whether the model thinks, and what the client reads of it, where a door has a field for that. `reasoning_effort`
@@ -195,12 +195,20 @@ pub enum ToolChoice {
     /// The one of this name.
     Function(String),
     /// Some of those offered.
+    #[non_exhaustive]
     Allowed {
         /// Whether one of them must be called.
         required: bool,
         /// Their names.
         names: Vec<String>,
     },
+}
+
+impl ToolChoice {
+    /// Some of the functions offered, of which one must be called where `required`.
+    pub fn allowed(required: bool, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        ToolChoice::Allowed { required, names: names.into_iter().map(Into::into).collect() }
+    }
 }
 
 impl Serialize for ToolChoice {
@@ -299,6 +307,18 @@ pub struct ResponseFormat {
     pub extra: Map<String, Value>,
 }
 
+impl ResponseFormat {
+    /// Some JSON object.
+    pub fn json_object() -> Self {
+        ResponseFormat { kind: "json_object".to_owned(), json_schema: None, extra: Map::new() }
+    }
+
+    /// JSON of this schema.
+    pub fn json_schema(schema: JsonSchema) -> Self {
+        ResponseFormat { kind: "json_schema".to_owned(), json_schema: Some(schema), extra: Map::new() }
+    }
+}
+
 /// A named JSON schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -314,4 +334,11 @@ pub struct JsonSchema {
     /// Every other field, as it was sent (`strict`, for one).
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl JsonSchema {
+    /// A schema of this name.
+    pub fn new(name: impl Into<String>, schema: Value) -> Self {
+        JsonSchema { name: name.into(), description: None, schema: Some(schema), extra: Map::new() }
+    }
 }

@@ -35,6 +35,7 @@ use crate::chat::{Content, Part};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct FlattenPartsLayer {}
 
 impl FlattenPartsLayer {

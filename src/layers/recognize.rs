@@ -18,6 +18,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 /// [`ApiService`](crate::http::ApiService) puts it around its inner service. It is for those who serve another edge.
 /// Where there are two, the outer one counts.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct RecognizeLayer {}
 
 impl RecognizeLayer {

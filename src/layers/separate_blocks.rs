@@ -34,6 +34,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct SeparateBlocksLayer {}
 
 impl SeparateBlocksLayer {

@@ -48,6 +48,7 @@ macro_rules! line {
 /// let layer = ObserveLayer::new(AccessLog::new());
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct AccessLog {}
 
 impl AccessLog {

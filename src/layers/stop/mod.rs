@@ -48,6 +48,7 @@ use crate::{ChatRequest, ChatResponse, Error};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct StopLayer {}
 
 impl StopLayer {

@@ -38,6 +38,19 @@ async fn a_warm_process_takes_the_first_request_and_is_replaced_while_it_answers
 }
 
 #[tokio::test]
+async fn it_is_replaced_a_moment_after_the_first_token_and_not_after_the_longest_pause() {
+    let claude = claude().warm_processes(1).build();
+    claude.warm_up();
+    until("a warm process", || processes(&claude, "warm") == 1).await;
+    let _response = busy(&claude).await;
+    // From here on the clock goes on only where nothing else is left to do.
+    tokio::time::pause();
+    let first_token = tokio::time::Instant::now();
+    until("another process", || processes(&claude, "total") == 2).await;
+    assert!(first_token.elapsed() < Duration::from_secs(1), "{:?}", first_token.elapsed());
+}
+
+#[tokio::test]
 async fn a_warm_process_is_replaced_also_where_its_turn_says_nothing() {
     let claude = claude().warm_processes(1).build();
     claude.warm_up();

@@ -189,10 +189,7 @@ async fn in_agent_mode_a_choice_of_what_the_cli_serves_is_no_choice() {
         before.tool_choice = Some(choice);
         through(agent(), before, &any_answer()).await.0.tool_choice
     };
-    let allowed = |required, names: &[&str]| ToolChoice::Allowed {
-        required,
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-    };
+    let allowed = |required, names: &[&str]| ToolChoice::allowed(required, names.iter().copied());
     assert_eq!(chosen(ToolChoice::Function("exec".into())).await, Some(ToolChoice::Auto));
     assert_eq!(chosen(ToolChoice::Function("message".into())).await, Some(ToolChoice::Function("message".into())));
     assert_eq!(chosen(allowed(true, &["exec", "message"])).await, Some(allowed(true, &["message"])));

@@ -139,10 +139,7 @@ async fn a_tool_choice_means_the_same_in_all_its_forms() {
         {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "function", "name": "b"}]},
         {"type": "web_search"},
     ]);
-    let allowed = |required, names: &[&str]| ToolChoice::Allowed {
-        required,
-        names: names.iter().map(|&name| name.to_owned()).collect(),
-    };
+    let allowed = |required, names: &[&str]| ToolChoice::allowed(required, names.iter().copied());
     for (asked, expected) in [
         (json!("none"), ToolChoice::None),
         (json!("auto"), ToolChoice::Auto),

@@ -3,7 +3,7 @@
 mod conversation;
 mod tools;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::fields;
 use super::request::{MessagesRequest, OutputFormat, WireThinking};
@@ -123,8 +123,7 @@ fn response_format(format: OutputFormat) -> Result<ResponseFormat, Error> {
     let Some(schema @ Value::Object(_)) = format.schema.filter(|_| format.kind == "json_schema") else {
         return Err(invalid("output_config.format", "Send {\"type\": \"json_schema\", \"schema\": {...}}."));
     };
-    let named = JsonSchema { name: "output".to_owned(), description: None, schema: Some(schema), extra: Map::new() };
-    Ok(ResponseFormat { kind: format.kind, json_schema: Some(named), extra: Map::new() })
+    Ok(ResponseFormat::json_schema(JsonSchema::new("output", schema)))
 }
 
 /// The session in Claude Code's `metadata.user_id`, which is JSON in a string. Others send an id of a user's.
