@@ -60,10 +60,14 @@ pub enum ErrorKind {
     Authentication,
     /// The account behind Claude Code cannot pay.
     Billing,
+    /// What is asked would draw on the account's extra usage, of which it has none.
+    ExtraUsage,
     /// The account or its organisation may not do this.
     Permission,
     /// The account's rate or usage limit is reached.
     RateLimited,
+    /// The subscription's window is used up, and the operator does not want to go on into extra usage.
+    Overage,
     /// Every process is busy, and the queue is full or the wait in it was too long.
     QueueFull,
     /// The API is overloaded.
@@ -110,8 +114,10 @@ impl ErrorKind {
         ErrorKind::UnsupportedMediaType,
         ErrorKind::Authentication,
         ErrorKind::Billing,
+        ErrorKind::ExtraUsage,
         ErrorKind::Permission,
         ErrorKind::RateLimited,
+        ErrorKind::Overage,
         ErrorKind::QueueFull,
         ErrorKind::Overloaded,
         ErrorKind::Upstream,
@@ -151,8 +157,10 @@ impl ErrorKind {
             }
             Self::Authentication => (StatusCode::UNAUTHORIZED, "authentication_error", Some("claude_not_logged_in")),
             Self::Billing => (StatusCode::PAYMENT_REQUIRED, "billing_error", Some("billing_error")),
+            Self::ExtraUsage => (StatusCode::PAYMENT_REQUIRED, "billing_error", Some("extra_usage_required")),
             Self::Permission => (StatusCode::FORBIDDEN, "permission_error", Some("permission_denied")),
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::Overage => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("overage")),
             Self::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("queue_full")),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("overloaded")),
             Self::Upstream => (StatusCode::BAD_GATEWAY, "server_error", Some("upstream_error")),

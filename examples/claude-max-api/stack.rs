@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tower::Layer;
 use tower_claude::chat::Model;
-use tower_claude::cli::ClaudeCli;
+use tower_claude::cli::{self, ClaudeCli};
 use tower_claude::http::metrics::MetricsLayer;
 use tower_claude::http::{
     AccessLog, ApiService, GuardLayer, HttpStack, Observe, ObserveLayer, Observed, RequestReport, http_stack,
@@ -14,7 +14,7 @@ use tower_claude::http::{
 use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
 
 use crate::check::{Agent, Checked};
-use crate::flags::{API_KEY, Flags, UnknownModel};
+use crate::flags::{API_KEY, Flags, Overage, UnknownModel};
 use crate::status::{self, Metrics, Reporter, Traffic};
 use crate::store::SqliteStore;
 use crate::supervisor;
@@ -37,6 +37,10 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         // The sockets see to clients that do not read, and know better: a large event takes a slow reader minutes.
         .unread_timeout(limits.request_timeout)
         .upstream_retries(flags.claude.upstream_retries)
+        .overage(match flags.claude.overage {
+            Overage::Allow => cli::Overage::Allow,
+            Overage::Refuse => cli::Overage::Refuse,
+        })
         // Claude Code's own tools could read it there.
         .env_remove(API_KEY);
     let claude = supervisor::VARIABLES.into_iter().fold(claude, |claude, name| claude.env_remove(name));

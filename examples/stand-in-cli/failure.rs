@@ -85,6 +85,20 @@ impl Failure {
         }
     }
 
+    /// What is asked is not in the plan.
+    pub(crate) fn extra_usage() -> Failure {
+        Failure {
+            status: Some(400),
+            api_type: Some("invalid_request_error"),
+            error: "unknown",
+            text: "API Error: 400 Third-party apps now draw from your extra usage, not your plan limits. Add more at \
+                   claude.ai/settings/usage and keep going."
+                .to_owned(),
+            terminal_reason: "api_error",
+            ..Failure::default()
+        }
+    }
+
     /// A subscription whose five hours are used up.
     pub(crate) fn usage_limit() -> Failure {
         Failure {
@@ -141,6 +155,17 @@ pub(crate) fn retry_kind(status: u16) -> &'static str {
         529 => "overloaded",
         _ => "server_error",
     }
+}
+
+/// The same of one that goes on into extra usage.
+pub(crate) fn overage() -> Value {
+    let mut limits = limits("rejected", 1.0);
+    limits["overageStatus"] = json!("allowed");
+    limits["isUsingOverage"] = json!(true);
+    if let Some(limits) = limits.as_object_mut() {
+        limits.shift_remove("overageDisabledReason");
+    }
+    limits
 }
 
 /// The `rate_limit_info` of a subscription, whose five-hour window is used this far.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::fault::Fault;
 use super::told::Told;
 
@@ -33,7 +33,7 @@ pub(crate) struct Message {
     /// The connection to the API is lost after the first delta, and the message then fetched in one piece.
     pub(crate) dropped: bool,
     /// A `rate_limit_event` follows.
-    pub(crate) limits: bool,
+    pub(crate) limits: Option<Value>,
 }
 
 pub(crate) enum Block {
@@ -97,7 +97,9 @@ fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
         "utf8" => changed(say(utf8(), gap), |message| message.split = true),
         "garbage" => changed(echo(text, gap), |message| message.garbage = true),
         "drop" => changed(echo(text, gap), |message| message.dropped = true),
-        "limits" => changed(echo(text, gap), |message| message.limits = true),
+        "limits" => changed(echo(text, gap), |message| message.limits = Some(failure::limits("allowed", 0.93))),
+        "overage" => changed(echo(text, gap), |message| message.limits = Some(failure::overage())),
+        "extra-usage" => Answer::Failure(Failure::extra_usage()),
         "crash" => Answer::Crash,
         "crash-mid" => {
             let half = Block::Text(vec!["half ".to_owned(), "an ".to_owned(), "answer".to_owned()]);
@@ -140,7 +142,7 @@ fn message(blocks: Vec<Block>, stop: &'static str, gap: Option<Duration>) -> Ans
         garbage: false,
         split: false,
         dropped: false,
-        limits: false,
+        limits: None,
     })
 }
 

@@ -38,9 +38,10 @@ Answers "echo: " and the text of the last user turn, or what a directive in doub
   [[refusal]]                           an answer cut by a refusal, and the CLI's own continuation of it
   [[drop ...]]                          an echo, whose connection to the API is lost after a delta: the whole text then
                                         comes in an `assistant` line alone
-  [[limits]]                            an echo, and a rate_limit_event
+  [[limits]] [[overage]]                an echo, and a rate_limit_event: of much used, of extra usage drawn on
   [[fail CODE]] [[fail CODE no-retry]]  the API's error of that status, after CLAUDE_CODE_MAX_RETRIES retries (default 10)
   [[overflow]] [[usage-limit]]          the prompt is too long; the subscription's five hours are used up
+  [[extra-usage]]                       the plan does not cover it, and the account has no extra usage
   [[crash]] [[crash-mid]]               exit 1 before the first event, or after some deltas
   [[crash-at N ...]] [[half-at N ...]]  exit 1 after N lines of the turn, or in the middle of the next
   [[hang-at N ...]]                     N lines of the turn, and then nothing, whatever is said to it

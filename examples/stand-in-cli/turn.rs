@@ -191,8 +191,7 @@ impl Session {
         );
         self.out.event(json!({"type": "message_stop"}), &id, json!({}));
         (self.out.garbage, self.out.split) = (false, false);
-        if message.limits {
-            let limits = super::failure::limits("allowed", 0.93);
+        if let Some(limits) = &message.limits {
             self.out.line(json!({"type": "rate_limit_event", "rate_limit_info": limits}));
         }
         self.after(message.stop, calls, tally, &id)

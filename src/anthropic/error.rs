@@ -15,12 +15,14 @@ pub(crate) fn class(kind: ErrorKind) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "invalid_request_error")
         }
         ErrorKind::InvalidApiKey | ErrorKind::Authentication => (StatusCode::UNAUTHORIZED, "authentication_error"),
-        ErrorKind::Billing => (StatusCode::PAYMENT_REQUIRED, "billing_error"),
+        ErrorKind::Billing | ErrorKind::ExtraUsage => (StatusCode::PAYMENT_REQUIRED, "billing_error"),
         ErrorKind::Forbidden | ErrorKind::Permission => (StatusCode::FORBIDDEN, "permission_error"),
         ErrorKind::NotFound | ErrorKind::ModelNotFound => (StatusCode::NOT_FOUND, "not_found_error"),
         ErrorKind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
         ErrorKind::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
-        ErrorKind::RateLimited | ErrorKind::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
+        ErrorKind::RateLimited | ErrorKind::Overage | ErrorKind::QueueFull => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error")
+        }
         ErrorKind::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout_error"),
         ErrorKind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
         ErrorKind::Overloaded | ErrorKind::BodyMemoryFull => (overloaded(), "overloaded_error"),

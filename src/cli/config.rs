@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ClaudeCli;
+use super::{ClaudeCli, Overage};
 
 /// The fields of [`ClaudeCliBuilder`], fixed once the service runs.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) request_timeout: Duration,
     pub(crate) unread_timeout: Duration,
     pub(crate) upstream_retries: u32,
+    pub(crate) overage: Overage,
     pub(crate) max_line_length: usize,
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) builtin_tools: Vec<String>,
@@ -45,6 +46,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(900),
             unread_timeout: Duration::from_secs(300),
             upstream_retries: 1,
+            overage: Overage::Allow,
             max_line_length: 64 * 1024 * 1024,
             workspace: None,
             builtin_tools: Vec::new(),
@@ -165,6 +167,12 @@ impl ClaudeCliBuilder {
     /// client learns of it soon, and its own retries work. The CLI's own default is 10.
     pub fn upstream_retries(mut self, retries: u32) -> Self {
         self.config.upstream_retries = retries;
+        self
+    }
+
+    /// What becomes of requests that would draw on the account's extra usage. Default: they are answered.
+    pub fn overage(mut self, overage: Overage) -> Self {
+        self.config.overage = overage;
         self
     }
 

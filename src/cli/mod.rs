@@ -40,5 +40,5 @@ pub use pool::{
     RequestCounts, Status,
 };
 pub use process::Version;
-pub use rate_limits::UsageWindow;
+pub use rate_limits::{Overage, UsageWindow};
 pub use service::ClaudeCli;

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, ErrorKind};
+
 /// The `rate_limit_info` of a `rate_limit_event`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -19,8 +21,26 @@ pub(crate) struct RateLimitInfo {
     window: UsageWindow,
     /// Which one that is: `five_hour`, `seven_day`, ...
     rate_limit_type: Option<String>,
+    /// Whether the window is used up, and what is asked all the same draws on extra usage.
+    is_using_overage: Option<bool>,
+    /// Until when that is so, if it is.
+    #[serde(skip)]
+    overage_until: Option<SystemTime>,
     /// All of them.
     unified_windows: BTreeMap<String, UsageWindow>,
+}
+
+/// What becomes of requests once the subscription's window is used up, and the account has extra usage to go on with, which
+/// is charged for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overage {
+    /// They are answered.
+    #[default]
+    Allow,
+    /// They are refused with 429 and the code `overage` until the window resets. The answer that tells of it has drawn on
+    /// extra usage already: Claude Code knows no sooner.
+    Refuse,
 }
 
 /// A usage window of the subscription, as far as Claude Code has told of it.
@@ -40,9 +60,15 @@ pub struct UsageWindow {
 impl UsageWindow {
     fn until_reset(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now))
+        Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now).min(LONGEST))
     }
 }
+
+/// No window lasts longer: whatever the CLI says, nobody is sent away for years.
+const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// How long word of extra usage counts where nothing is said of the window's end.
+const OVERAGE_WITHOUT_END: Duration = Duration::from_secs(300);
 
 /// The latest word on the windows.
 #[derive(Debug, Default)]
@@ -62,6 +88,14 @@ impl Subscription {
             window.utilization = info.window.utilization.or(window.utilization);
             info.window = window.clone();
         }
+        match info.is_using_overage {
+            Some(false) => {}
+            Some(true) => {
+                let left = info.window.until_reset().unwrap_or(OVERAGE_WITHOUT_END);
+                info.overage_until = SystemTime::now().checked_add(left);
+            }
+            None => (info.is_using_overage, info.overage_until) = (known.is_using_overage, known.overage_until),
+        }
         *known = info;
     }
 
@@ -76,14 +110,36 @@ impl Subscription {
         known.window.until_reset().filter(|wait| refuses && !wait.is_zero())
     }
 
+    /// Whether requests draw on extra usage now, once the CLI has told.
+    pub(crate) fn overage(&self) -> Option<bool> {
+        let told = self.lock().is_using_overage;
+        told.map(|_| self.until_no_overage().is_some())
+    }
+
+    /// How long requests go on to draw on extra usage, if they do.
+    pub(crate) fn until_no_overage(&self) -> Option<Duration> {
+        let until = self.lock().overage_until?;
+        until.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())
+    }
+
+    /// The refusal of a request that would draw on extra usage, where the operator does not want that.
+    pub(crate) fn check(&self, overage: Overage) -> Result<(), Error> {
+        let Some(left) = self.until_no_overage().filter(|_| overage == Overage::Refuse) else { return Ok(()) };
+        let message = "The subscription's window is used up, and this server does not go on into extra usage, which is \
+                       charged for: try again when the window has reset, or allow it (overage).";
+        Err(Error::new(ErrorKind::Overage, message).with_retry_after(left))
+    }
+
     /// `x-ratelimit-*` for the window that decides.
     pub(crate) fn headers(&self, headers: &mut HeaderMap) {
+        let overage = self.overage();
         let known = self.lock();
         let mut add = |name: &'static str, value: Option<String>| {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
+        add("x-ratelimit-overage", overage.map(|overage| overage.to_string()));
         add("x-ratelimit-status", known.window.status.clone());
         add("x-ratelimit-window", known.rate_limit_type.clone());
         add("x-ratelimit-utilization", known.window.utilization.map(|used| used.to_string()));
@@ -133,6 +189,40 @@ mod tests {
         let subscription = told(json!({"status": "rejected", "resetsAt": now + 3600.0, "rateLimitType": "seven_day"}));
         let wait = subscription.wait().unwrap();
         assert!(wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600), "{wait:?}");
+    }
+
+    #[test]
+    fn extra_usage_is_refused_until_the_window_resets_where_the_operator_says_so() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let window = |resets_at: Option<f64>, overage: Option<bool>| json!({"status": "rejected", "resetsAt": resets_at, "rateLimitType": "five_hour", "isUsingOverage": overage});
+        let subscription = told(window(Some(now + 3600.0), Some(true)));
+        assert_eq!((subscription.overage(), subscription.check(Overage::Allow)), (Some(true), Ok(())));
+        let error = subscription.check(Overage::Refuse).unwrap_err();
+        assert_eq!((error.kind(), error.status().as_u16()), (ErrorKind::Overage, 429));
+        assert!((3500..=3600).contains(&error.retry_after().unwrap().as_secs()), "{error:?}");
+        let mut headers = HeaderMap::new();
+        subscription.headers(&mut headers);
+        assert_eq!(headers["x-ratelimit-overage"], "true");
+        // Word of another window says nothing of it, unless it says so.
+        subscription.update(serde_json::from_value(window(Some(now + 3600.0), None)).unwrap());
+        assert!(subscription.check(Overage::Refuse).is_err());
+        subscription.update(serde_json::from_value(window(Some(now + 3600.0), Some(false))).unwrap());
+        assert_eq!((subscription.overage(), subscription.check(Overage::Refuse)), (Some(false), Ok(())));
+        // A window that has reset is drawn on again.
+        let over = told(window(Some(now - 1.0), Some(true)));
+        assert_eq!((over.overage(), over.check(Overage::Refuse)), (Some(false), Ok(())));
+        // Without an end, a request finds out every few minutes.
+        let left = told(window(None, Some(true))).until_no_overage().unwrap();
+        assert!(left <= OVERAGE_WITHOUT_END && left > OVERAGE_WITHOUT_END / 2, "{left:?}");
+    }
+
+    #[test]
+    fn nobody_is_sent_away_for_longer_than_a_window_can_last() {
+        for resets_at in [1.8e19, f64::MAX, 1e12] {
+            let subscription = told(json!({"status": "rejected", "resetsAt": resets_at, "isUsingOverage": true}));
+            let waits = [subscription.wait(), subscription.until_no_overage()];
+            assert!(waits.iter().flatten().all(|wait| *wait <= LONGEST), "{waits:?}");
+        }
     }
 
     #[test]

@@ -113,6 +113,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         Ok::<_, Error>(Box::new(PreparedRequest::of(request)))
     })
     .await??;
+    pool.subscription().check(pool.config().overage)?;
     let mut tries = 0;
     loop {
         let mut closest = None;

@@ -153,6 +153,23 @@ fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
             message: "This request would exceed your account's rate limit.".to_owned(),
             headers: limits("rejected", "1.0"),
         },
+        "overage" => echo(text).with(|message| {
+            message.headers = limits("rejected", "1.0");
+            message.headers.retain(|(name, _)| !name.ends_with("overage-disabled-reason"));
+            for (name, value) in &mut message.headers {
+                if name.ends_with("overage-status") {
+                    *value = "allowed".to_owned();
+                }
+            }
+        }),
+        "extra-usage" => Answer::Failure {
+            status: 400,
+            kind: "invalid_request_error",
+            message: "Third-party apps now draw from your extra usage, not your plan limits. Add more at \
+                      claude.ai/settings/usage and keep going."
+                .to_owned(),
+            headers: Vec::new(),
+        },
         "limits" => echo(text).with(|message| message.headers = limits("allowed", "0.93")),
         "tool" => {
             let calls = rest.split(" ;; ").map(|call| {

@@ -27,9 +27,19 @@ pub(crate) struct Claude {
     /// client is told
     #[arg(long, verbatim_doc_comment, value_name = "TIMES", default_value_t = 1)]
     pub(crate) upstream_retries: u32,
+    /// What a request gets that would draw on the account's extra usage, since the
+    /// subscription's window is used up: an answer, or 429 until the window resets
+    #[arg(long, verbatim_doc_comment, value_name = "WHAT", value_enum, default_value_t = Overage::Allow)]
+    pub(crate) overage: Overage,
     /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no network
     #[arg(long)]
     pub(crate) demo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Overage {
+    Allow,
+    Refuse,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

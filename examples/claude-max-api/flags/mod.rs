@@ -25,7 +25,7 @@ mod tools;
 use clap::Args;
 
 pub(crate) use self::access::{API_KEY, Access};
-pub(crate) use self::claude::{Claude, UnknownModel};
+pub(crate) use self::claude::{Claude, Overage, UnknownModel};
 pub(crate) use self::connections::Connections;
 pub(crate) use self::file::ConfigFile;
 pub(crate) use self::kept::Kept;

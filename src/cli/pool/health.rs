@@ -25,6 +25,8 @@ pub struct Health {
     pub requests: RequestCounts,
     /// The subscription's usage windows by name (`five_hour`, `seven_day`, ...); empty until the CLI has told of them.
     pub subscription: BTreeMap<String, UsageWindow>,
+    /// Whether requests draw on extra usage now, once the CLI has told.
+    pub overage: Option<bool>,
 }
 
 /// Whether a [`ClaudeCli`](crate::cli::ClaudeCli) can answer requests.
@@ -140,6 +142,7 @@ impl Pool {
                 cold: served(Origin::Cold),
             },
             subscription: shared.subscription.windows(),
+            overage: shared.subscription.overage(),
         }
     }
 }

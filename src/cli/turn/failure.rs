@@ -5,6 +5,7 @@
 //! | "Prompt is too long", or the API says so | 400 | `invalid_request_error` | `context_length_exceeded` | send a shorter conversation |
 //! | API status 401, `authentication_failed`, `oauth_org_not_allowed` | 401 | `authentication_error` | `claude_not_logged_in` | run `claude` and log in |
 //! | API status 402, `billing_error` | 402 | `billing_error` | `billing_error` | look at the account's billing |
+//! | the API says "extra usage" with status 400 | 402 | `billing_error` | `extra_usage_required` | enable it, or use an API key |
 //! | API status 403, `account_on_hold` | 403 | `permission_error` | `permission_denied` | ask who runs the organisation |
 //! | API status 404, `model_not_found` | 404 | `invalid_request_error` | `model_not_found` | name another model |
 //! | API status 413 | 413 | `invalid_request_error` | `request_too_large` | send less |
@@ -48,6 +49,10 @@ impl Failure {
             ErrorKind::Billing => {
                 format!("The account behind Claude Code cannot be charged: look at its billing. ({said})")
             }
+            ErrorKind::ExtraUsage => format!(
+                "The account's plan does not cover this, and draws on extra usage, of which it has none: enable extra usage \
+                 for the account, or set ANTHROPIC_API_KEY for Claude Code to use an API key. ({said})"
+            ),
             ErrorKind::Permission => {
                 format!("The account behind Claude Code, or its organisation, may not do this. ({said})")
             }
@@ -75,6 +80,9 @@ impl Failure {
         let said = self.text.to_ascii_lowercase();
         if said.contains("prompt is too long") || said.contains("exceed context limit") {
             return ErrorKind::ContextLengthExceeded;
+        }
+        if self.api_status == Some(400) && said.contains("extra usage") {
+            return ErrorKind::ExtraUsage;
         }
         let kind = self.kind.as_deref().unwrap_or_default();
         match (self.api_status, kind) {
@@ -121,6 +129,12 @@ mod tests {
             (None, "invalid_request", "Prompt is too long", 400),
             (Some(400), "unknown", "messages: bad", 400),
             (Some(400), "billing_error", "Credit balance is too low", 402),
+            (
+                Some(400),
+                "unknown",
+                "API Error: 400 Third-party apps now draw from your extra usage, not your plan limits.",
+                402,
+            ),
             (Some(401), "authentication_failed", "", 401),
             (None, "authentication_failed", "Not logged in", 401),
             (Some(402), "unknown", "", 402),

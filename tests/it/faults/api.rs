@@ -1,6 +1,7 @@
 //! The API's failures, each with its own status; never a text answer.
 
 use serde_json::json;
+use tower_claude::cli::Overage;
 use tower_claude::{ErrorKind, FinishReason};
 
 use crate::support::chat::{Chat, ask_once, call, claude, hear, messages, request, try_ask, user};
@@ -22,6 +23,7 @@ async fn each_failure_of_the_api_has_its_own_status_and_code() {
         ("fail 529 no-retry", 503, Some("overloaded")),
         ("overflow", 400, Some("context_length_exceeded")),
         ("usage-limit", 429, Some("rate_limit_exceeded")),
+        ("extra-usage", 402, Some("extra_usage_required")),
     ];
     for (directive, status, code) in cases {
         let error = try_ask(&claude, messages([user(&format!("[[{directive}]]"))])).await.unwrap_err();
@@ -51,6 +53,24 @@ async fn what_is_known_of_the_subscription_is_in_headers_and_health() {
     assert!(response.headers.contains_key("x-ratelimit-reset-requests"));
     hear(response).await.unwrap();
     assert_eq!(crate::support::chat::health(&claude)["subscription"]["five_hour"]["status"], "allowed");
+}
+
+#[tokio::test]
+async fn extra_usage_is_told_of_and_refused_where_the_operator_says_so() {
+    let refuses = claude().overage(Overage::Refuse).build();
+    let allows = claude().build();
+    for claude in [&allows, &refuses] {
+        assert_eq!(crate::support::chat::health(claude)["overage"], json!(null));
+        // Nobody knows before the answer.
+        assert_eq!(ask_once(claude, "[[overage]]").await.text, "echo: overage");
+        assert_eq!(crate::support::chat::health(claude)["overage"], true);
+    }
+    let response = call(&allows, request(messages([user("hi")]))).await.unwrap();
+    assert_eq!(response.headers["x-ratelimit-overage"], "true");
+    let error = call(&refuses, request(messages([user("hi")]))).await.unwrap_err();
+    assert_eq!((error.status().as_u16(), &error.body()["error"]["code"]), (429, &json!("overage")));
+    let wait = error.retry_after().unwrap().as_secs();
+    assert!((3_500..=3_600).contains(&wait), "{wait}");
 }
 
 #[tokio::test]

@@ -194,7 +194,9 @@ async fn a_connection_that_was_lost() {
 
 #[tokio::test]
 async fn failures() {
-    for recording in ["error_401", "error_404", "error_429", "error_529", "not_logged_in", "overflow", "usage_limit"] {
+    for recording in
+        ["error_401", "error_404", "error_429", "error_529", "not_logged_in", "overflow", "usage_limit", "extra_usage"]
+    {
         let description = "The failure has its own status, streamed or not.";
         assert_answers(recording, description, body(json!([user("hi")]), json!({})), vec![]).await;
     }
@@ -204,4 +206,5 @@ async fn failures() {
 async fn an_answer_with_word_of_the_subscription() {
     let description = "What the CLI says of the subscription is no part of the answer.";
     assert_answers("rate_limit_event", description, body(json!([user("hi")]), json!({})), vec![]).await;
+    assert_answers("overage", description, body(json!([user("hi")]), json!({})), vec![]).await;
 }

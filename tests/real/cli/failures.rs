@@ -108,6 +108,28 @@ async fn a_silent_api_is_a_504_and_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn extra_usage_is_told_of_and_refused_where_the_operator_says_so() {
+    let subscribed = |builder: ClaudeCliBuilder| {
+        let builder = builder.env("ANTHROPIC_API_KEY", "").env("CLAUDE_CODE_OAUTH_TOKEN", "test-token");
+        builder.overage(tower_claude::cli::Overage::Refuse)
+    };
+    let Some(stack) = Stack::real_with(subscribed).await else { return };
+
+    let answer = stack.ask(says("[[extra-usage]]")).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (402, &json!("extra_usage_required")));
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(message.contains("Third-party apps") && message.contains("API key"), "{message}");
+
+    stack.completion(says("[[overage]]")).await;
+    let asked = stack.api.requests().len();
+    let answer = stack.ask(says("hello")).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (429, &json!("overage")));
+    let wait: u64 = answer.header("retry-after").expect("when to try again").parse().unwrap();
+    assert!((3500..=3600).contains(&wait), "{wait}");
+    assert_eq!(stack.api.requests().len(), asked, "the API was asked all the same");
+}
+
+#[tokio::test]
 async fn a_subscriptions_limits_are_told_and_say_when_to_come_back() {
     let subscribed =
         |builder: ClaudeCliBuilder| builder.env("ANTHROPIC_API_KEY", "").env("CLAUDE_CODE_OAUTH_TOKEN", "test-token");
