@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::failure::{Failure, max_retries, retry_kind};
 use super::lines::Tally;
 use super::output::DeltaKind;
+use super::prompt_cache;
 use super::script::{Answer, Block, Message, answer, fault};
 use super::session::Session;
 use super::tools::Call;
@@ -50,7 +51,7 @@ impl Session {
                 self.failure(&Failure::not_logged_in(), &mut tally);
                 break;
             }
-            let after = match answer(&self.told, self.gap) {
+            let after = match prompt_cache::refusal(&self.told).unwrap_or_else(|| answer(&self.told, self.gap)) {
                 Answer::Message(message) => self.message(message, &mut tally),
                 Answer::Failure(failure) => {
                     self.retries(&failure);
@@ -131,8 +132,9 @@ impl Session {
         (self.out.garbage, self.out.split) = (message.garbage, message.split);
         let input_tokens = self.told.messages.len() as u64 * 10;
         tally.input_tokens += input_tokens;
-        let usage = json!({"input_tokens": input_tokens, "cache_creation_input_tokens": 0,
+        let mut usage = json!({"input_tokens": input_tokens, "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 7, "output_tokens": 1});
+        prompt_cache::tell(&mut usage);
         let envelope = |content: Value, model: &str| {
             json!({"id": id, "type": "message", "role": "assistant", "model": model, "content": content,
                 "stop_reason": null, "stop_sequence": null, "usage": usage})

@@ -155,6 +155,11 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
                 tries += 1;
                 (request, span) = (failed.request, failed.span);
             }
+            Err(failed) if failed.marks_refused && tries < OTHER_PROCESSES => {
+                tracing::warn!(pid, error = %failed.error, "the API refused marks for the prompt cache; tried without them");
+                tries += 1;
+                (request, span) = (failed.request, failed.span);
+            }
             Err(failed) => return Err(failed.error),
         }
     }

@@ -23,12 +23,12 @@ fn gather<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     }
 }
 
-/// Why the API would refuse the request.
-pub(crate) fn refusal(body: &Value) -> Option<String> {
+/// Why the API, if it takes so many marks, would refuse the request.
+pub(crate) fn refusal(body: &Value, at_most: usize) -> Option<String> {
     let marks = lifetimes(body);
-    if marks.len() > 4 {
+    if marks.len() > at_most {
         let found = marks.len();
-        return Some(format!("A maximum of 4 blocks with cache_control may be provided. Found {found}."));
+        return Some(format!("A maximum of {at_most} blocks with cache_control may be provided. Found {found}."));
     }
     let shorter = marks.iter().position(|lifetime| *lifetime == "5m");
     let longer = marks.iter().rposition(|lifetime| *lifetime == "1h");

@@ -9,7 +9,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ struct State {
     /// How many requests are still to fail, and with which status.
     failing: Mutex<(usize, u16)>,
     caches: AtomicBool,
+    /// How many marks for the prompt cache a request may have.
+    most_marks: AtomicUsize,
     /// The events of each streamed answer, by the number of its message.
     streamed: Mutex<Vec<Vec<Value>>>,
 }
@@ -64,6 +66,7 @@ impl MessagesApi {
             gap: AtomicU64::new(0),
             failing: Mutex::default(),
             caches: AtomicBool::new(false),
+            most_marks: AtomicUsize::new(4),
             streamed: Mutex::default(),
         });
         let served = Arc::clone(&state);
@@ -103,6 +106,11 @@ impl MessagesApi {
     /// cache prompts as short as those of tests.)
     pub(crate) fn cache(&self) {
         self.state.caches.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on: how many marks for the prompt cache a request may have.
+    pub(crate) fn take_marks(&self, at_most: usize) {
+        self.state.most_marks.store(at_most, Ordering::Relaxed);
     }
 
     /// The events of the last streamed answer.
@@ -179,7 +187,8 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         return Ok(reply(200, &message, &[]));
     }
     let streamed = body["stream"] == true;
-    let refused = marks::refusal(&body).map(|message| Answer::invalid(&message));
+    let refused =
+        marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).map(|message| Answer::invalid(&message));
     let answer = state.failure().or(refused).unwrap_or_else(|| Answer::to(&body));
     let mut message = envelope(number, &body, raw.len(), json!([]));
     if state.caches.load(Ordering::Relaxed) {

@@ -11,6 +11,7 @@ pub(crate) mod marks;
 pub(crate) mod messages_api;
 pub(crate) mod pretend_model;
 pub(crate) mod process;
+pub(crate) mod prompt_cache;
 pub(crate) mod schema;
 pub(crate) mod script;
 pub(crate) mod server_process;

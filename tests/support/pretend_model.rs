@@ -112,6 +112,10 @@ impl Answer {
             return message([Block::Tool("StructuredOutput".to_owned(), input.to_owned())], "tool_use");
         }
         if !results.is_empty() {
+            // A long one need not be said again.
+            if results.iter().any(|result| result.to_string().contains("[[read]]")) {
+                return say(["read".to_owned()]);
+            }
             return say(["result: ".to_owned(), Value::Array(results).to_string()]);
         }
         let system: String =

@@ -215,7 +215,7 @@ impl Lease {
     pub(crate) fn park(self, held: LiveConversation) {
         let Lease { mut pooled, hold, .. } = self;
         let Some(hold) = lock(&hold).take() else { return };
-        pooled.process.shrink();
+        pooled.process.shrink(held.pending.is_some());
         pooled.starting = None;
         pooled.counted.end = End::WithAll;
         let shared = &hold.pool.shared;

@@ -143,9 +143,10 @@ impl Process {
         }
     }
 
-    /// Between turns it needs no memory for lines, but for those that are still to be read.
-    pub(crate) fn shrink(&mut self) {
-        self.life.works(false);
+    /// Between turns it needs no memory for lines, but for those that are still to be read. One that is parked in a call is
+    /// in the middle of its own turn.
+    pub(crate) fn shrink(&mut self, is_parked: bool) {
+        self.life.works(is_parked);
         self.stdout.shrink();
         self.inbox.shrink_to_fit();
     }

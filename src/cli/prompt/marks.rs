@@ -4,6 +4,10 @@
 //! system prompt where there is one, and on the last block of all. What these leave over is for the client's marks, and
 //! those nearest the end win. A mark that a process has been told of stays in its conversation.
 //!
+//! Where the client leaves a mark over, a process that is told a conversation from the beginning gets one of ours, on the last
+//! block that the client will send again. The CLI marks its note on the environment there, which the next replay has
+//! elsewhere: without ours nothing of the history would ever be read back (2.1.328, `cargo bench --bench cost`).
+//!
 //! All marks of a request have to live equally long: the API refuses one of an hour behind one of five minutes, and the CLI
 //! marks the end of the request. It takes an hour with a subscription and five minutes with a key, which the first
 //! answer that writes to the cache tells. Until then no mark is handed on.
@@ -63,13 +67,20 @@ impl Lifetime {
     }
 }
 
+/// After so many requests that the API refused for their marks there are no more: the CLI may set others than we know of.
+const GIVES_UP_AFTER: u8 = 3;
+
 /// How long the CLI's own marks live, as far as answers have told.
 #[derive(Debug, Default)]
-pub(crate) struct KnownLifetime(AtomicU8);
+pub(crate) struct KnownLifetime {
+    lifetime: AtomicU8,
+    refusals: AtomicU8,
+}
 
 impl KnownLifetime {
     pub(crate) fn get(&self) -> Option<Lifetime> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.lifetime.load(Ordering::Relaxed) {
+            _ if self.refusals.load(Ordering::Relaxed) >= GIVES_UP_AFTER => None,
             1 => Some(Lifetime::FiveMinutes),
             2 => Some(Lifetime::Hour),
             _ => None,
@@ -80,19 +91,21 @@ impl KnownLifetime {
     pub(crate) fn wrote(&self, five_minutes: u64, hour: u64) {
         match (five_minutes, hour) {
             (0, 0) => {}
-            (_, 0) => self.0.store(1, Ordering::Relaxed),
-            (0, _) => self.0.store(2, Ordering::Relaxed),
-            _ => self.forget(),
+            (_, 0) => self.lifetime.store(1, Ordering::Relaxed),
+            (0, _) => self.lifetime.store(2, Ordering::Relaxed),
+            _ => self.lifetime.store(0, Ordering::Relaxed),
         }
     }
 
     /// What was known led to a request that the API refused.
-    pub(crate) fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    pub(crate) fn refused(&self) {
+        self.lifetime.store(0, Ordering::Relaxed);
+        let refusals = self.refusals.load(Ordering::Relaxed).saturating_add(1);
+        self.refusals.store(refusals, Ordering::Relaxed);
     }
 }
 
-/// The client's marks that a process has in its conversation.
+/// The marks that a process has in its conversation, beside the CLI's own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks {
     count: usize,
@@ -100,6 +113,11 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.count > 0
+    }
+
     /// Whether they can stand beside marks of the CLI's that live so long.
     pub(crate) fn fit(&self, known: Option<Lifetime>) -> bool {
         self.count == 0 || self.lifetime == known
@@ -143,6 +161,14 @@ pub(crate) fn settle(
             content.iter_mut().rev().for_each(|block| decide(&mut block.mark));
         }
     }
+    if let (false, Some(lifetime)) = (live, known) {
+        let ends = turns.iter_mut().rev().filter(|turn| !turn.assistant).filter_map(Turn::last_lasting);
+        for block in ends.filter(|block| block.mark.is_none()).take(free) {
+            block.mark = Some(Mark { r#type: "ephemeral", lifetime });
+            told.count += 1;
+            told.lifetime = known;
+        }
+    }
     let names = [(dropped, DROPPED), (other_lifetime, LIFETIME)];
     names.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
 }
@@ -152,7 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::Message;
+    use crate::chat::{Message, Role};
 
     const HOUR: Option<Lifetime> = Some(Lifetime::Hour);
     const FIVE_MINUTES: Option<Lifetime> = Some(Lifetime::FiveMinutes);
@@ -181,6 +207,51 @@ mod tests {
         assert_eq!(settled(std::slice::from_ref(&mark), &mut told, true, FIVE_MINUTES), (json!([null]), vec![]));
         let names = vec!["cache_control"];
         assert_eq!(settled(&[mark.clone(), mark], &mut told, true, FIVE_MINUTES), (json!([null, null]), names));
+    }
+
+    /// The texts that are marked of a conversation whose client marks none.
+    fn ours(messages: &[Message], system: &str) -> Vec<String> {
+        let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
+        let setup = Setup { system: system.to_owned(), ..Setup::default() };
+        settle(&mut turns, &mut Marks::default(), false, FIVE_MINUTES, &setup, &Config::default());
+        let blocks = serde_json::to_value(turns.iter().flat_map(|turn| &turn.blocks).collect::<Vec<_>>()).unwrap();
+        let marked = blocks.as_array().unwrap().iter().filter(|block| !block["cache_control"].is_null());
+        marked.map(|block| block["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_client_leaves_over_marks_the_ends_of_the_users_last_turns() {
+        let conversation = ["a", "b", "c"].map(|said| {
+            let user = |text: &str| Message::new(Role::User, text);
+            [user(said), user(&format!("{said}2")), Message::new(Role::Assistant, "so")]
+        });
+        let conversation = &conversation.concat()[..8];
+        assert_eq!(ours(conversation, "be terse"), ["c2"]);
+        // Without a system prompt the CLI has one mark less of its own.
+        assert_eq!(ours(conversation, ""), ["b2", "c2"]);
+    }
+
+    #[test]
+    fn no_mark_of_ours_stands_behind_what_a_layer_says_once() {
+        let user = |text: &str| Message::new(Role::User, text);
+        let once = Message { ephemeral: true, ..user("It is noon.") };
+        let before = [user("a"), Message::new(Role::Assistant, "b")];
+        let with = |last: &[Message]| ours(&[&before[..], last].concat(), "be terse");
+        assert_eq!(with(&[user("c"), once.clone(), user("d")]), ["c"]);
+        assert_eq!(with(&[once, user("d")]), ["a"]);
+    }
+
+    #[test]
+    fn after_three_refusals_there_are_no_more_marks() {
+        let known = KnownLifetime::default();
+        for _ in 0..GIVES_UP_AFTER {
+            known.wrote(5, 0);
+            assert_eq!(known.get(), FIVE_MINUTES);
+            known.refused();
+            assert_eq!(known.get(), None);
+        }
+        known.wrote(5, 0);
+        assert_eq!(known.get(), None);
     }
 
     #[test]

@@ -11,6 +11,21 @@ use crate::cli::config::Config;
 pub(crate) struct Turn<'a> {
     pub(crate) assistant: bool,
     pub(crate) blocks: Vec<Block<'a>>,
+    /// How many of the blocks, from the first, the client will send again: none behind one that a layer says once.
+    lasting: usize,
+}
+
+impl<'a> Turn<'a> {
+    /// Of blocks that each last or do not.
+    fn of(assistant: bool, blocks: Vec<(bool, Block<'a>)>) -> Self {
+        let lasting = blocks.iter().take_while(|(lasts, _)| *lasts).count();
+        Turn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
+    }
+
+    /// The last of the blocks up to which the client will send everything again.
+    pub(super) fn last_lasting(&mut self) -> Option<&mut Block<'a>> {
+        self.blocks[..self.lasting].last_mut()
+    }
 }
 
 /// The messages as turns, each given with its place in the request, by which errors name it.
@@ -18,7 +33,7 @@ pub(crate) fn turns<'a>(
     messages: impl IntoIterator<Item = (usize, &'a Message)>,
     config: &Config,
 ) -> Result<Vec<Turn<'a>>, Error> {
-    let mut turns: Vec<Turn> = Vec::new();
+    let mut turns: Vec<(bool, Vec<(bool, Block)>)> = Vec::new();
     let mut ids = CallIds::default();
     for (place, message) in messages {
         let assistant = message.role == Role::Assistant;
@@ -26,16 +41,17 @@ pub(crate) fn turns<'a>(
         if blocks.is_empty() {
             continue;
         }
+        let blocks = blocks.into_iter().map(|block| (!message.ephemeral, block));
         match turns.last_mut() {
-            Some(turn) if turn.assistant == assistant => turn.blocks.extend(blocks),
-            _ => turns.push(Turn { assistant, blocks }),
+            Some((of_assistant, turn)) if *of_assistant == assistant => turn.extend(blocks),
+            _ => turns.push((assistant, blocks.collect())),
         }
     }
-    for turn in turns.iter_mut().filter(|turn| !turn.assistant) {
+    for (_, blocks) in turns.iter_mut().filter(|(assistant, _)| !assistant) {
         // The API wants the results first, right behind their calls.
-        turn.blocks.sort_by_key(|block| !block.is_tool_result());
+        blocks.sort_by_key(|(_, block)| !block.is_tool_result());
     }
-    Ok(turns)
+    Ok(turns.into_iter().map(|(assistant, blocks)| Turn::of(assistant, blocks)).collect())
 }
 
 /// Refuses, before a process is taken for it, a conversation that cannot be told.

@@ -55,6 +55,8 @@ pub(crate) struct NotBegun {
     pub(crate) error: Error,
     /// The process was dead before it had reacted to anything of this turn: another can take the turn in its place.
     pub(crate) dead: bool,
+    /// The API refused the marks for the prompt cache that the process was told: without them it may answer.
+    pub(crate) marks_refused: bool,
     pub(crate) request: Box<PreparedRequest>,
     pub(crate) span: TurnSpan,
 }
@@ -100,8 +102,9 @@ impl Turn {
                 if let Some(lease) = turn.lease.as_mut().filter(|_| dead) {
                     lease.died_unheard(&error);
                 }
-                let Turn { request, span, .. } = *turn;
-                Err(NotBegun { error, dead, request, span })
+                let named = error.kind() == ErrorKind::InvalidRequest && error.to_string().contains("cache_control");
+                let Turn { request, span, marks, .. } = *turn;
+                Err(NotBegun { error, dead, marks_refused: named && marks.any(), request, span })
             }
         }
     }

@@ -173,3 +173,27 @@ async fn a_long_history_is_told_whole() {
         assert_eq!(told["messages"][at]["content"][0]["text"].as_str().map(str::len), Some(long.len()));
     }
 }
+
+/// What the process was told of a conversation of two turns, after another has been answered.
+async fn told_after_another(prompt_cache: &str) -> Value {
+    let claude = claude().env("STAND_IN_PROMPT_CACHE", prompt_cache).build();
+    ask(&claude, messages([user("hello")])).await;
+    ask(&claude, messages([system("Terse."), user("q"), assistant("a"), user("[[history]]")])).await.json()
+}
+
+#[tokio::test]
+async fn the_end_of_what_a_client_will_send_again_is_marked_for_the_prompt_cache() {
+    let mark = |ttl: Value| json!([{"type": "text", "text": "[[history]]", "cache_control": ttl}]);
+    let told = told_after_another("5m").await;
+    assert_eq!(told["messages"][2]["content"], mark(json!({"type": "ephemeral"})));
+    assert_eq!(told["messages"][0], block("user", "q"), "the API's other three marks are Claude Code's");
+    // It would be refused behind marks for an hour if it were for five minutes.
+    let told = told_after_another("1h").await;
+    assert_eq!(told["messages"][2]["content"], mark(json!({"type": "ephemeral", "ttl": "1h"})));
+}
+
+#[tokio::test]
+async fn where_the_api_refuses_the_mark_the_turn_goes_on_without_it() {
+    let told = told_after_another("refuse").await;
+    assert_eq!(told["messages"][2], block("user", "[[history]]"));
+}

@@ -8,4 +8,5 @@ mod fields;
 mod functions;
 mod marks;
 mod messages;
+mod prompt_cache;
 mod responses;

@@ -319,7 +319,7 @@ impl TurnReader {
                 failure.text = read::<Option<String>>(line.result).unwrap_or_else(errors);
             }
             if failure.api_status == Some(400) && failure.text.contains("cache_control") {
-                context.cache_lifetime.forget();
+                context.cache_lifetime.refused();
             }
             let model = context.request.settings.model.as_deref().unwrap_or("default");
             return Err(failure.into_error(model, context.subscription.wait()));
