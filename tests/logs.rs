@@ -16,8 +16,9 @@ use tower::ServiceExt;
 use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::{Error, ErrorKind};
 
+use crate::support::answer::{body, post};
+use crate::support::turns::{says_or_fails, text};
 use support::chat::{Chat, claude};
-use support::script::{body, post, says_or_fails, text};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tower_claude::cli::ClaudeCli;
 
-use crate::support::chat::{Answer, call, function, hear, request, result, user};
+use crate::support::chat::{Heard, call, function, hear, request, result, user};
 
 /// What a client does next.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Client {
         user(&format!("{} {text}", self.mark))
     }
 
-    async fn ask(&self, new: &[Value]) -> Answer {
+    async fn ask(&self, new: &[Value]) -> Heard {
         let mut messages = vec![json!({"role": "system", "content": self.system})];
         messages.extend(self.sent.iter().chain(new).cloned());
         let request = request(json!({
@@ -107,7 +107,7 @@ impl Client {
         hear(call(&self.claude, request).await.unwrap()).await.unwrap()
     }
 
-    async fn say(&mut self, new: Vec<Value>) -> Answer {
+    async fn say(&mut self, new: Vec<Value>) -> Heard {
         let answer = self.ask(&new).await;
         self.sent.extend(new);
         self.sent.push(answer.message());

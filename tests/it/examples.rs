@@ -1,7 +1,8 @@
 //! The small examples run, and do what they are there to show.
 
+use crate::support::answer::Answer;
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{Answer, ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example};
 use serde_json::{Value, json};
 
 async fn started(name: &str) -> ServerProcess {
@@ -27,15 +28,15 @@ async fn calls(server: &ServerProcess, calls: &str) -> Value {
 #[tokio::test]
 async fn axum_serves_the_api_beside_its_own_routes() {
     let server = started("axum").await;
-    assert!(server.get("/").await.body.contains("The application's own page"));
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert!(server.get("/").await.text().contains("The application's own page"));
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
     assert_eq!(server.get("/v1/models").await.json()["object"], "list");
 }
 
 #[tokio::test]
 async fn hyper_serves_the_api() {
     let server = started("hyper").await;
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
     assert_eq!(server.get("/v1/models").await.json()["object"], "list");
 }
 
@@ -51,7 +52,7 @@ async fn another_clients_preset_has_its_own_models_sections_and_names() {
         {"role": "system", "content": prompt}, {"role": "user", "content": "[[history]]"}]});
     let answer = server.chat(&body).await;
     assert_eq!(answer.json()["model"], "claude-haiku-5-5");
-    let told: Value = serde_json::from_str(&answer.text()).unwrap();
+    let told: Value = serde_json::from_str(&answer.content()).unwrap();
     assert_eq!(told["system"], json!(["Be brief.\n\n## Style\nTabs."]));
 
     let choice = calls(&server, "Read {\"path\": \"a\"}").await;
@@ -94,7 +95,7 @@ async fn a_conversation_goes_on_after_a_veto() {
     ], "tools": tools()});
     let answer = server.chat(&body).await;
     // The model hears of it as of a call that failed.
-    assert!(answer.text().contains("withheld"), "{}", answer.text());
+    assert!(answer.content().contains("withheld"), "{}", answer.content());
     assert_eq!(answer.headers["x-claude-process"], "live");
 }
 
@@ -115,14 +116,14 @@ async fn another_inner_service_has_its_own_abilities_models_and_refusals() {
     // It goes on from what the client has begun, always in the same way where it is cold.
     let cold = of_the_sea(&server, json!({"temperature": 0, "top_p": 0.5, "of_tomorrow": 1})).await;
     assert_eq!(cold.headers["x-ignored-parameters"], "top_p, of_tomorrow");
-    assert!(cold.text().starts_with(" takes what the river"), "{}", cold.text());
+    assert!(cold.content().starts_with(" takes what the river"), "{}", cold.content());
 
     // It has a temperature and a seed: of two seeds, ten throws each, some differ.
     let mut told = Vec::new();
     for seed in (0..10).chain([0]) {
         let answer = of_the_sea(&server, json!({"temperature": 1, "seed": seed})).await;
         assert!(!answer.headers.contains_key("x-ignored-parameters"));
-        told.push(answer.text());
+        told.push(answer.content());
     }
     assert_eq!(told.first(), told.last(), "the same seed is the same answer");
     assert!(told.iter().any(|text| *text != told[0]), "{told:?}");

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::support::snapshot::assert_snapshot;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
@@ -274,11 +275,9 @@ fn what_cannot_be_done_is_refused_with_its_place_and_advice() {
         writeln!(snapshot, "{{{shown}\n  {status} {kind} {}", error["param"].as_str().unwrap()).unwrap();
         writeln!(snapshot, "  {}\n", error["message"].as_str().unwrap()).unwrap();
     }
-    let mut settings = insta::Settings::new();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("field_refusals", snapshot));
+    let sentence =
+        "What a request has beside a model and one message, and how that is refused: status, code, place, advice.";
+    assert_snapshot!("http/field_refusals", sentence, snapshot);
 }
 
 /// Requests beyond the table's own that must be refused.

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::claude_bin;
+use crate::support::snapshot::assert_snapshot;
+use crate::support::{claude_bin, in_time};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
@@ -20,6 +22,9 @@ const PROMPT: &str = "<!-- openclaw:attempt:STABLE -->\nYou are a personal assis
 struct Told {
     service: OpenClaw<ClaudeCli>,
     lines: PathBuf,
+    /// What was asked, and every line that the CLI was told, laid out to be read.
+    transcript: Mutex<String>,
+    heard: AtomicUsize,
     _directory: tempfile::TempDir,
 }
 
@@ -28,24 +33,36 @@ impl Told {
         let directory = tempfile::tempdir().unwrap();
         let lines = directory.path().join("lines");
         // No process but the one that takes the turns, so that the lines are of one process.
-        let stand_in =
-            ClaudeCli::builder().program(claude_bin::stand_in()).env("STAND_IN_LOG", &lines).warm_processes(0);
+        let stand_in = ClaudeCli::builder()
+            .program(claude_bin::stand_in())
+            .env("STAND_IN_LOG", &lines)
+            .env("STAND_IN_ID", "1")
+            .warm_processes(0);
         let claude = configure(stand_in, directory.path()).build();
-        Told { service: preset.layer(claude), lines, _directory: directory }
+        Told {
+            service: preset.layer(claude),
+            lines,
+            transcript: Mutex::default(),
+            heard: AtomicUsize::new(0),
+            _directory: directory,
+        }
     }
 
     /// The events of an answer.
     async fn answer(&self, conversation: &[Value]) -> Vec<ChatEvent> {
-        let response = self.service.clone().oneshot(request(conversation)).await.unwrap();
-        let events = response.events.map(Result::unwrap).collect();
-        tokio::time::timeout(Duration::from_secs(60), events).await.unwrap()
+        let request = request(conversation);
+        let asked = format!("=== OpenClaw asks ===\n{:#}\n", serde_json::to_value(&request).unwrap());
+        let response = in_time("the head", self.service.clone().oneshot(request)).await.unwrap();
+        let events = in_time("the events", response.events.map(Result::unwrap).collect()).await;
+        self.transcript.lock().unwrap().push_str(&(asked + &self.new_lines()));
+        events
     }
 
-    /// Every line, laid out to be read; ids that the CLI has made up, and this crate's version, are left out.
-    fn transcript(&self) -> String {
+    /// The lines since the last time; ids that the CLI has made up, and this crate's version, are left out.
+    fn new_lines(&self) -> String {
         let text = std::fs::read_to_string(&self.lines).unwrap();
-        let mut out = String::new();
-        for line in text.lines() {
+        let mut out = "=== Claude Code is told ===\n".to_owned();
+        for line in text[self.heard.swap(text.len(), Ordering::SeqCst)..].lines() {
             let mut line: Value = serde_json::from_str(line).unwrap();
             if let Some(id) = line.pointer_mut("/response/request_id") {
                 *id = json!("…");
@@ -58,6 +75,10 @@ impl Told {
             writeln!(out, "{line:#}").unwrap();
         }
         out
+    }
+
+    fn transcript(self) -> String {
+        self.transcript.into_inner().unwrap()
     }
 }
 
@@ -106,21 +127,12 @@ async fn round_trip(told: &Told) {
     told.answer(&conversation).await;
 }
 
-fn assert_snapshot(name: &str, description: &str, text: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_description(description);
-    settings.bind(|| insta::assert_snapshot!(name, text));
-}
-
 #[tokio::test]
 async fn in_client_mode_the_cli_is_told_of_openclaws_functions_and_of_its_whole_prompt() {
     let told = Told::new(layers::openclaw(), |cli, _| cli);
     round_trip(&told).await;
     let description = "The history as turns; a call of the model's; its result, after the new internal context.";
-    assert_snapshot("openclaw_client_mode_told", description, &told.transcript());
+    assert_snapshot!("openclaw/client_mode_told", description, told.transcript());
 }
 
 #[tokio::test]
@@ -131,7 +143,7 @@ async fn in_agent_mode_the_cli_is_told_of_the_other_functions_and_asks_before_it
     round_trip(&told).await;
     let description =
         "exec is Bash, in the history too; the prompt is appended to Claude Code's; a hook is registered.";
-    assert_snapshot("openclaw_agent_mode_told", description, &told.transcript());
+    assert_snapshot!("openclaw/agent_mode_told", description, told.transcript());
 }
 
 #[tokio::test]

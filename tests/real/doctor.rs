@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::claude_bin::real_cli;
-use crate::support::server_process::{PATIENCE, example};
+use crate::support::in_time;
+use crate::support::server_process::example;
 
 /// What it prints about this Claude Code, and its exit code.
 async fn examine(claude: &Path) -> (String, Option<i32>) {
@@ -15,7 +16,7 @@ async fn examine(claude: &Path) -> (String, Option<i32>) {
         .env("CLAUDE_BIN", claude)
         .env("HOME", home.path())
         .env("ANTHROPIC_API_KEY", "sk-test");
-    let output = tokio::time::timeout(PATIENCE * 2, command.output()).await.expect("an end in time").unwrap();
+    let output = in_time("its end", command.output()).await.unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.code())
 }
 

@@ -3,11 +3,12 @@
 use crate::support::claude_bin::{real_cli, stand_in};
 use crate::support::cli_process::Cli;
 use crate::support::messages_api::MessagesApi;
+use crate::support::snapshot::assert_snapshot;
 use crate::support::transcript::normalised;
 use serde_json::{Value, json};
 
 /// Runs a script on the stand-in, and on the real CLI if it is there; compares them, and the snapshot.
-async fn same<F>(name: &str, script: impl Fn(Cli) -> F)
+async fn same<F>(name: &str, sentence: &str, script: impl Fn(Cli) -> F)
 where
     F: Future<Output = Cli>,
 {
@@ -16,11 +17,22 @@ where
     let ours = normalised(&cli.printed, &api.url());
     let exit = cli.close().await;
     assert_eq!(api.requests().len(), 0, "the stand-in asks nobody");
-    let mut settings = insta::Settings::new();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(format!("stand_in_{name}"), ours.join("\n")));
+    let told: Vec<String> = cli.told.iter().map(shown).collect();
+    let text = format!(
+        "=== it is told ===
+{}
+=== it prints ===
+{}",
+        told.join(
+            "
+"
+        ),
+        ours.join(
+            "
+"
+        )
+    );
+    assert_snapshot!(name, sentence, text);
     let Some(real) = real_cli() else { return };
     let mut cli = script(Cli::start(&real, &api.url(), &[])).await;
     let theirs = normalised(&cli.printed, &api.url());
@@ -29,6 +41,17 @@ where
     }
     assert_eq!(ours.len(), theirs.len(), "{name}: one has more to say:\n{ours:#?}\n{theirs:#?}");
     assert_eq!(exit, cli.close().await, "{name}: the exit codes differ");
+}
+
+/// A line that it is told, in short.
+fn shown(line: &Value) -> String {
+    match line["type"].as_str() {
+        Some("control_request") => format!("control_request {}", line["request"]),
+        Some("control_response") => {
+            format!("control_response {}", line["response"]["response"]["mcp_response"]["result"])
+        }
+        _ => format!("{} {}", line["type"].as_str().unwrap(), line["message"]["content"]),
+    }
 }
 
 fn tools(read_only: bool) -> Value {
@@ -43,7 +66,7 @@ const TWO_CALLS: &str = r#"please [[tool exec {"command":"ls"} ;; look {}]]"#;
 
 #[tokio::test]
 async fn two_turns() {
-    same("two_turns", async |mut cli: Cli| {
+    same("stand_in/two_turns", "Two turns of one process.", async |mut cli: Cli| {
         cli.initialize(None, None).await;
         cli.user("hello").await;
         cli.result().await;
@@ -56,79 +79,100 @@ async fn two_turns() {
 
 #[tokio::test]
 async fn a_replayed_history() {
-    same("replay", async |mut cli: Cli| {
-        cli.initialize(Some(tools(true)), None).await;
-        cli.append_user("one").await;
-        cli.append_assistant(json!([{"type": "text", "text": "two"}])).await;
-        cli.append_user("three").await;
-        let call = json!({"type": "tool_use", "id": "toolu_x1", "name": "mcp__c__exec", "input": {"command": "ls"}});
-        cli.append_assistant(json!([call])).await;
-        cli.append_user(json!([{"type": "tool_result", "tool_use_id": "toolu_x1", "content": "files"}])).await;
-        cli.append_assistant(json!([{"type": "text", "text": "done"}])).await;
-        cli.user("four").await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/replay",
+        "A history is taken in, each of the user's turns acknowledged, before the last one is answered.",
+        async |mut cli: Cli| {
+            cli.initialize(Some(tools(true)), None).await;
+            cli.append_user("one").await;
+            cli.append_assistant(json!([{"type": "text", "text": "two"}])).await;
+            cli.append_user("three").await;
+            let call =
+                json!({"type": "tool_use", "id": "toolu_x1", "name": "mcp__c__exec", "input": {"command": "ls"}});
+            cli.append_assistant(json!([call])).await;
+            cli.append_user(json!([{"type": "tool_result", "tool_use_id": "toolu_x1", "content": "files"}])).await;
+            cli.append_assistant(json!([{"type": "text", "text": "done"}])).await;
+            cli.user("four").await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn calls_that_only_read_are_issued_at_once() {
-    same("calls_at_once", async |mut cli: Cli| {
-        cli.initialize(Some(tools(true)), None).await;
-        cli.user(TWO_CALLS).await;
-        let (one, two) = (cli.call().await, cli.call().await);
-        cli.answer_text(&one, "R1").await;
-        cli.answer_text(&two, "R2").await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/calls_at_once",
+        "Calls of tools that only read are issued at once, before the first result.",
+        async |mut cli: Cli| {
+            cli.initialize(Some(tools(true)), None).await;
+            cli.user(TWO_CALLS).await;
+            let (one, two) = (cli.call().await, cli.call().await);
+            cli.answer_text(&one, "R1").await;
+            cli.answer_text(&two, "R2").await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn other_calls_are_issued_one_after_another() {
-    same("calls_in_sequence", async |mut cli: Cli| {
-        cli.initialize(Some(tools(false)), None).await;
-        cli.user(TWO_CALLS).await;
-        let one = cli.call().await;
-        cli.until(|line| line["event"]["type"] == "message_stop").await;
-        cli.answer_text(&one, "R1").await;
-        let two = cli.call().await;
-        cli.answer(&two, json!({"content": [{"type": "text", "text": "bad"}], "isError": true})).await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/calls_in_sequence",
+        "Calls of other tools are issued one after another, each after the result before it.",
+        async |mut cli: Cli| {
+            cli.initialize(Some(tools(false)), None).await;
+            cli.user(TWO_CALLS).await;
+            let one = cli.call().await;
+            cli.until(|line| line["event"]["type"] == "message_stop").await;
+            cli.answer_text(&one, "R1").await;
+            let two = cli.call().await;
+            cli.answer(&two, json!({"content": [{"type": "text", "text": "bad"}], "isError": true})).await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_call_of_a_tool_that_is_not_there() {
-    same("unknown_tool", async |mut cli: Cli| {
-        cli.initialize(Some(tools(true)), None).await;
-        cli.user("[[tool nosuch {}]]").await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/unknown_tool",
+        "A call of a tool that is not there fails without anyone being asked.",
+        async |mut cli: Cli| {
+            cli.initialize(Some(tools(true)), None).await;
+            cli.user("[[tool nosuch {}]]").await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn an_interrupt_while_parked() {
-    same("interrupt", async |mut cli: Cli| {
-        cli.initialize(Some(tools(true)), None).await;
-        cli.user(TWO_CALLS).await;
-        cli.until(|line| line["event"]["type"] == "message_stop").await;
-        cli.control(json!({"subtype": "interrupt"})).await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/interrupt",
+        "An interrupt while a call waits for its result ends the turn.",
+        async |mut cli: Cli| {
+            cli.initialize(Some(tools(true)), None).await;
+            cli.user(TWO_CALLS).await;
+            cli.until(|line| line["event"]["type"] == "message_stop").await;
+            cli.control(json!({"subtype": "interrupt"})).await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_manifest_with_a_bad_schema() {
-    same("bad_manifest", async |mut cli: Cli| {
+    same("stand_in/bad_manifest", "A manifest with a bad schema is not taken: the tools are asked for over the protocol.", async |mut cli: Cli| {
         let bad = json!([{"name": "exec", "inputSchema": {"properties": {}}}, {"name": "look", "inputSchema": {"type": "object"}}]);
         cli.initialize(Some(bad.clone()), None).await;
         cli.user("hi").await;
@@ -151,7 +195,7 @@ async fn a_manifest_with_a_bad_schema() {
 
 #[tokio::test]
 async fn structured_output() {
-    same("structured_output", async |mut cli: Cli| {
+    same("stand_in/structured_output", "The object that the schema asks for is the result.", async |mut cli: Cli| {
         let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"],
             "additionalProperties": false});
         cli.initialize(None, Some(schema)).await;
@@ -164,7 +208,7 @@ async fn structured_output() {
 
 #[tokio::test]
 async fn a_schema_that_is_none_is_ignored() {
-    same("bad_schema", async |mut cli: Cli| {
+    same("stand_in/bad_schema", "A schema that is none is ignored.", async |mut cli: Cli| {
         cli.initialize(None, Some(json!({"type": "bogus", "properties": 5}))).await;
         cli.user("who?").await;
         cli.result().await;
@@ -175,34 +219,52 @@ async fn a_schema_that_is_none_is_ignored() {
 
 #[tokio::test]
 async fn thinking_and_blocks() {
-    same("thinking", async |mut cli: Cli| {
-        cli.initialize(None, None).await;
-        cli.user("[[think hard]]").await;
-        cli.result().await;
-        cli.user("[[blocks A|B|C]]").await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/thinking",
+        "Thinking is a block before the text; each block of text is its own.",
+        async |mut cli: Cli| {
+            cli.initialize(None, None).await;
+            cli.user("[[think hard]]").await;
+            cli.result().await;
+            cli.user("[[blocks A|B|C]]").await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn answers_that_are_cut() {
-    same("cut_answers", async |mut cli: Cli| {
-        cli.initialize(None, None).await;
-        cli.user("[[long]]").await;
-        cli.result().await;
-        cli.user("[[refusal]]").await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/cut_answers",
+        "After a cut at the token limit the model is asked to go on; a refusal is tried again.",
+        async |mut cli: Cli| {
+            cli.initialize(None, None).await;
+            cli.user("[[long]]").await;
+            cli.result().await;
+            cli.user("[[refusal]]").await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn api_failures() {
-    for code in ["400", "401", "403", "404", "413", "429", "500", "529"] {
-        same(&format!("fail_{code}"), async |mut cli: Cli| {
+    for name in [
+        "stand_in/fail_400",
+        "stand_in/fail_401",
+        "stand_in/fail_403",
+        "stand_in/fail_404",
+        "stand_in/fail_413",
+        "stand_in/fail_429",
+        "stand_in/fail_500",
+        "stand_in/fail_529",
+    ] {
+        let code = &name[name.len() - 3..];
+        same(name, "The API answers with this status, whatever is tried.", async |mut cli: Cli| {
             cli.initialize(None, None).await;
             cli.user(format!("[[fail {code}]]")).await;
             cli.result().await;
@@ -210,7 +272,7 @@ async fn api_failures() {
         })
         .await;
     }
-    same("overflow", async |mut cli: Cli| {
+    same("stand_in/overflow", "A conversation that is too long for the model.", async |mut cli: Cli| {
         cli.initialize(None, None).await;
         cli.user("[[overflow]]").await;
         cli.result().await;
@@ -221,15 +283,19 @@ async fn api_failures() {
 
 #[tokio::test]
 async fn an_unknown_control_request() {
-    same("unknown_control_request", async |mut cli: Cli| {
-        cli.initialize(None, None).await;
-        cli.control(json!({"subtype": "bogus"})).await;
-        cli.control(json!({"subtype": "set_model", "model": "sonnet"})).await;
-        cli.control(json!({"subtype": "apply_flag_settings", "settings": {"effortLevel": "low"}})).await;
-        cli.control(json!({"subtype": "interrupt"})).await;
-        cli.user("hi").await;
-        cli.result().await;
-        cli
-    })
+    same(
+        "stand_in/unknown_control_request",
+        "An unknown control request is an error, and what follows is as if it had not been.",
+        async |mut cli: Cli| {
+            cli.initialize(None, None).await;
+            cli.control(json!({"subtype": "bogus"})).await;
+            cli.control(json!({"subtype": "set_model", "model": "sonnet"})).await;
+            cli.control(json!({"subtype": "apply_flag_settings", "settings": {"effortLevel": "low"}})).await;
+            cli.control(json!({"subtype": "interrupt"})).await;
+            cli.user("hi").await;
+            cli.result().await;
+            cli
+        },
+    )
     .await;
 }

@@ -1,6 +1,5 @@
 //! A client of [`ClaudeCli`] that runs stand-ins: asks, listens, and keeps its history as clients do.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,9 +10,7 @@ use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage};
 
 use super::claude_bin::stand_in;
-
-/// A hung process must fail its test, not hang it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use super::in_time;
 
 /// A service over stand-ins, that starts none before it is asked.
 pub fn claude() -> ClaudeCliBuilder {
@@ -27,7 +24,7 @@ pub fn health(claude: &ClaudeCli) -> Value {
 
 /// All that an answer said.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct Heard {
     /// `live`, `warm` or `cold`.
     pub process: String,
     pub model: String,
@@ -47,7 +44,7 @@ pub struct Call {
     pub arguments: String,
 }
 
-impl Answer {
+impl Heard {
     /// The answer as the client puts it into its history.
     pub fn message(&self) -> Value {
         let mut message = json!({"role": "assistant", "content": self.text});
@@ -108,22 +105,22 @@ pub async fn call(claude: &ClaudeCli, request: ChatRequest) -> Result<ChatRespon
 }
 
 /// A whole answer.
-pub async fn try_ask(claude: &ClaudeCli, json: Value) -> Result<Answer, Error> {
+pub async fn try_ask(claude: &ClaudeCli, json: Value) -> Result<Heard, Error> {
     hear(call(claude, request(json)).await?).await
 }
 
 /// A whole answer, of a request that is not to fail.
-pub async fn ask(claude: &ClaudeCli, json: Value) -> Answer {
+pub async fn ask(claude: &ClaudeCli, json: Value) -> Heard {
     try_ask(claude, json).await.unwrap()
 }
 
 /// What one message in a conversation of its own is answered.
-pub async fn ask_once(claude: &ClaudeCli, text: &str) -> Answer {
+pub async fn ask_once(claude: &ClaudeCli, text: &str) -> Heard {
     ask(claude, messages([user(text)])).await
 }
 
 /// Listens to an answer up to its end.
-pub async fn hear(response: ChatResponse) -> Result<Answer, Error> {
+pub async fn hear(response: ChatResponse) -> Result<Heard, Error> {
     let (mut answer, error) = hear_what_there_is(response).await;
     match error {
         Some(error) => Err(error),
@@ -135,10 +132,10 @@ pub async fn hear(response: ChatResponse) -> Result<Answer, Error> {
 }
 
 /// What was said before an answer ended, well or not.
-pub async fn hear_what_there_is(response: ChatResponse) -> (Answer, Option<Error>) {
+pub async fn hear_what_there_is(response: ChatResponse) -> (Heard, Option<Error>) {
     let header = response.headers.get("x-claude-process").expect("each answer says how it came by its process");
     let mut answer =
-        Answer { process: header.to_str().unwrap().to_owned(), model: response.model.clone(), ..Answer::default() };
+        Heard { process: header.to_str().unwrap().to_owned(), model: response.model.clone(), ..Heard::default() };
     let mut events = response.events;
     while let Some(event) = next(&mut events).await {
         assert_eq!(answer.reason, None, "nothing follows the end");
@@ -181,10 +178,6 @@ pub async fn hear_until(events: &mut EventStream, part: &str) {
     }
 }
 
-pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come in {PATIENCE:?}"))
-}
-
 /// Waits until something can be observed.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let wait = async {
@@ -220,12 +213,12 @@ impl Chat {
     }
 
     /// Says something, and keeps both that and the answer.
-    pub async fn say(&mut self, text: &str) -> Answer {
+    pub async fn say(&mut self, text: &str) -> Heard {
         self.send([user(text)]).await
     }
 
     /// Sends the results of the last answer's calls, in their order.
-    pub async fn give<const N: usize>(&mut self, results: [&str; N]) -> Answer {
+    pub async fn give<const N: usize>(&mut self, results: [&str; N]) -> Heard {
         assert_eq!(self.calls.len(), N);
         let results: Vec<Value> =
             self.calls.iter().zip(results).map(|(call, content)| result(&call.id, content)).collect();
@@ -233,7 +226,7 @@ impl Chat {
     }
 
     /// Sends messages, and keeps them and the answer.
-    pub async fn send(&mut self, new: impl IntoIterator<Item = Value>) -> Answer {
+    pub async fn send(&mut self, new: impl IntoIterator<Item = Value>) -> Heard {
         self.messages().extend(new);
         let answer = self.try_again().await.unwrap();
         self.messages().push(answer.message());
@@ -241,7 +234,7 @@ impl Chat {
     }
 
     /// Sends the conversation as it stands; the answer is not kept.
-    pub async fn try_again(&mut self) -> Result<Answer, Error> {
+    pub async fn try_again(&mut self) -> Result<Heard, Error> {
         let mut request = request(self.request.clone());
         request.caller = self.caller.clone();
         let answer = hear(call(&self.claude, request).await?).await?;

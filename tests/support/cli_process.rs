@@ -2,14 +2,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// A hung process must fail its test, not hang it.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::in_time;
 
 const ARGS: [&str; 18] = [
     "--print",
@@ -38,6 +36,8 @@ pub(crate) struct Cli {
     stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) printed: Vec<Value>,
+    /// All that it was told.
+    pub(crate) told: Vec<Value>,
     /// How many of its lines were not JSON.
     pub(crate) junk: usize,
     sent: usize,
@@ -64,11 +64,12 @@ impl Cli {
             .unwrap();
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        Cli { child, stdin, stdout, printed: Vec::new(), junk: 0, sent: 0, _home: home }
+        Cli { child, stdin, stdout, printed: Vec::new(), told: Vec::new(), junk: 0, sent: 0, _home: home }
     }
 
     pub(crate) async fn write(&mut self, line: Value) {
         self.write_text(&format!("{line}\n")).await;
+        self.told.push(line);
     }
 
     pub(crate) async fn write_text(&mut self, text: &str) {
@@ -122,7 +123,7 @@ impl Cli {
 
     /// Reads what there is until the process closes its end.
     pub(crate) async fn rest(&mut self) {
-        while let Some(line) = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await.expect("an end").unwrap() {
+        while let Some(line) = in_time("a line, or the end", self.stdout.next_line()).await.unwrap() {
             self.printed.extend(serde_json::from_str::<Value>(&line));
         }
     }
@@ -130,7 +131,7 @@ impl Cli {
     /// Reads up to a line that is wanted.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await.expect("a line in time").unwrap();
+            let line = in_time("a line", self.stdout.next_line()).await.unwrap();
             let line = line.expect("the process is still there");
             let Ok(line) = serde_json::from_str::<Value>(&line) else {
                 self.junk += 1;
@@ -165,6 +166,6 @@ impl Cli {
     /// Closes standard input and returns the exit code.
     pub(crate) async fn close(&mut self) -> Option<i32> {
         self.stdin = None;
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("an end in time").unwrap().code()
+        in_time("its end", self.child.wait()).await.unwrap().code()
     }
 }

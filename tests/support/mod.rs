@@ -2,8 +2,9 @@
 //! servers as processes, and clients that read their answers.
 
 // Each program uses a part of it.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub(crate) mod answer;
 pub(crate) mod chat;
 pub(crate) mod claude_bin;
 pub(crate) mod cli_process;
@@ -13,7 +14,19 @@ pub(crate) mod pretend_model;
 pub(crate) mod process;
 pub(crate) mod prompt_cache;
 pub(crate) mod schema;
-pub(crate) mod script;
 pub(crate) mod server_process;
+pub(crate) mod snapshot;
 pub(crate) mod stack;
 pub(crate) mod transcript;
+pub(crate) mod turns;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// What hangs must fail its test, not hang it. No test is about this time: it is long, since all tests share few cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for what has to happen.
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come in {PATIENCE:?}"))
+}

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
-/// A hung server must fail its test, not hang it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use super::answer::Answer;
+use super::in_time;
 
 /// An example, with none of the variables and files that change what it does.
 pub(crate) fn example(name: &str) -> Command {
@@ -57,7 +57,7 @@ impl ServerProcess {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut log = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
         let mut announced = String::new();
-        tokio::time::timeout(PATIENCE, stdout.read_line(&mut announced)).await.expect("a line in time").unwrap();
+        in_time("a line", stdout.read_line(&mut announced)).await.unwrap();
         let announced = announced.trim_end().to_owned();
         let Some(url) = announced.split_whitespace().find_map(|word| word.strip_suffix("/v1")) else {
             let mut said = String::new();
@@ -83,7 +83,7 @@ impl ServerProcess {
     pub(crate) async fn send(&self, path: &str, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
         *request.uri_mut() = format!("{}{path}", self.url).parse().unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        tokio::time::timeout(PATIENCE, client.request(request)).await.expect("an answer in time").unwrap()
+        in_time("an answer", client.request(request)).await.unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -124,7 +124,7 @@ impl ServerProcess {
         let log = self.log.as_mut().expect("the log is read here");
         let mut logged = String::new();
         loop {
-            let line = tokio::time::timeout(PATIENCE, log.next_line()).await.expect("a line in time").unwrap();
+            let line = in_time("a line", log.next_line()).await.unwrap();
             let line = line.expect("the server still runs");
             logged += &(line.clone() + "\n");
             if line.contains(text) {
@@ -143,42 +143,13 @@ impl ServerProcess {
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         use tokio::io::AsyncReadExt;
         let mut rest = String::new();
-        tokio::time::timeout(PATIENCE, self.stdout.read_to_string(&mut rest)).await.expect("an end in time").unwrap();
-        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("an end in time").unwrap();
+        in_time("an end", self.stdout.read_to_string(&mut rest)).await.unwrap();
+        let status = in_time("an end", self.child.wait()).await.unwrap();
         let entries = std::fs::read_dir(self.temporary.path()).unwrap().map(|entry| entry.unwrap().file_name());
         // The real CLI has directories of its own there.
         let left: Vec<_> =
             entries.filter(|name| name != "cc-socks" && !name.to_string_lossy().starts_with("claude-")).collect();
         assert!(left.is_empty(), "directories stay behind: {left:?}");
         (status, rest)
-    }
-}
-
-/// A whole answer.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) async fn of(response: Response<Incoming>) -> Answer {
-        let (parts, body) = response.into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("an end in time").unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// The text of the one choice.
-    pub(crate) fn text(&self) -> String {
-        self.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// The data of its server-sent events.
-    pub(crate) fn events(&self) -> Vec<String> {
-        self.body.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
     }
 }

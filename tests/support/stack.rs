@@ -17,12 +17,10 @@ use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
 use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers;
 
+use super::answer::Answer;
 use super::claude_bin;
 use super::messages_api::MessagesApi;
-use super::schema;
-
-/// What hangs must fail its test, not hang it.
-const PATIENCE: Duration = Duration::from_secs(180);
+use super::{in_time, schema};
 
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 type Service = HttpStack<layers::openclaw::OpenClaw<ClaudeCli>>;
@@ -75,12 +73,7 @@ impl Stack {
 
     /// The whole answer to a request.
     pub(crate) async fn ask(&self, body: Value) -> Answer {
-        let work = async {
-            let response = self.send(&body).await;
-            let (parts, body) = response.into_parts();
-            Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
-        };
-        tokio::time::timeout(PATIENCE, work).await.expect("an answer in time").validated()
+        Answer::of(self.send(&body).await).await.validated()
     }
 
     /// The whole answer, which has to be a good one.
@@ -93,7 +86,7 @@ impl Stack {
     /// The answer to a request as it comes.
     pub(crate) async fn stream(&self, mut body: Value) -> Events {
         body["stream"] = json!(true);
-        let response = tokio::time::timeout(PATIENCE, self.send(&body)).await.expect("an answer's head in time");
+        let response = self.send(&body).await;
         let (parts, body) = response.into_parts();
         assert_eq!(parts.status, 200);
         Events { headers: parts.headers, body, unread: String::new() }
@@ -117,7 +110,7 @@ impl Stack {
             .header("content-type", "application/json")
             .body(Full::<Bytes>::from(body.to_string()))
             .unwrap();
-        let Ok(response) = self.service.clone().oneshot(request).await;
+        let Ok(response) = in_time("the answer's head", self.service.clone().oneshot(request)).await;
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }
 
@@ -169,42 +162,7 @@ pub(crate) async fn gone(pid: u32) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("process {pid} is still there"));
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    fn validated(self) -> Self {
-        if self.header("content-type") == Some("text/event-stream") {
-            for event in self.text().split_terminator("\n\n") {
-                validate_event(event);
-            }
-        } else if self.status == 200 {
-            schema::assert_valid_completion(&self.json());
-        } else {
-            schema::assert_valid_error(&self.json());
-        }
-        self
-    }
+    in_time("the end of a process", wait).await;
 }
 
 /// The data of an event that is neither a comment nor the end, as the schema has it.
@@ -240,7 +198,7 @@ impl Events {
                     return Some(json);
                 }
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("a chunk in time")?;
+            let frame = in_time("a chunk", self.body.frame()).await?;
             self.unread.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
         }
     }

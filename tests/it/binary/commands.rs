@@ -10,7 +10,7 @@ async fn to_serve_is_what_happens_without_a_command_and_takes_the_same_flags() {
         let mut command = example("claude-max-api");
         command.args(before).args(["0", "--warm", "0"]).env("CLAUDE_BIN", stand_in());
         let server = ServerProcess::start(command).await;
-        assert_eq!(server.say("hi").await.text(), "echo: hi");
+        assert_eq!(server.say("hi").await.content(), "echo: hi");
     }
 }
 

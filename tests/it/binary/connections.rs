@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use super::raw::{CHAT, HEALTH, Raw, chat, processes, within};
+use super::raw::{CHAT, HEALTH, Raw, chat, processes};
 use super::start::fails;
 use crate::support::claude_bin::{example as path_of, stand_in};
+use crate::support::in_time;
 use crate::support::server_process::{ServerProcess, example};
 
 async fn started(args: &[&str]) -> ServerProcess {
@@ -61,7 +62,7 @@ async fn where_all_are_at_work_a_new_one_waits_for_room() {
     let mut server = started(&["--max-connections", "1"]).await;
     let mut busy = Raw::connect(&server).await;
     busy.send(chat("[[slow 600000 count 2]]", r#","stream":true"#)).await;
-    within("a head", busy.stream.readable()).await.unwrap();
+    in_time("a head", busy.stream.readable()).await.unwrap();
     let mut waiting = Raw::connect(&server).await;
     waiting.send(HEALTH).await;
     server.until_logged("all connections are at work").await;
@@ -77,7 +78,7 @@ async fn the_limit_of_open_files_bounds_them() {
     for _ in 0..150 {
         idle.push(Raw::connect(&server).await);
     }
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
     idle[0].closed().await;
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid()));
     if let Ok(descriptors) = descriptors {
@@ -113,7 +114,7 @@ async fn clients_that_never_read_lose_their_processes_at_the_request_timeout_tho
     }
     server.until_logged("a turn is ended: The answer was not complete within 2s").await;
     processes(&server, "busy", 0).await;
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
     for client in &mut clients {
         assert!(client.answer().await.body.contains(r#""code":"request_timeout""#));
     }
@@ -128,12 +129,12 @@ async fn a_client_that_reads_slowly_keeps_its_connection() {
     let mut read = Vec::new();
     let mut part = vec![0; 16 * 1024];
     for _ in 0..20 {
-        let count = within("bytes", client.stream.read(&mut part)).await.unwrap();
+        let count = in_time("bytes", client.stream.read(&mut part)).await.unwrap();
         read.extend_from_slice(&part[..count]);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     while !read.ends_with(b"0\r\n\r\n") {
-        let count = within("bytes", client.stream.read_buf(&mut read)).await.unwrap();
+        let count = in_time("bytes", client.stream.read_buf(&mut read)).await.unwrap();
         assert!(count > 0, "it was cut off after {} bytes", read.len());
     }
     assert!(String::from_utf8(read).unwrap().contains("w2999 "));
@@ -164,7 +165,7 @@ async fn a_client_that_never_stops_sending_is_cut_off() {
     client.send(format!("{CHAT}content-length: 4000000000\r\n\r\n")).await;
     let megabyte = vec![b' '; 1024 * 1024];
     let mut sent = 0;
-    while within("an end", client.stream.write_all(&megabyte)).await.is_ok() {
+    while in_time("an end", client.stream.write_all(&megabyte)).await.is_ok() {
         sent += 1;
         assert!(sent < 1000, "it reads on and on");
     }

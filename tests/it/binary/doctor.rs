@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::in_time;
+use crate::support::server_process::{ServerProcess, example};
 
 /// The findings, as `(name, status, message)`, and whether the program failed.
 async fn examine(claude: &Path, args: &[&str]) -> (Vec<(String, String, String)>, bool) {
     let mut command = example("claude-max-api");
     command.args(["doctor", "--json"]).args(args).env("CLAUDE_BIN", claude);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("an end in time").unwrap();
+    let output = in_time("its end", command.output()).await.unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let text = |finding: &Value, field: &str| finding[field].as_str().unwrap().to_owned();
     let findings = report["findings"].as_array().unwrap().iter();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::duration::{parse, parse_positive};
 use super::start::fails;
 use crate::support::server_process::example;
+use crate::support::snapshot::assert_snapshot;
 
 #[test]
 fn durations_are_a_number_and_a_unit() {
@@ -35,11 +36,7 @@ async fn help_tells_a_newcomer_everything() {
     let output = example("claude-max-api").arg("--help").output().await.unwrap();
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("binary_help", help));
+    assert_snapshot!("binary/help", "claude-max-api --help", help);
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use rustix::process::Signal;
 
 use super::shutdown::{children, gone, read_until, streamed};
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::in_time;
+use crate::support::server_process::{ServerProcess, example};
 
 /// A CLI that has started a command in a session of its own, as Claude Code does. The command would touch `after`, next to
 /// the CLI, once what it waits for has ended. Its pids are in `pids`.
@@ -38,7 +39,7 @@ async fn cleared(temporary: &Path) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, cleared).await.expect("no directory stays behind");
+    in_time("the end of the directory", cleared).await;
 }
 
 /// A server that is at work on an answer, has a live process, and warm ones; with what it has started.

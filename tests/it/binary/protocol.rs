@@ -106,7 +106,7 @@ async fn what_is_not_http_is_refused_and_closed() {
         assert!(statuses.contains(&answer.status), "{shown:?}: {answer:?}");
         client.closed().await;
     }
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::server_process::{PATIENCE, ServerProcess};
+use crate::support::server_process::ServerProcess;
+use crate::support::{PATIENCE, in_time};
 
 pub struct Raw {
     pub stream: TcpStream,
@@ -54,12 +55,12 @@ impl Raw {
         let socket = TcpSocket::new_v4().unwrap();
         set(&socket);
         let address = server.url.strip_prefix("http://").unwrap().parse().unwrap();
-        let stream = within("a connection", socket.connect(address)).await.unwrap();
+        let stream = in_time("a connection", socket.connect(address)).await.unwrap();
         Raw { stream, read: Vec::new() }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        within("room to write", self.stream.write_all(bytes.as_ref())).await.unwrap();
+        in_time("room to write", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
 
     /// The next answer.
@@ -107,12 +108,8 @@ impl Raw {
 
     /// Reads something: false at the end, and where the connection was reset.
     async fn more(&mut self) -> bool {
-        within("bytes", self.stream.read_buf(&mut self.read)).await.is_ok_and(|read| read > 0)
+        in_time("bytes", self.stream.read_buf(&mut self.read)).await.is_ok_and(|read| read > 0)
     }
-}
-
-pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} in time"))
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -131,6 +128,6 @@ pub async fn processes(server: &ServerProcess, name: &str, count: u64) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, wait).await;
-    assert!(in_time.is_ok(), "{name} never came to {count}: {last}");
+    let came = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(came.is_ok(), "{name} never came to {count}: {last}");
 }

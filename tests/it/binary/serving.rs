@@ -6,8 +6,9 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::support::answer::Answer;
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{Answer, ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example};
 
 fn server(args: &[&str]) -> Command {
     let mut command = example("claude-max-api");
@@ -63,7 +64,7 @@ async fn the_key_does_not_reach_the_processes() {
     let request = Request::post("/").header("authorization", "Bearer sk-test");
     let request = request.header("content-type", "application/json").body(Full::from(body.to_string())).unwrap();
     let answer = Answer::of(server.send("/v1/chat/completions", request).await).await;
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, ""));
+    assert_eq!((answer.status.as_u16(), answer.content().as_str()), (200, ""));
 }
 
 #[tokio::test]
@@ -86,7 +87,7 @@ async fn limits_are_the_flags() {
     let server = started(&[&flags[..], &["--upstream-retries", "0"]].concat()).await;
     let health = server.get("/health").await.json();
     assert_eq!((&health["processes"]["max"], &health["queue"]["max"]), (&json!(3), &json!(7)));
-    assert_eq!(server.say("[[env CLAUDE_CODE_MAX_RETRIES]]").await.text(), "0");
+    assert_eq!(server.say("[[env CLAUDE_CODE_MAX_RETRIES]]").await.content(), "0");
     assert_eq!(server.say(&"x".repeat(1024 * 1024)).await.status, 413);
 }
 
@@ -115,7 +116,7 @@ async fn timeouts_are_the_flags() {
 #[tokio::test]
 async fn nothing_of_a_request_is_in_the_command_line() {
     let server = started(&[]).await;
-    let answer = server.say("[[args]] a secret").await.text();
+    let answer = server.say("[[args]] a secret").await.content();
     let args: Vec<String> = serde_json::from_str(&answer).unwrap();
     assert!(args.contains(&"--print".to_owned()) && !answer.contains("secret"), "{answer}");
 }

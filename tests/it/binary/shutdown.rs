@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::raw::{Raw, chat};
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example};
+use crate::support::{PATIENCE, in_time};
 
 async fn started(args: &[&str]) -> ServerProcess {
     let mut command = example("claude-max-api");
@@ -42,7 +43,7 @@ pub(super) async fn gone(pids: &[u32]) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, all_gone).await.expect("no process stays behind");
+    in_time("the end of all processes", all_gone).await;
 }
 
 /// Waits until nobody takes connections there. A process that is just being started has the listener, too, for as long
@@ -53,14 +54,14 @@ async fn closed(address: &str) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, refused).await.expect("no more connections are taken");
+    in_time("the end of taking connections", refused).await;
 }
 
 /// Reads up to what holds this text.
 pub(super) async fn read_until(body: &mut Incoming, text: &str) -> String {
     let mut read = String::new();
     while !read.contains(text) {
-        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("a frame in time");
+        let frame = in_time("a frame", body.frame()).await;
         let frame = frame.unwrap_or_else(|| panic!("the stream ended before {text:?}: {read}")).unwrap();
         read.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
     }
@@ -192,7 +193,7 @@ async fn load_balancers_get_time_to_notice() {
     let answer = server.get("/ready").await;
     assert_eq!((answer.status.as_u16(), answer.json()), (503, json!({"status": "draining"})));
     assert_eq!(server.get("/live").await.status, 200);
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
     server.signal(Signal::TERM);
     assert!(server.ended().await.0.success(), "no answer was cut");
 

@@ -4,11 +4,12 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::in_time;
+use crate::support::server_process::{ServerProcess, example};
 
 /// Runs what is to fail: the exit code, and what it said. Nothing may have been announced.
 pub async fn fails(command: &mut Command) -> (Option<i32>, String) {
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("an end in time").unwrap();
+    let output = in_time("its end", command.output()).await.unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
@@ -31,7 +32,7 @@ async fn the_program_comes_from_the_environment_too_and_may_be_relative() {
     let name = std::path::Path::new(".").join(stand_in.file_name().unwrap());
     command.arg("0").env("CLAUDE_BIN", name).current_dir(stand_in.parent().unwrap());
     let server = ServerProcess::start(command).await;
-    assert_eq!(server.say("hi").await.text(), "echo: hi");
+    assert_eq!(server.say("hi").await.content(), "echo: hi");
 }
 
 #[tokio::test]

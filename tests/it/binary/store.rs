@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::claude_bin::stand_in;
+use crate::support::in_time;
 use crate::support::server_process::{ServerProcess, example};
 
 fn server(file: &Path, more: &[&str]) -> Command {
@@ -28,8 +29,7 @@ async fn create(server: &ServerProcess, fields: Value) -> Value {
 
 /// How the server that cannot start says why.
 async fn refusal(file: &Path) -> String {
-    let output = tokio::time::timeout(crate::support::server_process::PATIENCE, server(file, &[]).output());
-    let output = output.await.expect("an end in time").unwrap();
+    let output = in_time("its end", server(file, &[]).output()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8(output.stderr).unwrap()
 }

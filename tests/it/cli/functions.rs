@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tower_claude::FinishReason;
 
-use crate::support::chat::{Answer, Chat, ask, claude, function, messages, result, try_ask, until, user};
+use crate::support::chat::{Chat, Heard, ask, claude, function, messages, result, try_ask, until, user};
 
 fn chat() -> Chat {
     let mut chat = Chat::new(&claude().build());
@@ -76,7 +76,7 @@ async fn calls_that_are_not_to_be_parallel_come_one_an_answer() {
     let mut chat = chat();
     chat.request["parallel_tool_calls"] = json!(false);
     let pid = chat.pid().await;
-    let names = |answer: &Answer| answer.calls.iter().map(|call| call.name.clone()).collect::<Vec<_>>();
+    let names = |answer: &Heard| answer.calls.iter().map(|call| call.name.clone()).collect::<Vec<_>>();
 
     let first = chat.say(r#"[[tool look {"at":1} ;; exec {"do":2}]]"#).await;
     assert_eq!((names(&first), first.reason), (vec!["look".to_owned()], Some(FinishReason::ToolCalls)));

@@ -12,7 +12,7 @@ use tower_claude::layers::RecognizeLayer;
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, FinishReason};
 
 use crate::support::chat::{
-    Answer, Chat, assistant, call, claude, function, hear, in_time, messages, request, result, user,
+    Chat, Heard, assistant, call, claude, function, hear, in_time, messages, request, result, user,
 };
 
 type Inner = BoxCloneSyncService<ChatRequest, ChatResponse, Error>;
@@ -36,7 +36,7 @@ impl Client {
         Client { stack: BoxCloneSyncService::new(stack), tools: Vec::new(), sent: Vec::new(), key: None }
     }
 
-    async fn ask(&self) -> Result<Answer, Error> {
+    async fn ask(&self) -> Result<Heard, Error> {
         let mut json = messages(self.sent.clone());
         json["tools"] = self.tools.iter().map(|name| function(name)).collect();
         let mut request = request(json);
@@ -44,14 +44,14 @@ impl Client {
         hear(in_time("the head", self.stack.clone().oneshot(request)).await?).await
     }
 
-    async fn send(&mut self, new: impl IntoIterator<Item = Value>) -> Answer {
+    async fn send(&mut self, new: impl IntoIterator<Item = Value>) -> Heard {
         self.sent.extend(new);
         let answer = self.ask().await.unwrap();
         self.sent.push(answer.message());
         answer
     }
 
-    async fn say(&mut self, text: &str) -> Answer {
+    async fn say(&mut self, text: &str) -> Heard {
         self.send([user(text)]).await
     }
 

@@ -16,7 +16,8 @@ use tower::ServiceExt;
 use tower_claude::FinishReason;
 use tower_claude::http::{ApiService, Body};
 
-use crate::support::script::{Inner, ask, body, finished, get, inner, post, response, says};
+use crate::support::answer::{ask, body, get, post};
+use crate::support::turns::{Inner, finished, inner, response, says};
 
 const MIB: usize = 1024 * 1024;
 

@@ -7,31 +7,36 @@ use serde_json::{Value, json};
 use tower_claude::http::ApiService;
 use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason};
 
-use crate::support::script::{Inner, arguments, ask, body, call, finished, inner, post, response, snapshot, text};
+use crate::support::answer::{ask, body, post};
+use crate::support::in_time;
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Turns, arguments, call, finished, inner, response, text};
 
 /// The first turn answers with a text, the second with a call.
-fn two_turns() -> Inner {
-    let turns = Arc::new(AtomicU32::new(0));
-    inner(move |request| {
-        assert_eq!(request.n, None, "a turn is asked for one answer");
-        let events = match turns.fetch_add(1, Ordering::SeqCst) {
-            0 => vec![text("Hel"), text("lo"), finished(FinishReason::Stop)],
-            1 => vec![call(0, "c", "f"), arguments(0, "{}"), finished(FinishReason::Stop)],
-            turn => panic!("turn {turn} of two"),
-        };
-        std::future::ready(Ok(response(EventStream::from_iter(events))))
-    })
+fn two_turns() -> Turns {
+    Turns::new().says([text("Hel"), text("lo"), finished(FinishReason::Stop)]).says([
+        call(0, "c", "f"),
+        arguments(0, "{}"),
+        finished(FinishReason::Stop),
+    ])
 }
 
 #[tokio::test]
 async fn two_answers_are_two_choices_and_their_usage_is_added_up() {
-    snapshot("choices_plain", &ask(ApiService::new(two_turns()), post(&body(json!({"n": 2})))).await);
+    let turns = two_turns();
+    let answer = ask(turns.api(), post(&body(json!({"n": 2})))).await;
+    assert!(turns.asked.lock().unwrap().iter().all(|request| request.n.is_none()), "a turn is asked for one answer");
+    let sentence = "Two answers are two choices, and their usage is added up.";
+    assert_snapshot!("http/choices_plain", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
 async fn two_streamed_answers_take_turns_under_their_own_index() {
     let request = body(json!({"n": 2, "stream": true, "stream_options": {"include_usage": true}}));
-    snapshot("choices_stream", &ask(ApiService::new(two_turns()), post(&request)).await);
+    let turns = two_turns();
+    let answer = ask(turns.api(), post(&request)).await;
+    let sentence = "Two streamed answers take turns, each under its own index.";
+    assert_snapshot!("http/choices_stream", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
@@ -81,5 +86,5 @@ async fn a_turn_that_fails_in_the_middle_ends_the_others() {
     let answer = ask(service, post(&body(json!({"n": 2, "stream": true})))).await;
     let last: Value = serde_json::from_str(answer.data().last().unwrap()).unwrap();
     assert_eq!(last["error"]["code"], "upstream_error");
-    silent.closed().await;
+    in_time("the end of the other turn", silent.closed()).await;
 }

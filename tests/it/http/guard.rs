@@ -7,7 +7,9 @@ use tower::Layer;
 use tower_claude::FinishReason;
 use tower_claude::http::{ApiService, GuardLayer};
 
-use crate::support::script::{Answer, ask, body, finished, post, says, snapshot};
+use crate::support::answer::{Answer, ask, body, post};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{finished, says};
 
 async fn send(guard: &GuardLayer, host: &str, origin: Option<&str>) -> Answer {
     let service = guard.layer(ApiService::new(says([finished(FinishReason::Stop)])));
@@ -45,7 +47,8 @@ async fn local_names_and_addresses_pass_and_other_names_do_not() {
         let answer = send(&guard, host, None).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (403, json!("forbidden")), "{host}");
     }
-    snapshot("guard_host", &send(&guard, "evil.example", None).await);
+    let answer = send(&guard, "evil.example", None).await;
+    assert_snapshot!("http/guard_host", "A foreign host name is refused, with what to do about it.", answer.shown(""));
 }
 
 #[tokio::test]
@@ -82,7 +85,8 @@ async fn a_page_passes_only_from_this_very_host_or_an_allowed_origin() {
     ] {
         assert_eq!(send(&guard, "localhost:3456", Some(origin)).await.status, 403, "{origin}");
     }
-    snapshot("guard_origin", &send(&guard, "localhost:3456", Some("https://evil.example")).await);
+    let answer = send(&guard, "localhost:3456", Some("https://evil.example")).await;
+    assert_snapshot!("http/guard_origin", "A foreign page is refused, with what to do about it.", answer.shown(""));
 }
 
 #[tokio::test]
@@ -96,7 +100,7 @@ async fn an_allowed_page_may_read_the_answer_failures_included() {
     assert_eq!(send(&guard, "localhost", Some("https://chat.example:8443")).await.status, 403);
 
     let service = guard.layer(ApiService::new(says([])));
-    let mut request = crate::support::script::get("/nowhere");
+    let mut request = crate::support::answer::get("/nowhere");
     request.headers_mut().insert("origin", "https://chat.example".parse().unwrap());
     let answer = ask(service, request).await;
     assert_eq!(
@@ -126,7 +130,8 @@ async fn the_preflight_of_an_allowed_page_is_answered_and_of_another_refused() {
             .header("access-control-request-private-network", "true");
         ask(guard.layer(ApiService::new(says([]))), request.body(Full::default()).unwrap())
     };
-    snapshot("guard_preflight", &preflight("https://chat.example").await);
+    let answer = preflight("https://chat.example").await;
+    assert_snapshot!("http/guard_preflight", "An allowed page may send what it asks to send.", answer.shown(""));
     assert_eq!(preflight("https://evil.example").await.status, 403);
 }
 

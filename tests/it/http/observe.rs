@@ -14,7 +14,9 @@ use tower_claude::http::metrics::MetricsLayer;
 use tower_claude::http::{ApiService, GuardLayer, ObserveLayer, Outcome, RequestReport, http_stack};
 use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 
-use crate::support::script::{Inner, body, finished, get, inner, post, refuses, response, says, says_or_fails, text};
+use crate::support::answer::{body, get, post};
+use crate::support::in_time;
+use crate::support::turns::{Inner, finished, inner, refuses, response, says, says_or_fails, text};
 
 /// The assembled edge in front of this, and the reports of its requests.
 fn observed(
@@ -174,7 +176,7 @@ async fn a_turn_in_the_background_is_told_of_when_it_ends() {
     assert!(told.try_recv().is_err(), "the turn goes on");
     events.send(text("hi")).unwrap();
     events.send(finished(FinishReason::Stop)).unwrap();
-    let report = tokio::time::timeout(std::time::Duration::from_secs(60), told.recv()).await.unwrap().unwrap();
+    let report = in_time("the report", told.recv()).await.unwrap();
     assert_eq!((report.status, report.outcome.as_str()), (Some(StatusCode::OK), "stop"));
 }
 

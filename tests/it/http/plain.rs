@@ -5,10 +5,9 @@ use tower_claude::chat::Abilities;
 use tower_claude::http::ApiService;
 use tower_claude::{ChatEvent, Error, ErrorKind, FinishReason};
 
-use crate::support::script::{
-    Answer, arguments, ask, body, call, finished, inner, post, reasoning, refuses, response, says, says_or_fails,
-    snapshot, text,
-};
+use crate::support::answer::{Answer, ask, body, post};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Turns, arguments, call, finished, inner, reasoning, refuses, response, says, text};
 
 async fn plain(events: impl IntoIterator<Item = ChatEvent>) -> Answer {
     ask(ApiService::new(says(events)), post(&body(json!({})))).await
@@ -16,19 +15,20 @@ async fn plain(events: impl IntoIterator<Item = ChatEvent>) -> Answer {
 
 #[tokio::test]
 async fn a_text_is_one_message() {
-    let answer = plain([
+    let turns = Turns::new().says([
         ChatEvent::Started,
         ChatEvent::TextBlockStart,
         text("Hel"),
         text("lo \"you\"\n"),
         finished(FinishReason::Stop),
     ]);
-    snapshot("plain_text", &answer.await);
+    let answer = ask(turns.api(), post(&body(json!({})))).await;
+    assert_snapshot!("http/plain_text", "A text is one message.", answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
 async fn reasoning_text_and_calls_each_have_their_place() {
-    let answer = plain([
+    let turns = Turns::new().says([
         reasoning("Which "),
         reasoning("way?"),
         text("Let me look."),
@@ -38,7 +38,9 @@ async fn reasoning_text_and_calls_each_have_their_place() {
         call(1, "toolu02", "list"),
         finished(FinishReason::Stop),
     ]);
-    snapshot("plain_reasoning_text_and_calls", &answer.await);
+    let answer = ask(turns.api(), post(&body(json!({})))).await;
+    let sentence = "Reasoning, text and calls each have their place; a call without arguments has {}.";
+    assert_snapshot!("http/plain_reasoning_text_and_calls", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
@@ -64,8 +66,10 @@ async fn calls_that_were_cut_short_say_length() {
 #[tokio::test]
 async fn a_failure_in_the_middle_has_its_status_since_nothing_was_sent() {
     let error = Error::new(ErrorKind::Overloaded, "Too much.").with_retry_after(std::time::Duration::from_millis(1200));
-    let service = ApiService::new(says_or_fails([Ok(text("Hel")), Err(error)]));
-    snapshot("plain_failure_in_the_middle", &ask(service, post(&body(json!({})))).await);
+    let turns = Turns::new().says_or_fails([Ok(text("Hel")), Err(error)]);
+    let answer = ask(turns.api(), post(&body(json!({})))).await;
+    let sentence = "A failure in the middle has its own status, since nothing was sent yet.";
+    assert_snapshot!("http/plain_failure_in_the_middle", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]

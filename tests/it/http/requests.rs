@@ -7,7 +7,10 @@ use tower_claude::chat::{Abilities, Caller};
 use tower_claude::http::ApiService;
 use tower_claude::{ChatRequest, FinishReason};
 
-use crate::support::script::{Answer, Inner, ask, body, finished, inner, post, response, says, snapshot};
+use crate::support::answer::{Answer, ask, body, post};
+use crate::support::in_time;
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Inner, finished, inner, response, says};
 
 fn service() -> ApiService<Inner> {
     ApiService::new(says([finished(FinishReason::Stop)]))
@@ -21,13 +24,13 @@ async fn send(bytes: &str) -> Answer {
 #[tokio::test]
 async fn bad_json_says_where_it_is_bad() {
     let answer = send("{\n  \"model\": \"m\",\n  \"messages\": [{\"role\": \"user\" \"content\": \"hi\"}]\n}").await;
-    snapshot("request_bad_json", &answer);
+    assert_snapshot!("http/request_bad_json", "Bad JSON says where it is bad.", answer.shown(""));
 }
 
 #[tokio::test]
 async fn a_wrong_type_names_the_parameter_and_the_place() {
     let answer = send(r#"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"user","content":7}]}"#).await;
-    snapshot("request_wrong_type", &answer);
+    assert_snapshot!("http/request_wrong_type", "A wrong type names the parameter.", answer.shown(""));
 }
 
 #[tokio::test]
@@ -66,7 +69,8 @@ async fn only_json_is_taken_and_a_missing_type_counts_as_json() {
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=+json", "json"] {
         assert_eq!(ask(service(), typed(kind)).await.status, 400, "{kind}");
     }
-    snapshot("request_not_json", &ask(service(), typed("text/plain;charset=utf-8")).await);
+    let answer = ask(service(), typed("text/plain;charset=utf-8")).await;
+    assert_snapshot!("http/request_not_json", "A content type that is not JSON is refused.", answer.shown(""));
     let mut untyped = post(&body(json!({})));
     untyped.headers_mut().remove("content-type");
     assert_eq!(ask(service(), untyped).await.status, 200);
@@ -96,7 +100,7 @@ async fn callers(requests: &[&[(&'static str, &str)]]) -> Vec<Caller> {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
         assert_eq!(ask(service.clone(), request).await.status, 200);
-        all.push(callers.recv().await.unwrap());
+        all.push(in_time("the caller", callers.recv()).await.unwrap());
     }
     all
 }

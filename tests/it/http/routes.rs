@@ -8,7 +8,9 @@ use tower_claude::chat::Model;
 use tower_claude::http::{ApiService, CallerName};
 use tower_claude::{Error, ErrorKind, FinishReason};
 
-use crate::support::script::{Inner, ask, body, finished, get, inner, post, refuses, response, says, snapshot, text};
+use crate::support::answer::{ask, body, get, post};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Inner, finished, inner, refuses, response, says, text};
 
 fn service() -> ApiService<Inner> {
     ApiService::new(says([text("Hello"), finished(FinishReason::Stop)])).models(["claude-opus-4", "anthropic/opus"])
@@ -25,12 +27,14 @@ async fn chat_is_found_under_each_form_of_its_path() {
 
 #[tokio::test]
 async fn a_path_that_is_no_route_is_404_with_openais_body() {
-    snapshot("route_not_found", &ask(service(), get("/v1/embeddings")).await);
+    let answer = ask(service(), get("/v1/embeddings")).await;
+    assert_snapshot!("http/route_not_found", "A path that is no route is 404, with OpenAI's body.", answer.shown(""));
 }
 
 #[tokio::test]
 async fn a_method_that_a_route_does_not_take_is_405_and_names_those_it_takes() {
-    snapshot("route_method_not_allowed", &ask(service(), get("/v1/chat/completions")).await);
+    let answer = ask(service(), get("/v1/chat/completions")).await;
+    assert_snapshot!("http/route_method_not_allowed", "405 names the methods that the route takes.", answer.shown(""));
     for (method, path) in [(Method::POST, "/v1/models"), (Method::DELETE, "/v1/models/x"), (Method::PUT, "/health")] {
         let request = Request::builder().method(method).uri(path).body(Full::default()).unwrap();
         let answer = ask(service(), request).await;
@@ -107,7 +111,8 @@ async fn with_an_api_key_all_but_health_want_it() {
         request
     };
     let chat = || post(&body(json!({})));
-    snapshot("api_key_missing", &ask(service.clone(), chat()).await);
+    let answer = ask(service.clone(), chat()).await;
+    assert_snapshot!("http/api_key_missing", "Without the key it is 401, with OpenAI's body.", answer.shown(""));
     for wrong in ["Bearer sk-loca", "Bearer sk-local2", "Bearer SK-LOCAL", "Basic sk-local", "sk-local"] {
         let answer = ask(service.clone(), with(chat(), wrong)).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (401, json!("invalid_api_key")), "{wrong}");

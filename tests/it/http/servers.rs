@@ -19,7 +19,9 @@ use tower::Service;
 use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::{ChatEvent, ErrorKind, EventStream, FinishReason};
 
-use crate::support::script::{Answer, Inner, body, finished, inner, post, refuses, response, says, text};
+use crate::support::answer::{Answer, body, post};
+use crate::support::in_time;
+use crate::support::turns::{Inner, finished, inner, refuses, response, says, text};
 
 fn hello() -> Inner {
     says([text("Hello"), finished(FinishReason::Stop)])
@@ -72,12 +74,12 @@ fn at(address: SocketAddr, path: &str, mut request: Request<Full<Bytes>>) -> Req
 }
 
 async fn start(address: SocketAddr, path: &str, request: Request<Full<Bytes>>) -> Response<Incoming> {
-    Client::builder(TokioExecutor::new()).build_http().request(at(address, path, request)).await.unwrap()
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    in_time("the head", client.request(at(address, path, request))).await.unwrap()
 }
 
 async fn send(address: SocketAddr, path: &str, request: Request<Full<Bytes>>) -> Answer {
-    let (parts, body) = start(address, path, request).await.into_parts();
-    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }.validated()
+    Answer::of(start(address, path, request).await).await.validated()
 }
 
 fn plain() -> Request<Full<Bytes>> {
@@ -95,9 +97,9 @@ async fn check(address: SocketAddr, prefix: &str) {
     assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hello", "{prefix}");
     let chunks = send(address, &chat, streamed()).await.chunks();
     assert_eq!(chunks[1]["choices"][0]["delta"]["content"], "Hello");
-    let models = send(address, &format!("{prefix}/models"), crate::support::script::get("/")).await;
+    let models = send(address, &format!("{prefix}/models"), crate::support::answer::get("/")).await;
     assert_eq!(models.json()["data"][0]["id"], "claude-opus-4");
-    assert_eq!(send(address, &chat, crate::support::script::get("/")).await.status, 405);
+    assert_eq!(send(address, &chat, crate::support::answer::get("/")).await.status, 405);
 }
 
 #[tokio::test]
@@ -109,7 +111,7 @@ async fn it_mounts_in_axum_as_routes() {
         .route_service("/v1/models/{*id}", service);
     let address = axum(router).await;
     check(address, "/v1").await;
-    let model = send(address, "/v1/models/claude-opus-4", crate::support::script::get("/")).await;
+    let model = send(address, "/v1/models/claude-opus-4", crate::support::answer::get("/")).await;
     assert_eq!(model.json()["id"], "claude-opus-4");
 }
 
@@ -123,14 +125,14 @@ async fn it_mounts_in_axum_below_a_prefix() {
     for prefix in ["/v1", "/claude", "/claude/v1"] {
         check(address, prefix).await;
     }
-    assert_eq!(send(address, "/claude/nowhere", crate::support::script::get("/")).await.status, 404);
+    assert_eq!(send(address, "/claude/nowhere", crate::support::answer::get("/")).await.status, 404);
 }
 
 #[tokio::test]
 async fn it_mounts_in_axum_as_the_fallback() {
     let address = axum(axum::Router::new().fallback_service(assembled(hello()))).await;
     check(address, "/v1").await;
-    assert_eq!(send(address, "/health", crate::support::script::get("/")).await.json()["status"], "ok");
+    assert_eq!(send(address, "/health", crate::support::answer::get("/")).await.json()["status"], "ok");
 }
 
 #[tokio::test]
@@ -191,10 +193,10 @@ async fn a_client_that_hangs_up_in_a_stream_ends_the_turn() {
     // The first word arrives although the answer goes on.
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains(r#""content":"one""#) {
-        seen.extend_from_slice(&body.frame().await.unwrap().unwrap().into_data().unwrap());
+        seen.extend_from_slice(&in_time("the first word", body.frame()).await.unwrap().unwrap().into_data().unwrap());
     }
     drop(body);
-    alive.closed().await;
+    in_time("the end of the turn", alive.closed()).await;
 }
 
 #[tokio::test]
@@ -208,9 +210,9 @@ async fn a_client_that_hangs_up_before_a_plain_answer_ends_the_turn() {
     });
     let address = axum(axum::Router::new().fallback_service(assembled(watched))).await;
     let waiting = tokio::spawn(send(address, "/v1/chat/completions", plain()));
-    has_begun.recv().await.unwrap();
+    in_time("the turn", has_begun.recv()).await.unwrap();
     waiting.abort();
-    alive.closed().await;
+    in_time("the end of the turn", alive.closed()).await;
 }
 
 #[tokio::test]
@@ -220,7 +222,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    in_time("the answer", stream.read_to_end(&mut answer)).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("request_too_large"), "{answer}");
 }
@@ -232,7 +234,7 @@ async fn a_body_of_unknown_length_is_refused_when_it_passes_the_limit() {
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(format!("{head}3e9\r\n{}\r\n", " ".repeat(0x3e9)).as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    in_time("the answer", stream.read_to_end(&mut answer)).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
 }
 
@@ -244,7 +246,7 @@ async fn a_head_request_on_a_socket_leaves_the_connection_usable() {
                     GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(requests.as_bytes()).await.unwrap();
     let mut answers = String::new();
-    stream.read_to_string(&mut answers).await.unwrap();
+    in_time("the answers", stream.read_to_string(&mut answers)).await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     assert!(answers.contains(r#"{"status":"ok","#), "{answers}");
 }
@@ -267,7 +269,7 @@ async fn a_slow_reader_slows_the_turn() {
     });
     let address = hyper(assembled(inner)).await;
     let answer = start(address, "/v1/chat/completions", streamed()).await;
-    is_first.recv().await.unwrap();
+    in_time("the first event", is_first.recv()).await.unwrap();
     // Nobody reads. Whatever runs meanwhile, the 100 MB cannot all be made: they have nowhere to go.
     for _ in 0..10_000 {
         tokio::task::yield_now().await;

@@ -5,19 +5,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tower_claude::http::{ApiService, Body};
-use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason};
+use tower_claude::{ChatEvent, Error, ErrorKind, FinishReason};
 
-use crate::support::script::{
-    Answer, Inner, arguments, ask, body, call, finished, inner, post, reasoning, response, says, says_or_fails,
-    snapshot, text,
-};
+use crate::support::answer::{Answer, ask, body, post};
+use crate::support::in_time;
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Inner, Turns, arguments, call, finished, inner, reasoning, says, text};
 
 async fn streamed(events: impl IntoIterator<Item = ChatEvent>) -> Answer {
     ask(ApiService::new(says(events)), post(&body(json!({"stream": true})))).await
@@ -25,22 +24,16 @@ async fn streamed(events: impl IntoIterator<Item = ChatEvent>) -> Answer {
 
 /// A turn whose events the test sends when it likes.
 fn live() -> (mpsc::UnboundedSender<ChatEvent>, Inner) {
-    let (events, receiver) = mpsc::unbounded_channel();
-    let receiver = std::sync::Arc::new(std::sync::Mutex::new(Some(receiver)));
-    let inner = inner(move |_| {
-        let mut receiver = receiver.lock().unwrap().take().expect("one request");
-        let events = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok);
-        std::future::ready(Ok(response(EventStream::new(events))))
-    });
-    (events, inner)
+    let (events, turns) = Turns::new().live();
+    (events, turns.inner())
 }
 
 async fn open(service: ApiService<Inner>) -> Body {
-    service.oneshot(post(&body(json!({"stream": true})))).await.unwrap().into_body()
+    in_time("the head", service.oneshot(post(&body(json!({"stream": true}))))).await.unwrap().into_body()
 }
 
 async fn frame(body: &mut Body) -> Option<Bytes> {
-    body.frame().await.map(|frame| frame.unwrap().into_data().unwrap())
+    in_time("a frame", body.frame()).await.map(|frame| frame.unwrap().into_data().unwrap())
 }
 
 /// Whether a future has to wait, now that it is polled.
@@ -50,7 +43,7 @@ async fn is_pending<F: Future>(mut future: Pin<&mut F>) -> bool {
 
 #[tokio::test]
 async fn a_text_is_a_role_then_deltas_then_the_reason_then_done() {
-    let answer = streamed([
+    let turns = Turns::new().says([
         ChatEvent::Started,
         ChatEvent::TextBlockStart,
         text("Hel"),
@@ -58,12 +51,14 @@ async fn a_text_is_a_role_then_deltas_then_the_reason_then_done() {
         text("lo \"you\"\n\u{2028}é"),
         finished(FinishReason::Stop),
     ]);
-    snapshot("stream_text", &answer.await);
+    let answer = ask(turns.api(), post(&body(json!({"stream": true})))).await;
+    let sentence = "The role, then each delta, then the reason, then [DONE]; an empty delta is none.";
+    assert_snapshot!("http/stream_text", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
 async fn reasoning_comes_first_and_calls_have_arguments_even_when_they_have_none() {
-    let answer = streamed([
+    let turns = Turns::new().says([
         reasoning("Which way?"),
         text("Let me look."),
         call(0, "toolu01", "list"),
@@ -74,22 +69,27 @@ async fn reasoning_comes_first_and_calls_have_arguments_even_when_they_have_none
         call(2, "toolu03", "list"),
         finished(FinishReason::Stop),
     ]);
-    snapshot("stream_reasoning_text_and_calls", &answer.await);
+    let answer = ask(turns.api(), post(&body(json!({"stream": true})))).await;
+    let sentence = "Reasoning comes first; calls have arguments, {} where the model gave none.";
+    assert_snapshot!("http/stream_reasoning_text_and_calls", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
 async fn the_usage_has_a_chunk_of_its_own_where_it_is_asked_for() {
     let request = body(json!({"stream": true, "stream_options": {"include_usage": true}}));
-    let service = ApiService::new(says([text("Hello"), finished(FinishReason::Length)]));
-    snapshot("stream_usage", &ask(service, post(&request)).await);
+    let turns = Turns::new().says([text("Hello"), finished(FinishReason::Length)]);
+    let answer = ask(turns.api(), post(&request)).await;
+    let sentence = "The usage that was asked for is in a last chunk without choices, and null before.";
+    assert_snapshot!("http/stream_usage", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
 async fn a_failure_in_the_middle_is_an_error_event_and_the_end() {
     let error = Error::new(ErrorKind::RateLimited, "The limit was reached.");
-    let events = [Ok(text("Hel")), Err(error), Ok(text("lo"))];
-    let answer = ask(ApiService::new(says_or_fails(events)), post(&body(json!({"stream": true})))).await;
-    snapshot("stream_failure_in_the_middle", &answer);
+    let turns = Turns::new().says_or_fails([Ok(text("Hel")), Err(error), Ok(text("lo"))]);
+    let answer = ask(turns.api(), post(&body(json!({"stream": true})))).await;
+    let sentence = "A failure in the middle is an error event, and nothing follows it.";
+    assert_snapshot!("http/stream_failure_in_the_middle", sentence, answer.shown(&turns.shown()));
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn a_body_that_is_dropped_drops_the_turn() {
     let mut body = open(ApiService::new(inner)).await;
     frame(&mut body).await.unwrap();
     drop(body);
-    events.closed().await;
+    in_time("the end of the turn", events.closed()).await;
 }
 
 #[tokio::test]
@@ -201,6 +201,6 @@ async fn the_turn_is_given_back_when_it_has_finished_even_if_the_client_reads_no
     let mut body = open(ApiService::new(inner)).await;
     events.send(finished(FinishReason::Stop)).unwrap();
     frame(&mut body).await.unwrap();
-    events.closed().await;
+    in_time("the end of the turn", events.closed()).await;
     assert_eq!(frame(&mut body).await, None);
 }

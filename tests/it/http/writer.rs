@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tower_claude::http::ApiService;
 use tower_claude::{ChatEvent, EventStream, FinishReason};
 
-use crate::support::script::{ask, body, finished, inner, post, response};
+use crate::support::answer::{ask, body, post};
+use crate::support::turns::{finished, inner, response};
 
 /// A part of an answer.
 #[derive(Clone, Debug)]

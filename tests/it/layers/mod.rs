@@ -53,7 +53,7 @@ async fn model_alias_gives_the_cli_its_own_name_for_the_model() {
         "messages": [{"role": "user", "content": "hi"}]
     }));
     let (after, events) = through(ModelAliasLayer::claude(), before.clone(), &any_answer()).await;
-    assert_request("model_alias_request", "A provider prefix and a version come off.", &before, &after);
+    assert_request("layers/model_alias_request", "A provider prefix and a version come off.", &before, &after);
     assert_eq!(events, any_answer());
 }
 
@@ -119,8 +119,8 @@ async fn tool_names_are_the_models_on_the_way_in_and_the_clients_on_the_way_out(
     ];
     let (after, events) = through(tool_names(), before.clone(), &answer).await;
     let description = "exec is Bash; process would collide with it and keeps its name; grep is in the history only.";
-    assert_request("tool_names_request", description, &before, &after);
-    assert_answer("tool_names_answer", "Names go back, in calls and nowhere else.", &answer, &events);
+    assert_request("layers/tool_names_request", description, &before, &after);
+    assert_answer("layers/tool_names_answer", "Names go back, in calls and nowhere else.", &answer, &events);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn system_prompt_loses_the_sections_that_are_named_and_nothing_else() {
     let layer = StripSectionsLayer::new(Sections::named(["Tooling"]));
     let (after, events) = through(layer.clone(), before.clone(), &any_answer()).await;
     let description = "Tooling goes, with what is below it; the fenced example and the user's own text stay.";
-    assert_request("system_prompt_request", description, &before, &after);
+    assert_request("layers/strip_sections_request", description, &before, &after);
     assert_eq!(events, any_answer());
 
     let (after, _) = through(layer.when(|_| false), before.clone(), &any_answer()).await;
@@ -195,7 +195,7 @@ async fn parts_become_text_on_the_way_in() {
         ]
     }));
     let (after, _) = through(FlattenPartsLayer::new(), before.clone(), &any_answer()).await;
-    assert_request("flatten_parts_request", "Only arrays that are all text become text.", &before, &after);
+    assert_request("layers/flatten_parts_request", "Only arrays that are all text become text.", &before, &after);
 }
 
 #[tokio::test]
@@ -216,5 +216,5 @@ async fn text_blocks_have_a_blank_line_between_them_on_the_way_out() {
     ];
     let before = request(json!({"model": "opus", "messages": []}));
     let (_, events) = through(SeparateBlocksLayer::new(), before, &answer).await;
-    assert_answer("separate_blocks_answer", "Blocks without text get no blank line.", &answer, &events);
+    assert_answer("layers/separate_blocks_answer", "Blocks without text get no blank line.", &answer, &events);
 }

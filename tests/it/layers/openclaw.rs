@@ -117,7 +117,7 @@ async fn in_client_mode_openclaws_functions_and_its_prompt_stay_as_they_are() {
     let answer = [text("Let me look."), call(0, "exec"), arguments(0, "{}"), finished(FinishReason::ToolCalls)];
     let (after, events) = through(layers::openclaw(), before.clone(), &answer).await;
     let description = "Nothing changes but the model, and the internal context, which is marked and becomes text.";
-    assert_request("openclaw_client_mode_request", description, &before, &after);
+    assert_request("openclaw/client_mode_request", description, &before, &after);
     assert_eq!(events, answer);
 }
 
@@ -126,14 +126,14 @@ async fn in_client_mode_a_request_without_functions_loses_what_the_prompt_says_o
     let before = turn(PROMPT, &[], &[]);
     let (after, _) = through(layers::openclaw(), before.clone(), &any_answer()).await;
     let description = "The sections go in both parts; the heading of the same name in the user's file stays.";
-    assert_request("openclaw_client_mode_without_functions", description, &before, &after);
+    assert_request("openclaw/client_mode_without_functions", description, &before, &after);
 }
 
 #[tokio::test]
 async fn early_versions_have_other_section_names() {
     let before = turn(EARLY_PROMPT, &[], &[]);
     let (after, _) = through(layers::openclaw(), before.clone(), &any_answer()).await;
-    assert_request("openclaw_early_prompt", "No markers, and the early names.", &before, &after);
+    assert_request("openclaw/early_prompt", "No markers, and the early names.", &before, &after);
 }
 
 #[tokio::test]
@@ -143,8 +143,8 @@ async fn in_agent_mode_the_cli_serves_what_it_has_tools_for() {
     let answer = [text("Telling them."), call(0, "message"), arguments(0, "{}"), finished(FinishReason::ToolCalls)];
     let (after, events) = through(agent(), before.clone(), &answer).await;
     let description = "Five functions are the CLI's now; message and web_fetch, whose tool is not enabled, stay.";
-    assert_request("openclaw_agent_mode_request", description, &before, &after);
-    assert_answer("openclaw_agent_mode_answer", "The client's own functions come out as they are.", &answer, &events);
+    assert_request("openclaw/agent_mode_request", description, &before, &after);
+    assert_answer("openclaw/agent_mode_answer", "The client's own functions come out as they are.", &answer, &events);
 }
 
 /// An answer for which Claude Code has used tools of its own.
@@ -168,7 +168,7 @@ async fn in_agent_mode_built_in_tools_can_be_shown_as_lines_of_reasoning() {
     let answer = answer_with_builtin_tools();
     let (_, events) = through(agent().show_tools(true), before.clone(), &answer).await;
     let description = "By the names that the client offered, and WebFetch, for which it offered nothing, by its own.";
-    assert_answer("openclaw_agent_mode_show_tools", description, &answer, &events);
+    assert_answer("openclaw/agent_mode_show_tools", description, &answer, &events);
 
     let (_, events) = through(agent(), before, &answer).await;
     assert_eq!(events, answer, "by default nothing is shown: the event is not one that clients get");
@@ -179,7 +179,7 @@ async fn in_agent_mode_the_early_prompt_ends_with_the_note_as_well() {
     let before = turn(&format!("{EARLY_PROMPT}\n\n## Tooling\nAgain, at the end.\n"), &["ls", "read"], &[]);
     let (after, _) = through(agent(), before.clone(), &any_answer()).await;
     let description = "The note outlives a section at the prompt's end. With no function left, no choice is left.";
-    assert_request("openclaw_agent_mode_early_prompt", description, &before, &after);
+    assert_request("openclaw/agent_mode_early_prompt", description, &before, &after);
 }
 
 #[tokio::test]

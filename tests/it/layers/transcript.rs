@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
+use crate::support::snapshot::assert_snapshot;
 use futures_util::StreamExt;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_claude::chat::{Content, Message};
@@ -62,7 +63,7 @@ pub(crate) fn assert_request(name: &str, description: &str, before: &ChatRequest
         request_text(before),
         request_text(after)
     );
-    assert_snapshot(name, description, &text);
+    assert_snapshot!(name, description, text);
 }
 
 /// Compares an answer's way through a layer with the snapshot of this name.
@@ -72,16 +73,7 @@ pub(crate) fn assert_answer(name: &str, description: &str, before: &[ChatEvent],
         events_text(before),
         events_text(after)
     );
-    assert_snapshot(name, description, &text);
-}
-
-fn assert_snapshot(name: &str, description: &str, text: &str) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_description(description);
-    settings.bind(|| insta::assert_snapshot!(name, text));
+    assert_snapshot!(name, description, text);
 }
 
 fn request_text(request: &ChatRequest) -> String {

@@ -4,7 +4,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower_claude::{Error, ErrorKind, FinishReason};
 
-use super::script::{Api, Turns, body, create, finished, get, open, saying, send, text, until};
+use super::client::{body, create, get, open, send, until};
+use crate::support::turns::{Api, Turns, finished, saying, text};
 
 async fn status(api: &Api, path: &str) -> Value {
     get(api, path).await.json()["status"].clone()

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tower_claude::chat::Abilities;
 use tower_claude::cli::ClaudeCli;
 
-use super::script::{create, saying};
+use super::client::create;
+use crate::support::turns::saying;
 
 #[tokio::test]
 async fn what_has_no_effect_is_named() {

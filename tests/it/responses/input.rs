@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::script::{Turns, create, saying};
+use super::client::create;
+use crate::support::turns::{Turns, saying};
 
 /// The messages that an input becomes.
 async fn messages(fields: Value) -> Value {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tower_claude::FinishReason;
 
-use super::script::{Turns, arguments, body, call, create, finished, get, reasoning, saying, send, send_as, text};
+use super::client::{body, create, get, send, send_as};
+use crate::support::turns::{Turns, arguments, call, finished, reasoning, saying, text};
 
 #[tokio::test]
 async fn a_conversation_goes_on_from_a_kept_answer() {

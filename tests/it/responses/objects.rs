@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use tower_claude::{ChatEvent, Error, ErrorKind, FinishReason};
 
-use super::script::{Turns, arguments, call, create, finished, reasoning, saying, send, snapshot, text};
+use super::client::{create, send, shown};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Turns, arguments, call, finished, reasoning, saying, text};
 
 #[tokio::test]
 async fn an_answer_repeats_its_request() {
@@ -31,8 +33,12 @@ async fn an_answer_repeats_its_request() {
         arguments(0, r#"{"x":1}"#),
         finished(FinishReason::ToolCalls),
     ]);
-    let answer = create(&turns.api(), asked.clone()).await;
-    snapshot("object", "An answer has its items, and repeats what it was asked.", &asked, &answer);
+    let answer = create(&turns.api(), asked).await;
+    assert_snapshot!(
+        "responses/object",
+        "An answer has its items, and repeats what it was asked.",
+        shown(&turns, &answer)
+    );
 
     let request = turns.last();
     assert_eq!(request.max_completion_tokens, Some(100));

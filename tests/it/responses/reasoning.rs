@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tower_claude::chat::{Reasoning, Role};
 use tower_claude::{ChatEvent, FinishReason};
 
-use super::script::{Turns, call, create, finished, reasoning, snapshot, text};
+use super::client::{create, shown};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Turns, call, finished, reasoning, text};
 
 fn signature(text: &str) -> ChatEvent {
     ChatEvent::ReasoningSignature(text.to_owned())
@@ -49,9 +51,10 @@ fn all_of_it() -> Vec<(String, String)> {
 async fn each_block_is_an_item_with_its_signature() {
     let asked = json!({"stream": true, "store": false, "reasoning": {"summary": "auto"},
         "include": ["reasoning.encrypted_content"]});
-    let answer = create(&thinking().api(), asked.clone()).await;
+    let turns = thinking();
+    let answer = create(&turns.api(), asked).await;
     let sentence = "Each block of reasoning is an item, whose encrypted content is its signature.";
-    snapshot("stream_reasoning_signed", sentence, &asked, &answer);
+    assert_snapshot!("responses/stream_reasoning_signed", sentence, shown(&turns, &answer));
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tower_claude::openai::responses::{ResponseStore, StoreFuture, StoredResponse};
 use tower_claude::{Error, ErrorKind, FinishReason};
 
-use super::script::{
-    Api, Turns, arguments, body, call, create, finished, get, open, reasoning, saying, send, send_as, text, until,
-};
+use super::client::{body, create, get, open, send, send_as, until};
+use crate::support::in_time;
+use crate::support::turns::{Api, Turns, arguments, call, finished, reasoning, saying, text};
 
 /// A store whose rows the test sees.
 #[derive(Clone, Default)]
@@ -263,7 +263,7 @@ async fn the_end_waits_until_the_answer_is_stored() {
             tokio::task::yield_now().await;
         }
         gate.add_permits(1);
-        let body = tokio::time::timeout(super::script::PATIENCE, whole).await.unwrap().unwrap().to_bytes();
+        let body = in_time("the whole answer", whole).await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains("\"status\":\"completed\""));
         gate.forget_permits(1);
     }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use tower_claude::{ChatEvent, Error, ErrorKind, FinishReason};
 
-use super::script::{Turns, arguments, call, create, finished, reasoning, saying, snapshot, text};
+use super::client::{create, shown};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Turns, arguments, call, finished, reasoning, saying, text};
 
 #[tokio::test]
 async fn a_text_is_an_item_with_a_part_that_grows() {
@@ -16,9 +18,9 @@ async fn a_text_is_an_item_with_a_part_that_grows() {
         finished(FinishReason::Stop),
     ]);
     let asked = json!({"stream": true});
-    let answer = create(&turns.api(), asked.clone()).await;
+    let answer = create(&turns.api(), asked).await;
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
-    snapshot("stream_text", "A text is an item with one part that grows.", &asked, &answer);
+    assert_snapshot!("responses/stream_text", "A text is an item with one part that grows.", shown(&turns, &answer));
 }
 
 #[tokio::test]
@@ -44,9 +46,9 @@ async fn reasoning_text_and_calls_are_items_of_their_own() {
     let asked = json!({"stream": true, "reasoning": {"effort": "low", "summary": "auto"},
         "tools": [{"type": "function", "name": "list"}, {"type": "function", "name": "read", "strict": true,
             "parameters": {"type": "object"}}]});
-    let answer = create(&turns.api(), asked.clone()).await;
+    let answer = create(&turns.api(), asked).await;
     let sentence = "Reasoning, text and calls are items, each complete before the next that is not a call.";
-    snapshot("stream_reasoning_text_and_calls", sentence, &asked, &answer);
+    assert_snapshot!("responses/stream_reasoning_text_and_calls", sentence, shown(&turns, &answer));
 }
 
 #[tokio::test]
@@ -99,8 +101,12 @@ async fn a_failure_in_the_middle_is_a_response_that_failed() {
     let error = Error::new(ErrorKind::RateLimited, "The limit was reached.");
     let turns = Turns::new().says_or_fails([Ok(text("Hel")), Err(error), Ok(text("lo"))]);
     let asked = json!({"stream": true});
-    let answer = create(&turns.api(), asked.clone()).await;
-    snapshot("stream_failure_in_the_middle", "A failure after the head is a response that failed.", &asked, &answer);
+    let answer = create(&turns.api(), asked).await;
+    assert_snapshot!(
+        "responses/stream_failure_in_the_middle",
+        "A failure after the head is a response that failed.",
+        shown(&turns, &answer)
+    );
 }
 
 #[tokio::test]

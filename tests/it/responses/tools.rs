@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tower_claude::chat::ToolChoice;
 use tower_claude::{ChatEvent, FinishReason};
 
-use super::script::{Turns, arguments, call, create, finished, saying, snapshot, text};
+use super::client::{create, shown};
+use crate::support::snapshot::assert_snapshot;
+use crate::support::turns::{Turns, arguments, call, finished, saying, text};
 
 fn patch_tool() -> Value {
     json!({"type": "custom", "name": "apply_patch", "description": "Edits files.",
@@ -21,8 +23,12 @@ async fn a_custom_tool_is_a_function_of_one_text_to_the_model_and_free_text_to_t
         finished(FinishReason::ToolCalls),
     ]);
     let asked = json!({"stream": true, "tools": [patch_tool()]});
-    let answer = create(&turns.api(), asked.clone()).await;
-    snapshot("stream_custom_tool", "A custom tool's text comes without the JSON around it.", &asked, &answer);
+    let answer = create(&turns.api(), asked).await;
+    assert_snapshot!(
+        "responses/stream_custom_tool",
+        "A custom tool's text comes without the JSON around it.",
+        shown(&turns, &answer)
+    );
 
     let request = turns.last();
     let function = request.functions().next().unwrap();
@@ -125,8 +131,12 @@ async fn claude_codes_own_web_search_is_told_where_the_client_offered_one() {
     let search = ChatEvent::builtin_tool_use("WebSearch".to_owned(), json!({"query": "rust"}));
     let turns = Turns::new().says([text("Let me look."), search, text("Found."), finished(FinishReason::Stop)]);
     let asked = json!({"stream": true, "tools": [{"type": "web_search"}]});
-    let answer = create(&turns.api(), asked.clone()).await;
-    snapshot("stream_web_search", "A web search of Claude Code's own is an item of its own.", &asked, &answer);
+    let answer = create(&turns.api(), asked).await;
+    assert_snapshot!(
+        "responses/stream_web_search",
+        "A web search of Claude Code's own is an item of its own.",
+        shown(&turns, &answer)
+    );
     let answer = create(&turns.api(), json!({})).await.json();
     assert_eq!(answer["output"].as_array().unwrap().len(), 1, "who offers no search is told of none");
 }

@@ -1,11 +1,15 @@
 //! What a request over HTTP holds of the pool, and when it gives it back.
 
+use std::fmt::Write;
+
 use serde_json::json;
 use tower_claude::cli::ClaudeCli;
 
-use super::{assert_snapshot, post, shown, stack};
+use super::{post, shown, stack};
+use crate::support::answer::ask;
 use crate::support::claude_bin::stand_in;
-use crate::support::script::ask;
+use crate::support::in_time;
+use crate::support::snapshot::assert_snapshot;
 
 fn claude(most: usize) -> ClaudeCli {
     ClaudeCli::builder().program(stand_in()).warm_processes(0).max_processes(most).build()
@@ -16,7 +20,7 @@ async fn more_choices_than_processes_come_one_after_the_other() {
     for stream in [false, true] {
         let body = json!({"model": "opus", "messages": [{"role": "user", "content": "hi"}], "n": 3, "stream": stream});
         let asked = ask(stack(&claude(1)), post(&body));
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.unwrap();
+        let answer = asked.await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.text().matches("\"finish_reason\":\"stop\"").count(), 3, "{}", answer.text());
     }
@@ -36,7 +40,7 @@ async fn a_stop_text_ends_the_process_with_the_answer() {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), gone).await.expect("the process ends in time");
+    in_time("the end of the process", gone).await;
 }
 
 #[tokio::test]
@@ -45,8 +49,8 @@ async fn a_crash_in_the_middle() {
     for stream in [false, true] {
         let body =
             json!({"model": "opus", "messages": [{"role": "user", "content": "[[crash-mid]]"}], "stream": stream});
-        text.push_str(&shown(&ask(stack(&claude(1)), post(&body)).await));
-        text.push('\n');
+        writeln!(text, "{}", shown(&ask(stack(&claude(1)), post(&body)).await, "")).unwrap();
     }
-    assert_snapshot("crash_in_the_middle", "502 where nothing was sent yet, else an error event.", text.trim_end());
+    let sentence = "The CLI crashes in the middle: 502 where nothing was sent yet, else an error event.";
+    assert_snapshot!("recorded/crash_in_the_middle", sentence, text);
 }

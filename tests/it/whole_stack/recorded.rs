@@ -5,8 +5,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use tower_claude::cli::ClaudeCli;
 
-use super::{assert_snapshot, post, shown, stack};
-use crate::support::script::{Answer, ask};
+use super::{post, shown, stack};
+use crate::support::answer::{Answer, ask};
+use crate::support::snapshot::assert_snapshot;
 
 /// Writes the recording, each turn when it is told something: a user message, or the result of a call.
 const PLAYER: &str = r#"
@@ -62,7 +63,10 @@ fn schema() -> Value {
 
 /// The answers to a recording's requests, each but the first made by the client from the answer before it, streamed and
 /// not.
-async fn assert_answers(recording: &str, description: &str, first: Value, next: Vec<fn(&Value) -> Vec<Value>>) {
+///
+/// The snapshot is named as the recording is: `recorded/hello`.
+async fn assert_answers(name: &str, description: &str, first: Value, next: Vec<fn(&Value) -> Vec<Value>>) {
+    let recording = name.strip_prefix("recorded/").unwrap();
     let mut text = String::new();
     for streamed in [false, true] {
         let claude = playing(recording);
@@ -72,7 +76,8 @@ async fn assert_answers(recording: &str, description: &str, first: Value, next: 
             body["stream_options"] = json!({"include_usage": true});
         }
         let mut answer = ask(stack(&claude), post(&body)).await;
-        write!(text, "=== {}\n{}\n", if streamed { "streamed" } else { "whole" }, shown(&answer)).unwrap();
+        let within = format!("=== the real CLI's lines: {recording}.ndjson ===\n");
+        writeln!(text, "{}", shown(&answer, &within)).unwrap();
         for next in &next {
             let message = message(&answer);
             let messages = body["messages"].as_array_mut().unwrap();
@@ -80,10 +85,10 @@ async fn assert_answers(recording: &str, description: &str, first: Value, next: 
             messages.extend(next(&message));
             answer = ask(stack(&claude), post(&body)).await;
             assert_eq!(answer.header("x-claude-process"), Some("live"));
-            write!(text, "=== and then\n{}\n", shown(&answer)).unwrap();
+            writeln!(text, "{}", shown(&answer, "")).unwrap();
         }
     }
-    assert_snapshot(&format!("recorded_{recording}"), description, text.trim_end());
+    assert_snapshot!(name, description, text);
 }
 
 /// The message of an answer, as a client puts it together.
@@ -125,25 +130,32 @@ fn results(message: &Value) -> Vec<Value> {
 #[tokio::test]
 async fn a_hello_and_a_second_turn() {
     let description = "Two turns on one process.";
-    assert_answers("hello", description, body(json!([user("hello")]), json!({})), vec![|_| vec![user("again")]]).await;
+    assert_answers(
+        "recorded/hello",
+        description,
+        body(json!([user("hello")]), json!({})),
+        vec![|_| vec![user("again")]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn thinking() {
     let description = "Thinking is reasoning_content, before the text.";
-    assert_answers("think", description, body(json!([user("[[think hard]]")]), json!({})), vec![]).await;
+    assert_answers("recorded/think", description, body(json!([user("[[think hard]]")]), json!({})), vec![]).await;
 }
 
 #[tokio::test]
 async fn blocks() {
     let description = "A blank line between blocks of text.";
-    assert_answers("blocks", description, body(json!([user("[[blocks A|B|C]]")]), json!({})), vec![]).await;
+    assert_answers("recorded/blocks", description, body(json!([user("[[blocks A|B|C]]")]), json!({})), vec![]).await;
 }
 
 #[tokio::test]
 async fn two_calls_at_once_and_their_results() {
     let description = "Two calls, then the answer to their results, on one process.";
-    assert_answers("tools", description, body(json!([user("call")]), functions(json!({}))), vec![results]).await;
+    assert_answers("recorded/tools", description, body(json!([user("call")]), functions(json!({}))), vec![results])
+        .await;
 }
 
 #[tokio::test]
@@ -152,14 +164,20 @@ async fn two_calls_one_after_the_other() {
     let second: fn(&Value) -> Vec<Value> =
         |message| vec![json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "R2"})];
     let description = "Calls that are not to be parallel: one an answer, though the model made both at once.";
-    assert_answers("tools_in_sequence", description, body(json!([user("call")]), fields), vec![results, second]).await;
+    assert_answers(
+        "recorded/tools_in_sequence",
+        description,
+        body(json!([user("call")]), fields),
+        vec![results, second],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn json_of_a_schema() {
     let description = "The second answer was text at first, which is not the JSON that was asked for.";
     let first = body(json!([user("who?")]), schema());
-    assert_answers("structured_output", description, first, vec![|_| vec![user("and who else?")]]).await;
+    assert_answers("recorded/structured_output", description, first, vec![|_| vec![user("and who else?")]]).await;
 }
 
 #[tokio::test]
@@ -175,36 +193,43 @@ async fn a_history_that_was_replayed() {
         user("four"),
     ]);
     let description = "The acknowledgements of the history are no answer.";
-    assert_answers("replay", description, body(history, functions(json!({}))), vec![]).await;
+    assert_answers("recorded/replay", description, body(history, functions(json!({}))), vec![]).await;
 }
 
 #[tokio::test]
 async fn answers_that_were_cut() {
     let description = "Cut at the token limit: length, and nothing of the CLI's own continuation.";
-    assert_answers("max_tokens", description, body(json!([user("long")]), json!({})), vec![]).await;
+    assert_answers("recorded/max_tokens", description, body(json!([user("long")]), json!({})), vec![]).await;
     let description = "Refused: content_filter, and nothing of the CLI's own second try.";
-    assert_answers("refusal", description, body(json!([user("no")]), json!({})), vec![]).await;
+    assert_answers("recorded/refusal", description, body(json!([user("no")]), json!({})), vec![]).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_was_lost() {
     let description = "What was fetched anew goes on from what was streamed.";
-    assert_answers("dropped_connection", description, body(json!([user("drop")]), json!({})), vec![]).await;
+    assert_answers("recorded/dropped_connection", description, body(json!([user("drop")]), json!({})), vec![]).await;
 }
 
 #[tokio::test]
 async fn failures() {
-    for recording in
-        ["error_401", "error_404", "error_429", "error_529", "not_logged_in", "overflow", "usage_limit", "extra_usage"]
-    {
+    for name in [
+        "recorded/error_401",
+        "recorded/error_404",
+        "recorded/error_429",
+        "recorded/error_529",
+        "recorded/not_logged_in",
+        "recorded/overflow",
+        "recorded/usage_limit",
+        "recorded/extra_usage",
+    ] {
         let description = "The failure has its own status, streamed or not.";
-        assert_answers(recording, description, body(json!([user("hi")]), json!({})), vec![]).await;
+        assert_answers(name, description, body(json!([user("hi")]), json!({})), vec![]).await;
     }
 }
 
 #[tokio::test]
 async fn an_answer_with_word_of_the_subscription() {
     let description = "What the CLI says of the subscription is no part of the answer.";
-    assert_answers("rate_limit_event", description, body(json!([user("hi")]), json!({})), vec![]).await;
-    assert_answers("overage", description, body(json!([user("hi")]), json!({})), vec![]).await;
+    assert_answers("recorded/rate_limit_event", description, body(json!([user("hi")]), json!({})), vec![]).await;
+    assert_answers("recorded/overage", description, body(json!([user("hi")]), json!({})), vec![]).await;
 }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::recorded::message;
+use super::shown;
 use super::told::Listening;
-use super::{assert_snapshot, shown};
+use crate::support::snapshot::assert_snapshot;
 
 const PROMPT: &str = "\
 <!-- openclaw:attempt:STABLE -->
@@ -61,7 +62,7 @@ async fn openclaw_tool_round_trip() {
         |history: &[Value], number: u32| body(&[history, &[context(&format!("Active sessions: {number}"))]].concat());
     let answer = listening.ask(&now(&history, 1)).await;
     assert_eq!(answer.header("x-claude-process"), Some("cold"));
-    write!(text, "Claude Code is told:\n{}\n{}\n", listening.lines(), shown(&answer)).unwrap();
+    writeln!(text, "{}", shown(&answer, &listening.told())).unwrap();
 
     let mut called = message(&answer);
     let mut results = Vec::new();
@@ -75,13 +76,13 @@ async fn openclaw_tool_round_trip() {
     history.extend(results);
     let answer = listening.ask(&now(&history, 2)).await;
     assert_eq!(answer.header("x-claude-process"), Some("live"));
-    write!(text, "Claude Code is told:\n{}\n{}\n", listening.lines(), shown(&answer)).unwrap();
+    writeln!(text, "{}", shown(&answer, &listening.told())).unwrap();
 
     history.extend([message(&answer), json!({"role": "user", "content": "[Sun 2026-11-22 09:16 UTC] thanks"})]);
     let answer = listening.ask(&now(&history, 3)).await;
     assert_eq!(answer.header("x-claude-process"), Some("live"));
-    write!(text, "Claude Code is told:\n{}\n{}", listening.lines(), shown(&answer)).unwrap();
+    text.push_str(&shown(&answer, &listening.told()));
 
     let description = "Two calls, their results, and a following message: one process, told what is new alone.";
-    assert_snapshot("openclaw_tool_round_trip", description, text.trim_end());
+    assert_snapshot!("openclaw/tool_round_trip", description, text);
 }

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use tower_claude::cli::ClaudeCli;
 
 use super::recorded::message;
-use super::{assert_snapshot, post, stack};
+use super::{post, shown, stack};
+use crate::support::answer::{Answer, ask};
 use crate::support::claude_bin::stand_in;
-use crate::support::script::{Answer, ask};
+use crate::support::snapshot::assert_snapshot;
 
 /// One stand-in at a time, and the lines that it is told.
 pub(crate) struct Listening {
@@ -33,10 +34,10 @@ impl Listening {
         ask(stack(&self.claude), post(body)).await
     }
 
-    /// The lines since the last time.
-    pub(crate) fn lines(&mut self) -> String {
+    /// The lines since the last time, to be read in a snapshot.
+    pub(crate) fn told(&mut self) -> String {
         let lines = std::fs::read_to_string(self.directory.path().join("lines")).unwrap();
-        let new = lines[self.heard..].to_owned();
+        let new = format!("=== Claude Code is told ===\n{}", &lines[self.heard..]);
         self.heard = lines.len();
         new
     }
@@ -46,12 +47,7 @@ async fn assert_told(name: &str, description: &str, body: Value) {
     let mut listening = Listening::new();
     let answer = listening.ask(&body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let text = format!(
-        "POST /v1/chat/completions\n{}\n\nClaude Code is told:\n{}",
-        serde_json::to_string_pretty(&body).unwrap(),
-        listening.lines().trim_end()
-    );
-    assert_snapshot(name, description, &text);
+    assert_snapshot!(name, description, shown(&answer, &listening.told()));
 }
 
 #[tokio::test]
@@ -60,7 +56,7 @@ async fn a_system_prompt_and_a_message() {
         "model": "claude-sonnet-4",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}]
     });
-    assert_told("told_hello", "The system prompt is set, the model is set, the message is sent.", body).await;
+    assert_told("told/hello", "The system prompt is set, the model is set, the message is sent.", body).await;
 }
 
 #[tokio::test]
@@ -78,7 +74,7 @@ async fn settings() {
         }},
         "temperature": 0.5
     });
-    assert_told("told_settings", "Limits and effort go in as settings, the schema with the setup.", body).await;
+    assert_told("told/settings", "Limits and effort go in as settings, the schema with the setup.", body).await;
 }
 
 #[tokio::test]
@@ -100,7 +96,7 @@ async fn a_history_with_calls() {
         }}],
         "tool_choice": "required"
     });
-    assert_told("told_history", "History is told as real turns, each of the user's waited for.", body).await;
+    assert_told("told/history", "History is told as real turns, each of the user's waited for.", body).await;
 }
 
 #[tokio::test]
@@ -116,11 +112,11 @@ async fn a_following_turn() {
         let messages = body["messages"].as_array_mut().unwrap();
         messages.push(message(&answer));
         messages.push(json!({"role": "user", "content": next}));
-        write!(text, "Claude Code is told:\n{}\n", listening.lines()).unwrap();
+        writeln!(text, "{}", shown(&answer, &listening.told())).unwrap();
         body.as_object_mut().unwrap().remove("max_tokens");
     }
-    listening.ask(&body).await;
-    write!(text, "Claude Code is told:\n{}", listening.lines()).unwrap();
+    let answer = listening.ask(&body).await;
+    text.push_str(&shown(&answer, &listening.told()));
     let description = "A live process is told the new message alone, and what is undone of the first one's settings.";
-    assert_snapshot("told_following_turns", description, text.trim_end());
+    assert_snapshot!("told/following_turns", description, text);
 }

@@ -10,9 +10,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::claude_bin::real_cli;
+use crate::support::in_time;
 use crate::support::messages_api::MessagesApi;
 use crate::support::process::runs;
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example};
 
 struct Scene {
     api: MessagesApi,
@@ -62,7 +63,7 @@ impl Scene {
     async fn stream(&self, text: &str) -> Incoming {
         let body: Value = json!({"model": "sonnet", "stream": true, "messages": [{"role": "user", "content": text}]});
         let mut body = self.server.start_chat(&body).await.into_body();
-        tokio::time::timeout(PATIENCE, body.frame()).await.expect("a frame in time");
+        in_time("a frame", body.frame()).await;
         body
     }
 
@@ -95,7 +96,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    in_time(what, wait).await;
 }
 
 #[tokio::test]

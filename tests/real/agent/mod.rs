@@ -11,6 +11,8 @@ use std::os::unix::fs::symlink;
 use serde_json::{Value, json};
 use server::{Server, request};
 
+use crate::support::in_time;
+
 fn text(message: &Value) -> &str {
     message["content"].as_str().unwrap()
 }
@@ -244,5 +246,5 @@ async fn a_command_ends_when_its_client_hangs_up() {
     assert_eq!(line, "started\n");
     // The request is dropped by now.
     let ended = tokio::task::spawn_blocking(move || reader.read_to_string(&mut String::new()));
-    tokio::time::timeout(server::PATIENCE, ended).await.expect("the command has ended").unwrap().unwrap();
+    in_time("the end of the command", ended).await.unwrap().unwrap();
 }

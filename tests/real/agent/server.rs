@@ -1,7 +1,6 @@
 //! The proxy in agent mode, over the real CLI, in a scratch workspace.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -12,10 +11,8 @@ use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
 use tower_claude::layers::{self, OpenClaw};
 
 use crate::support::claude_bin;
+use crate::support::in_time;
 use crate::support::messages_api::MessagesApi;
-
-/// Longer than any of this takes: a test that hangs is to fail.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const TOOLS: [&str; 6] = ["Bash", "Read", "Edit", "Write", "Glob", "Grep"];
 
@@ -80,7 +77,7 @@ impl Server {
             let bytes = response.into_body().collect().await.unwrap().to_bytes();
             (process, serde_json::from_slice::<Value>(&bytes).unwrap())
         };
-        let (process, mut body) = tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time");
+        let (process, mut body) = in_time("the answer", answer).await;
         assert!(body["error"].is_null(), "{body}");
         let choice = body["choices"][0].take();
         let reason = choice["finish_reason"].as_str().unwrap().to_owned();

@@ -1,10 +1,9 @@
 //! The client's functions as real tools.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::chat::until;
 use crate::support::stack::{Stack, content, request, turns};
 
 /// A red dot.
@@ -111,8 +110,11 @@ async fn round_trip(streams: bool, killed: bool) {
     if killed {
         stack.kill_last().await;
     }
-    // The client runs its functions. How long it takes is part of what is asked for.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // The client runs its functions, while the process waits in the calls.
+    until("the process waits, or is known to be gone", || {
+        stack.claude.health().processes.parked == usize::from(!killed)
+    })
+    .await;
     let large = "sunny ".repeat(50_000);
     // In an order of its own.
     client.result(&calls[1], json!("noon"));

@@ -3,14 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::claude_bin::{say_skipped, target_directory};
-
-/// A run takes about 12 s on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+use crate::support::in_time;
 
 /// An installation, and a home for it.
 pub(crate) struct OpenClaw {
@@ -74,7 +71,7 @@ impl OpenClaw {
         std::fs::write(directory.join("openclaw.json"), config.to_string()).unwrap();
     }
 
-    /// What it says to this message, in this session.
+    /// What it says to this message, in this session. That takes about 12 s on an idle machine.
     pub(crate) async fn says(&self, session: &str, message: &str) -> String {
         self.run(&["agent", "--local", "--session-id", session, "--message", message]).await
     }
@@ -97,7 +94,7 @@ impl OpenClaw {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("OpenClaw ends").unwrap();
+        let output = in_time("the end of OpenClaw", child.wait_with_output()).await.unwrap();
         let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "OpenClaw failed: {}\n{said}\n{errors}", output.status);
         println!("--- {arguments:?}\n{said}\n{errors}");

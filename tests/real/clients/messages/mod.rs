@@ -1,104 +1,52 @@
-//! Programs that speak the Messages API, unmodified, against the whole proxy on a real port: over the real CLI where it
-//! is installed, over the stand-in otherwise. One of them is Claude Code itself.
+//! Anthropic's own clients, and Claude Code itself.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use crate::support::claude_bin::{real_cli, say_skipped, stand_in, target_directory};
-use crate::support::stack::Stack;
 use tokio::process::Command;
 
-/// A hung client must fail its test, not hang it.
-const PATIENCE: Duration = Duration::from_secs(120);
+use super::{node, python, run, said_by};
+use crate::support::claude_bin::{real_cli, target_directory};
+use crate::support::stack::Stack;
 
-#[derive(Clone, Copy)]
-enum Client {
-    Python,
-    Node,
+fn anthropic_python() -> Option<Command> {
+    python("anthropic", "messages/anthropic_python.py")
 }
 
-impl Client {
-    /// The command that runs its script; none where the client is not installed.
-    fn command(self) -> Option<Command> {
-        let modules = target_directory().join("npm");
-        let (program, script, check) = match self {
-            Client::Python => (
-                target_directory().join("python/bin/python"),
-                "anthropic_python.py",
-                ["-c", "import importlib.util, sys; sys.exit(not importlib.util.find_spec('anthropic'))"],
-            ),
-            Client::Node => (
-                PathBuf::from("node"),
-                "anthropic_node.mjs",
-                ["-e", "require.resolve(`${process.env.CLIENT_DIRECTORY}/node_modules/@anthropic-ai/sdk`)"],
-            ),
-        };
-        let checked = std::process::Command::new(&program).args(check).env("CLIENT_DIRECTORY", &modules).output();
-        if !checked.is_ok_and(|checked| checked.status.success()) {
-            let missing = "Anthropic's client is not installed; .ci/run installs it";
-            assert!(std::env::var_os("TOWER_CLAUDE_REQUIRE_CLIENTS").is_none(), "{missing}");
-            say_skipped(missing);
-            return None;
-        }
-        let mut command = Command::new(program);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/clients/messages").join(script));
-        command.env("CLIENT_DIRECTORY", modules);
-        Some(command)
-    }
-}
-
-async fn said_by(command: &mut Command) -> String {
-    let output = command.kill_on_drop(true).stdin(std::process::Stdio::null()).output();
-    let output = tokio::time::timeout(PATIENCE, output).await.expect("the client ends in time").unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    assert!(output.status.success(), "{said}");
-    said
-}
-
-/// Runs the client's scenario to its end. Returns the proxy, or nothing where the client is not installed.
-async fn run(client: Client, scenario: &str) -> Option<Stack> {
-    let mut command = client.command()?;
-    let cli = real_cli().unwrap_or_else(stand_in);
-    let stack = Stack::over(&cli, |builder| builder).await;
-    let address = stack.serve().await;
-    command.arg(scenario).env("ANTHROPIC_BASE_URL", format!("http://{address}")).env("ANTHROPIC_API_KEY", "any key");
-    said_by(&mut command).await;
-    Some(stack)
+fn anthropic_node() -> Option<Command> {
+    node("node".into(), &target_directory().join("npm"), "@anthropic-ai/sdk", "messages/anthropic_node.mjs")
 }
 
 macro_rules! scenarios {
     ($($test:ident: $client:ident $scenario:literal;)*) => {$(
         #[tokio::test]
         async fn $test() {
-            run(Client::$client, $scenario).await;
+            run($client(), $scenario).await;
         }
     )*};
 }
 
 scenarios! {
-    python_reads_events_that_are_of_its_own_types: Python "events";
-    python_reads_a_stream: Python "streaming";
-    python_runs_tools_by_hand_in_the_process_that_waits: Python "tool_loop";
-    python_tool_runner_runs_to_the_end: Python "tool_runner";
-    python_parse_gets_an_object_of_its_class: Python "parse";
-    python_is_told_which_stop_sequence_was_met: Python "stop_sequences";
-    python_counts_tokens: Python "count_tokens";
-    python_raises_the_error_that_a_failure_is: Python "errors";
-    python_lists_the_models: Python "models";
-    node_reads_a_stream: Node "streaming";
-    node_tool_runner_runs_to_the_end: Node "tool_runner";
-    node_rejects_with_the_error_that_a_failure_is: Node "errors";
+    python_reads_events_that_are_of_its_own_types: anthropic_python "events";
+    python_reads_a_stream: anthropic_python "streaming";
+    python_runs_tools_by_hand_in_the_process_that_waits: anthropic_python "tool_loop";
+    python_tool_runner_runs_to_the_end: anthropic_python "tool_runner";
+    python_parse_gets_an_object_of_its_class: anthropic_python "parse";
+    python_is_told_which_stop_sequence_was_met: anthropic_python "stop_sequences";
+    python_counts_tokens: anthropic_python "count_tokens";
+    python_raises_the_error_that_a_failure_is: anthropic_python "errors";
+    python_lists_the_models: anthropic_python "models";
+    node_reads_a_stream: anthropic_node "streaming";
+    node_tool_runner_runs_to_the_end: anthropic_node "tool_runner";
+    node_rejects_with_the_error_that_a_failure_is: anthropic_node "errors";
 }
 
 #[tokio::test]
 async fn python_ten_turns_are_on_one_process() {
-    let Some(stack) = run(Client::Python, "ten_turns").await else { return };
+    let Some(stack) = run(anthropic_python(), "ten_turns").await else { return };
     assert_eq!(stack.started().len(), 1);
 }
 
 #[tokio::test]
 async fn python_turns_thinking_off() {
-    let Some(stack) = run(Client::Python, "thinking_disabled").await else { return };
+    let Some(stack) = run(anthropic_python(), "thinking_disabled").await else { return };
     // The stand-in asks no API.
     let thinks = |upstream: &serde_json::Value| upstream["thinking"].is_object();
     assert!(!stack.api.requests().iter().any(thinks), "{:?}", stack.api.requests());

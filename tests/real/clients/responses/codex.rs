@@ -5,8 +5,10 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::{PATIENCE, is_installed, modules};
+use super::modules;
+use crate::clients::installed;
 use crate::support::claude_bin::real_cli;
+use crate::support::in_time;
 use crate::support::stack::Stack;
 
 /// Codex in a home and a workspace of its own, over the real CLI; none where either is missing.
@@ -17,7 +19,7 @@ struct Codex {
 
 impl Codex {
     async fn start() -> Option<Codex> {
-        if !is_installed(&modules().join("node_modules/.bin/codex")) {
+        if !installed(&modules().join("node_modules/.bin/codex")) {
             return None;
         }
         let stack = Stack::over(&real_cli()?, |builder| builder).await;
@@ -65,7 +67,7 @@ impl Codex {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = tokio::time::timeout(PATIENCE, output).await.expect("Codex ends in time").unwrap();
+        let output = in_time("the end of Codex", output).await.unwrap();
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "Codex failed: {}\n{said}\n{told}", output.status);
         assert!(!told.contains("Model metadata for"), "Codex knows the model: {told}");
