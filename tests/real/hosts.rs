@@ -22,8 +22,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
+use crate::support::PATIENCE;
 use crate::support::claude_bin::{say_skipped, stand_in};
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::in_time;
+use crate::support::server_process::{ServerProcess, example};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/claude-max-api/deploy/haproxy.cfg");
 
@@ -115,7 +117,7 @@ impl Balancer {
             request = request.header("x-session-affinity", session);
         }
         let request = request.body(Full::from(body.to_string())).unwrap();
-        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("an answer in time").unwrap()
+        in_time("an answer", self.client.request(request)).await.unwrap()
     }
 }
 
@@ -124,7 +126,7 @@ fn header(response: &Response<Incoming>, name: &str) -> String {
 }
 
 async fn text(response: Response<Incoming>) -> String {
-    let body = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.expect("an end in time").unwrap();
+    let body = in_time("an end", response.into_body().collect()).await.unwrap();
     String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }
 

@@ -126,6 +126,8 @@ impl Turns {
                 Script::Says(events) => {
                     for event in events {
                         match event {
+                            // Its usage is that of `finished`, in each of them.
+                            Ok(ChatEvent::Finished { reason, .. }) => writeln!(text, "Finished({reason:?})").unwrap(),
                             Ok(event) => writeln!(text, "{event:?}").unwrap(),
                             Err(error) => writeln!(text, "failure: {error:?}").unwrap(),
                         }

@@ -6,8 +6,11 @@ use http_body_util::{BodyExt, Full};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
+use crate::support::answer::Answer;
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{Answer, PATIENCE, ServerProcess, example};
+use crate::support::in_time;
+use crate::support::server_process::{ServerProcess, example};
 
 async fn started(args: &[&str]) -> ServerProcess {
     let mut command = example("claude-max-api");
@@ -31,7 +34,7 @@ async fn the_report_tells_of_conversations_and_traffic_and_nothing_that_was_said
     let report = server.get("/status").await;
     assert_eq!(report.headers["content-type"], "application/json");
     assert_eq!(report.headers["cache-control"], "no-store");
-    assert!(!report.body.contains("secret"), "{}", report.body);
+    assert!(!report.text().contains("secret"), "{}", report.text());
 
     let report = report.json();
     let conversation = &report["claude"]["conversations"][0];
@@ -80,7 +83,7 @@ async fn the_live_report_comes_at_once_and_does_not_keep_the_server_from_ending(
     let report: Value = serde_json::from_str(first.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(report["claude"]["processes"]["max"], 8);
     server.signal(Signal::TERM);
-    let rest = tokio::time::timeout(PATIENCE, events.into_body().collect()).await.expect("the stream ends");
+    let rest = in_time("the stream ends", events.into_body().collect()).await;
     drop(rest);
     assert!(server.ended().await.0.success());
 }
@@ -108,22 +111,22 @@ async fn the_page_is_one_small_file_that_may_load_nothing_else() {
         (page.status.as_u16(), page.headers["content-type"].to_str().unwrap()),
         (200, "text/html; charset=utf-8")
     );
-    assert!(page.body.len() <= 100_000);
+    assert!(page.text().len() <= 100_000);
     for reference in ["src=", "@import", "url(", "//cdn", "https://"] {
-        assert!(!page.body.contains(reference), "the page has {reference}");
+        assert!(!page.text().contains(reference), "the page has {reference}");
     }
     let policy = page.headers["content-security-policy"].to_str().unwrap().to_owned();
     let nonce = policy.split("script-src 'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    assert_eq!(page.body.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
+    assert_eq!(page.text().matches(&format!("nonce=\"{nonce}\"")).count(), 2);
     let again = server.get("/").await;
-    assert!(!again.body.contains(&nonce), "each answer has a nonce of its own");
+    assert!(!again.text().contains(&nonce), "each answer has a nonce of its own");
 
     // Claude Code asks this way whether a server is there.
     let mut head = with(&[]);
     *head.method_mut() = Method::HEAD;
     let head = Answer::of(server.send("/", head).await).await;
-    assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""));
+    assert_eq!((head.status.as_u16(), head.text()), (200, ""));
     let mut post = with(&[]);
     *post.method_mut() = Method::POST;
     let refused = server.send("/", post).await;
@@ -145,6 +148,6 @@ async fn metrics_are_of_requests_and_processes() {
         "gen_ai_server_request_duration_seconds_bucket{",
         "gen_ai_server_time_to_first_token_seconds_count{",
     ] {
-        assert!(metrics.body.contains(line), "no {line} in\n{}", metrics.body);
+        assert!(metrics.text().contains(line), "no {line} in\n{}", metrics.text());
     }
 }

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::support::PATIENCE;
 use crate::support::claude_bin::say_skipped;
-use crate::support::server_process::PATIENCE;
+use crate::support::in_time;
 
 /// A browser with one window and a profile of its own. It ends with the value.
 pub(super) struct Browser {
@@ -33,7 +34,7 @@ impl Browser {
         };
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = loop {
-            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("a line in time").unwrap();
+            let line = in_time("a line", lines.next_line()).await.unwrap();
             let line = line.expect("ChromeDriver runs");
             if let Some(port) = line.split("successfully on port ").nth(1) {
                 break port.trim_end_matches('.').to_owned();
@@ -71,7 +72,7 @@ impl Browser {
             let body = response.into_body().collect().await.unwrap().to_bytes();
             serde_json::from_slice::<Value>(&body).unwrap()["value"].clone()
         };
-        let value = tokio::time::timeout(PATIENCE, answer).await.expect("the browser answers in time");
+        let value = in_time("the browser answers", answer).await;
         assert!(value.get("error").is_none(), "{path}: {value}");
         value
     }

@@ -57,7 +57,7 @@ assert value("gen_ai_client_token_usage_sum", gen_ai_token_type="input") > 0
         assert!(std::env::var_os("TOWER_CLAUDE_REQUIRE_CLIENTS").is_none(), "{missing}");
         return say_skipped(missing);
     }
-    let metrics = used().await.get("/metrics").await.body;
+    let metrics = used().await.get("/metrics").await.text().to_owned();
     fed(Command::new(&python).args(["-c", script]), &metrics).await;
 }
 
@@ -66,7 +66,7 @@ async fn promtool_finds_nothing_to_complain_about() {
     if Command::new("promtool").arg("--version").output().await.is_err() {
         return say_skipped("no promtool; Debian has it in the package prometheus");
     }
-    let metrics = used().await.get("/metrics").await.body;
+    let metrics = used().await.get("/metrics").await.text().to_owned();
     fed(Command::new("promtool").args(["check", "metrics"]), &metrics).await;
 }
 
