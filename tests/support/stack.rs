@@ -94,11 +94,7 @@ impl Stack {
 
     /// The whole answer of another door than Chat Completions.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        let work = async {
-            let (parts, body) = self.send_to(path, body).await.into_parts();
-            Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
-        };
-        tokio::time::timeout(PATIENCE, work).await.expect("an answer in time")
+        Answer::of(self.send_to(path, body).await).await
     }
 
     async fn send(&self, body: &Value) -> Response<Body> {

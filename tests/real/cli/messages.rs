@@ -6,7 +6,8 @@ use tower::ServiceExt;
 use tower_claude::ChatRequest;
 use tower_claude::chat::{Message, Role, Thinking};
 
-use crate::support::stack::{Answer, Stack, turns};
+use crate::support::answer::Answer;
+use crate::support::stack::{Stack, turns};
 
 /// A red dot.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
