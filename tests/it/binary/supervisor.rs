@@ -6,12 +6,13 @@ use rustix::process::Signal;
 use tokio::net::UnixDatagram;
 
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{PATIENCE, ServerProcess, example};
+use crate::support::in_time;
+use crate::support::server_process::{ServerProcess, example};
 
 /// What comes next.
 async fn told(systemd: &UnixDatagram) -> String {
     let mut message = [0; 4096];
-    let length = tokio::time::timeout(PATIENCE, systemd.recv(&mut message)).await.expect("a word in time").unwrap();
+    let length = in_time("a word", systemd.recv(&mut message)).await.unwrap();
     String::from_utf8(message[..length].to_vec()).unwrap()
 }
 
