@@ -80,7 +80,10 @@ impl Settled {
                     self.ready.push_back((index, event));
                 }
             }
-            ChatEvent::Usage(usage) => choice.usage = usage,
+            ChatEvent::Usage(usage) => {
+                choice.usage = usage;
+                self.ready.push_back((index, event));
+            }
             ChatEvent::Finished { reason, usage } => {
                 choice.usage = usage;
                 self.ready.extend(choice.close_call().map(|event| (index, event)));

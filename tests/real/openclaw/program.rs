@@ -57,8 +57,10 @@ impl OpenClaw {
             "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
             "contextWindow": 200_000, "maxTokens": 8192,
         });
+        // Anthropic's clients add the version to the path themselves.
+        let version = if api == "anthropic-messages" { "" } else { "/v1" };
         let provider = json!({
-            "baseUrl": format!("http://{proxy}/v1"), "apiKey": "sk-local", "api": api,
+            "baseUrl": format!("http://{proxy}{version}"), "apiKey": "sk-local", "api": api,
             "timeoutSeconds": 300, "models": [model],
         });
         let config = json!({

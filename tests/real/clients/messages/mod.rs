@@ -1,5 +1,8 @@
 //! Anthropic's own clients, and Claude Code itself.
 
+mod openclaw;
+mod opencode;
+
 use tokio::process::Command;
 
 use super::{node, python, run, said_by};
