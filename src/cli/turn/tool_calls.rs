@@ -27,6 +27,15 @@ pub(crate) struct ToolCalls {
     waiting: bool,
 }
 
+/// Where a call is among those of its turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CallPlace {
+    /// The client knows it by this index.
+    Announced(u32),
+    /// The client is told of it later.
+    Deferred(usize),
+}
+
 impl ToolCalls {
     /// The calls that a parked process has still to come to.
     pub(crate) fn resumed(deferred: VecDeque<ToolCall>) -> Self {
@@ -36,11 +45,6 @@ impl ToolCalls {
     /// How many the client is told of.
     pub(crate) fn len(&self) -> usize {
         self.announced.len()
-    }
-
-    /// Whether a further call of the model's belongs to this answer.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.closed
     }
 
     /// Calls from here on depend on earlier results; they belong to a later answer.
@@ -58,34 +62,41 @@ impl ToolCalls {
         self.announced.iter().any(|(announced, _)| announced == id)
     }
 
-    /// A call of which the client is told now, its arguments to follow: its index, and the event that says so.
-    pub(crate) fn announce(&mut self, id: &str, name: &str) -> (u32, ChatEvent) {
+    /// A call of the model's, its arguments to follow. The client is told of it now, by an event, unless it depends on
+    /// results of earlier ones. Where calls are not to be `parallel`, each belongs to an answer of its own.
+    pub(crate) fn begin(&mut self, id: &str, name: &str, parallel: bool) -> (CallPlace, Option<ChatEvent>) {
+        if self.closed {
+            self.deferred.push_back(called(id, name));
+            return (CallPlace::Deferred(self.deferred.len() - 1), None);
+        }
+        let (index, start) = self.announce(id, name);
+        if !parallel {
+            self.close();
+        }
+        (CallPlace::Announced(index), Some(start))
+    }
+
+    /// More arguments of a call, with the event for a client that is told of them now.
+    pub(crate) fn add_arguments(&mut self, place: CallPlace, arguments: String) -> Option<ChatEvent> {
+        match place {
+            CallPlace::Announced(index) => {
+                let (_, call) = self.announced.get_mut(index as usize)?;
+                call.function.arguments.push_str(&arguments);
+                Some(ChatEvent::ToolCallDelta { index, arguments })
+            }
+            CallPlace::Deferred(at) => {
+                self.deferred.get_mut(at)?.function.arguments.push_str(&arguments);
+                None
+            }
+        }
+    }
+
+    fn announce(&mut self, id: &str, name: &str) -> (u32, ChatEvent) {
         let index = self.announced.len() as u32;
         let call = called(id, name);
         let event = ChatEvent::ToolCallStart { index, id: call.id.clone(), name: name.to_owned() };
         self.announced.push((id.to_owned(), call));
         (index, event)
-    }
-
-    /// More arguments of a call of which the client is told: the event that says so.
-    pub(crate) fn add_arguments(&mut self, index: u32, arguments: String) -> ChatEvent {
-        if let Some((_, call)) = self.announced.get_mut(index as usize) {
-            call.function.arguments.push_str(&arguments);
-        }
-        ChatEvent::ToolCallDelta { index, arguments }
-    }
-
-    /// Puts a call off; its number among those put off is returned.
-    pub(crate) fn defer(&mut self, id: &str, name: &str) -> usize {
-        self.deferred.push_back(called(id, name));
-        self.deferred.len() - 1
-    }
-
-    /// More arguments of a call that was put off.
-    pub(crate) fn add_to_deferred(&mut self, at: usize, arguments: &str) {
-        if let Some(call) = self.deferred.get_mut(at) {
-            call.function.arguments.push_str(arguments);
-        }
     }
 
     /// The CLI has issued a call. If it is one that had been put off and whose turn has come, the client is told of it
@@ -104,7 +115,7 @@ impl ToolCalls {
         let (index, start) = self.announce(&id, &name);
         let mut events = vec![start];
         if !arguments.is_empty() {
-            events.push(self.add_arguments(index, arguments));
+            events.extend(self.add_arguments(CallPlace::Announced(index), arguments));
         }
         events
     }

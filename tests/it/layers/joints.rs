@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use http_body_util::Full;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_claude::chat::{Events, Message, Role};
+use tower_claude::http::{ApiService, GuardLayer, http_stack};
 use tower_claude::layers::{
     ChoicesLayer, FlattenPartsLayer, ModelAliasLayer, RecognizeLayer, Sections, SeparateBlocksLayer, ShowToolsLayer,
     StopLayer, StripSectionsLayer, ToolNamesLayer, openclaw,
@@ -91,6 +93,18 @@ async fn tower_around_a_layer_that_only_sees_requests() {
     let flatten = FlattenPartsLayer::new();
     let service = RecognizeLayer::new().layer(strip.layer(towers!(flatten.layer(service_fn(model)))));
     behaves(service).await;
+}
+
+/// The edge takes any error as well: tower's layers may be the outermost, right under it.
+#[tokio::test(start_paused = true)]
+async fn tower_between_the_edge_and_the_inner_service() {
+    let api = http_stack(ApiService::new(towers!(service_fn(model))), GuardLayer::new());
+    for (model, status) in [("m", 200), ("filtered", 403), ("slow", 504)] {
+        let body = format!(r#"{{"model": "{model}", "messages": [{{"role": "user", "content": "hello"}}]}}"#);
+        let request = http::Request::post("/v1/chat/completions").body(Full::<bytes::Bytes>::from(body)).unwrap();
+        let response = tokio::time::timeout(LIMIT, api.clone().oneshot(request)).await.unwrap().unwrap();
+        assert_eq!(response.status(), status, "{model}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,16 +44,12 @@ impl TurnReader {
                         self.calls.close();
                         Block::Builtin { name: name.to_owned(), input: String::new() }
                     }
-                    Some(name) if self.calls.is_open() => {
-                        self.message.partially_streamed = true;
-                        let (index, event) = self.calls.announce(id, name);
-                        out.events.push_back(event);
-                        if !request.setup.functions.parallel {
-                            self.calls.close();
-                        }
-                        Block::Call(index)
+                    Some(name) => {
+                        let (place, start) = self.calls.begin(id, name, request.setup.functions.parallel);
+                        self.message.partially_streamed |= start.is_some();
+                        out.events.extend(start);
+                        Block::Call(place)
                     }
-                    Some(name) => Block::Deferred(self.calls.defer(id, name)),
                 }
             }
             _ => Block::Other,
@@ -106,8 +102,7 @@ impl TurnReader {
                 out.events.push_back(ChatEvent::TextDelta(text));
             }
             Some(Block::Reasoning) => out.events.push_back(ChatEvent::ReasoningDelta(text)),
-            Some(Block::Call(index)) => out.events.push_back(self.calls.add_arguments(*index, text)),
-            Some(Block::Deferred(at)) => self.calls.add_to_deferred(*at, &text),
+            Some(Block::Call(place)) => out.events.extend(self.calls.add_arguments(*place, text)),
             Some(Block::Builtin { input, .. }) => input.push_str(&text),
             Some(Block::Other) | None => {}
         }

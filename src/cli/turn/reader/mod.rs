@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::tool_calls::ToolCalls;
+use super::tool_calls::{CallPlace, ToolCalls};
 use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
 use crate::cli::prompt::marks::KnownLifetime;
 use crate::cli::prompt::mcp::PendingCall;
@@ -91,10 +91,8 @@ struct Message {
 enum Block {
     Text,
     Reasoning,
-    /// Arguments of the call that the client was told of under this index.
-    Call(u32),
-    /// Arguments of a call that the client is told of later.
-    Deferred(usize),
+    /// Arguments of a call of the client's.
+    Call(CallPlace),
     /// The input of one of Claude Code's own tools.
     Builtin {
         name: String,

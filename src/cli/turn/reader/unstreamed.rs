@@ -47,18 +47,10 @@ impl TurnReader {
         for block in &blocks {
             let (Some(id), Some(name)) = (&block.id, &block.name) else { continue };
             let Some(name) = request.setup.functions.client_name(name.as_str()) else { continue };
-            if self.calls.is_open() {
-                let (index, event) = self.calls.announce(id.as_str(), name);
-                out.events.push_back(event);
-                let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
-                out.events.push_back(self.calls.add_arguments(index, arguments));
-                if !request.setup.functions.parallel {
-                    self.calls.close();
-                }
-            } else {
-                let at = self.calls.defer(id.as_str(), name);
-                self.calls.add_to_deferred(at, block.input.map_or("{}", |input| input.get()));
-            }
+            let (place, start) = self.calls.begin(id.as_str(), name, request.setup.functions.parallel);
+            let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
+            out.events.extend(start);
+            out.events.extend(self.calls.add_arguments(place, arguments));
             self.calls.wait();
         }
         // Its other blocks may come in lines of their own.
