@@ -46,6 +46,25 @@ pub(crate) async fn quiet() {
     }
 }
 
+/// The CPU time that all children of this process have had that have ended. Waits, for a while, until all have.
+pub(crate) async fn cpu_time_of_children() -> Duration {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while has_children() && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let ticks: u64 = rest.split(' ').skip(13).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    // A tick is 10 ms.
+    Duration::from_millis(10 * ticks)
+}
+
+fn has_children() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of_task = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks.map(of_task).any(|children| !children.trim().is_empty())
+}
+
 /// User and system time of all descendants that are there, in clock ticks.
 fn descendants_ticks() -> u64 {
     let mut processes: HashMap<u32, Vec<(u32, u64)>> = HashMap::new();

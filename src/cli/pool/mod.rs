@@ -89,6 +89,11 @@ pub(crate) struct PooledProcess {
 }
 
 impl PooledProcess {
+    /// Ends it for a request that waits for its place.
+    fn give_way(self) {
+        self.process.give_way();
+    }
+
     /// The same, to be dropped for this reason.
     fn ending(mut self, end: End) -> Self {
         self.counted.end = end;
@@ -369,6 +374,9 @@ impl Pool {
             }
             shared.lock().circuit.check()?;
             if starting.is_none() {
+                // What has to give way ends while this waits for its turn to start, rather than while it holds that.
+                wanted.get_or_insert_with(|| shared.places.want());
+                shared.least_recently_used().map(PooledProcess::give_way);
                 let turn = turn_to_start.get_or_insert_with(|| Box::pin(shared.starts.acquire(caller.key, usize::MAX)));
                 tokio::select! {
                     biased;
@@ -389,7 +397,7 @@ impl Pool {
             }
             wanted.get_or_insert_with(|| shared.places.want());
             match shared.least_recently_used() {
-                Some(gives_way) => drop(gives_way),
+                Some(gives_way) => gives_way.give_way(),
                 None => freed.await,
             }
         }

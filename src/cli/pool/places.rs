@@ -60,10 +60,11 @@ impl Places {
         Wanted { places: self.clone() }
     }
 
-    /// Whether more requests wait than processes end: then another process has to give way.
+    /// Whether more requests wait than places are free or about to be: then another process has to give way.
     pub(super) fn are_short(&self) -> bool {
         let taken = self.shared.lock();
-        taken.wanted > taken.places.values().filter(|ending| **ending).count()
+        let free = self.shared.max - taken.places.len();
+        taken.wanted > free + taken.places.values().filter(|ending| **ending).count()
     }
 
     /// Whether every place has a process in it that is wanted.
@@ -164,6 +165,16 @@ mod tests {
         assert!(places.are_short());
         drop(second);
         assert!(!places.are_short());
+    }
+
+    #[test]
+    fn nothing_gives_way_while_a_place_is_free() {
+        let places = Places::new(2, Arc::default());
+        let _one = places.take().unwrap();
+        let _waits = places.want();
+        assert!(!places.are_short());
+        let _waits_too = places.want();
+        assert!(places.are_short());
     }
 
     #[test]

@@ -90,6 +90,14 @@ impl Life {
         self.is_at_work.store(works, Ordering::Relaxed);
     }
 
+    /// It is needed out of the way: where somebody removes what it leaves behind, it is killed without being told to end
+    /// first, which costs 0.11 s of CPU, a sixth of a fresh conversation (2.1.328).
+    pub(super) fn hurry(&self) {
+        if self.orphans.are_watched() {
+            self.works(true);
+        }
+    }
+
     /// Ends it, with its whole group: at once in the middle of a turn, otherwise with SIGTERM, and with SIGKILL where that
     /// does not do. Calls after the first do nothing.
     pub(crate) fn end(&self) {

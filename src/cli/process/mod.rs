@@ -143,6 +143,11 @@ impl Process {
         }
     }
 
+    /// Ends it for somebody who waits for its place.
+    pub(crate) fn give_way(self) {
+        self.life.hurry();
+    }
+
     /// Between turns it needs no memory for lines, but for those that are still to be read. One that is parked in a call is
     /// in the middle of its own turn.
     pub(crate) fn shrink(&mut self, is_parked: bool) {
