@@ -12,6 +12,7 @@
 //! | file | its idea |
 //! |---|---|
 //! | `draw` | chance, from a seed |
+//! | `dialect` | Chat Completions, Responses and Messages: a conversation keeps to one of them |
 //! | `talk` | a conversation: what is asked, and what clients do that they should not |
 //! | `client` | one request, sent and read as well or as badly as was drawn |
 //! | `judge` | whether an answer is right, a well-formed failure, or wrong |
@@ -22,6 +23,8 @@
 
 #[path = "soak/client.rs"]
 mod client;
+#[path = "soak/dialect.rs"]
+mod dialect;
 #[path = "soak/draw.rs"]
 mod draw;
 #[path = "soak/judge.rs"]

@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 use super::client::Got;
+use super::dialect::{Dialect, Said, Unfinished};
 
 /// What is said of one request.
 pub(crate) enum Verdict {
     Right,
-    /// A failure that says so in OpenAI's form, by its code.
+    /// A failure that says so in its dialect's form, by its code.
     Failed(String),
     /// The client went before the end.
     Left,
@@ -28,16 +29,8 @@ pub(crate) enum Expected {
     Refused(&'static [u16]),
 }
 
-/// What came of a chat request that was right.
-#[derive(Default)]
-pub(crate) struct Said {
-    pub(crate) text: String,
-    /// Id and arguments.
-    pub(crate) calls: Vec<(String, String)>,
-}
-
 /// Codes that a busy server or a failing process may have, at any time.
-const MAY_FAIL: [(u16, &str); 8] = [
+const MAY_FAIL: [(u16, &str); 12] = [
     (429, "queue_full"),
     (502, "upstream_error"),
     (502, "claude_cli_error"),
@@ -46,10 +39,18 @@ const MAY_FAIL: [(u16, &str); 8] = [
     (503, "unavailable"),
     (504, "first_token_timeout"),
     (504, "request_timeout"),
+    // Of Anthropic's, which has types.
+    (429, "rate_limit_error"),
+    (500, "api_error"),
+    (504, "timeout_error"),
+    (529, "overloaded_error"),
 ];
 
+/// Codes of a response that failed after its head.
+const MAY_FAIL_LATER: [&str; 2] = ["server_error", "rate_limit_exceeded"];
+
 /// Judges an answer; the tokens in it must begin with the conversation's own.
-pub(crate) fn judge(got: &Got, expected: &Expected, own: &str) -> (Verdict, Said) {
+pub(crate) fn judge(got: &Got, dialect: Dialect, expected: &Expected, own: &str) -> (Verdict, Said) {
     let none = |verdict| (verdict, Said::default());
     let wrong = |why: String| none(Verdict::Wrong(format!("{why}: {}", got.shown())));
     let body = match std::str::from_utf8(&got.body) {
@@ -60,9 +61,9 @@ pub(crate) fn judge(got: &Got, expected: &Expected, own: &str) -> (Verdict, Said
         return wrong(format!("another conversation's {token:?} (not {own:?})"));
     }
     if got.status != 200 {
-        return none(refusal(got, body, expected));
+        return none(refusal(got, dialect, body, expected));
     }
-    let said = if got.is_stream() { read_stream(body) } else { read_completion(body) };
+    let said = if got.is_stream() { dialect.read_stream(body) } else { dialect.read(body) };
     let said = match said {
         Ok(said) => said,
         Err(Unfinished::Failed(code)) if may_fail(None, &code) => {
@@ -92,6 +93,7 @@ pub(crate) fn judge(got: &Got, expected: &Expected, own: &str) -> (Verdict, Said
 
 fn may_fail(status: Option<u16>, code: &str) -> bool {
     MAY_FAIL.iter().any(|(of, name)| *name == code && status.is_none_or(|status| status == *of))
+        || (status.is_none() && MAY_FAIL_LATER.contains(&code))
 }
 
 /// A token of a conversation other than this one.
@@ -103,88 +105,31 @@ fn foreign<'a>(body: &'a str, own: &str) -> Option<&'a str> {
     tokens.into_iter().find(|token| *token != own)
 }
 
-fn refusal(got: &Got, body: &str, expected: &Expected) -> Verdict {
+fn refusal(got: &Got, dialect: Dialect, body: &str, expected: &Expected) -> Verdict {
     let wrong = |why: &str| Verdict::Wrong(format!("{why}: {}", got.shown()));
     let expected = match expected {
-        Expected::Refused(statuses) => statuses.contains(&got.status),
+        // Of Anthropic's own statuses, 500 is for any failure behind the server, and 529 for what is overloaded.
+        Expected::Refused(statuses) => {
+            statuses.contains(&got.status) || (dialect == Dialect::Messages && got.status == 529 && statuses.len() > 1)
+        }
         _ => false,
     };
     let Ok(error) = serde_json::from_str::<Value>(body) else {
         // What is no HTTP request at all is refused by hyper, without a word.
         return if expected && body.is_empty() { Verdict::Right } else { wrong("the error is no JSON") };
     };
-    let error = &error["error"];
-    if !error["message"].is_string() || !error["type"].is_string() || error.get("param").is_none() {
-        return wrong("the error is not OpenAI's");
-    }
-    let code = error["code"].as_str().unwrap_or_default();
+    let code = match dialect.failure(&error) {
+        Ok(code) => code,
+        Err(why) => return wrong(why),
+    };
     if expected {
         return Verdict::Right;
     }
-    if !may_fail(Some(got.status), code) {
+    if !may_fail(Some(got.status), &code) {
         return wrong("it should not fail so");
     }
-    if code == "queue_full" && got.header("retry-after").is_none() {
+    if matches!(got.status, 429 | 503 | 529) && got.header("retry-after").is_none() {
         return wrong("there is no Retry-After");
     }
     Verdict::Failed(format!("{} {code}", got.status))
-}
-
-enum Unfinished {
-    /// An error event of this code.
-    Failed(String),
-    Malformed(String),
-}
-
-fn read_completion(body: &str) -> Result<Said, Unfinished> {
-    let malformed = |why: &str| Unfinished::Malformed(why.to_owned());
-    let completion: Value = serde_json::from_str(body).map_err(|error| malformed(&error.to_string()))?;
-    let choice = &completion["choices"][0];
-    if completion["object"] != "chat.completion" || !choice["finish_reason"].is_string() {
-        return Err(malformed("it is no completion"));
-    }
-    let calls = choice["message"]["tool_calls"].as_array().into_iter().flatten().map(|call| {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        (text(&call["id"]), text(&call["function"]["arguments"]))
-    });
-    let text = choice["message"]["content"].as_str().unwrap_or_default().to_owned();
-    Ok(Said { text, calls: calls.collect() })
-}
-
-fn read_stream(body: &str) -> Result<Said, Unfinished> {
-    let malformed = |why: &str| Unfinished::Malformed(why.to_owned());
-    let (mut said, mut finished, mut done) = (Said::default(), false, false);
-    for event in body.split_terminator("\n\n") {
-        if event.starts_with(':') {
-            continue;
-        }
-        let data = event.lines().find_map(|line| line.strip_prefix("data: "));
-        let Some(data) = data.filter(|_| !done) else { return Err(malformed(&format!("a stray event {event:?}"))) };
-        if data == "[DONE]" {
-            done = true;
-            continue;
-        }
-        let chunk: Value = serde_json::from_str(data).map_err(|_| malformed("a chunk is no JSON"))?;
-        if let Some(error) = chunk.get("error") {
-            if !error["message"].is_string() || finished {
-                return Err(malformed("an error event out of place"));
-            }
-            return Err(Unfinished::Failed(error["code"].as_str().unwrap_or("no code").to_owned()));
-        }
-        let choice = &chunk["choices"][0];
-        said.text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
-        for part in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
-            let at = part["index"].as_u64().unwrap_or(0) as usize;
-            if said.calls.len() <= at {
-                said.calls.resize(at + 1, Default::default());
-            }
-            said.calls[at].0.push_str(part["id"].as_str().unwrap_or_default());
-            said.calls[at].1.push_str(part["function"]["arguments"].as_str().unwrap_or_default());
-        }
-        finished |= choice["finish_reason"].is_string();
-    }
-    if !(finished && done) {
-        return Err(malformed("the stream has neither an end nor an error"));
-    }
-    Ok(said)
 }

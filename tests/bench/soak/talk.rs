@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{Came, Judged, Manner, send};
+use super::dialect::{Dialect, Said};
 use super::draw::Draw;
-use super::judge::{Expected, Said, Verdict, judge};
+use super::judge::{Expected, Verdict, judge};
 use super::support::server_process::ServerProcess;
 
 /// How long a client that does not read does not: longer than it may.
@@ -18,6 +19,7 @@ struct Talk<'a> {
     /// Stands in every message, and must stand in no other conversation's.
     token: String,
     model: &'static str,
+    dialect: Dialect,
     key: Option<String>,
     session: Option<String>,
     messages: Vec<Value>,
@@ -33,11 +35,13 @@ struct Meant {
     manner: Manner,
     /// No process may have held the conversation as it is told here.
     fresh: bool,
+    /// Where it is not the conversation's.
+    dialect: Option<Dialect>,
 }
 
 impl Meant {
     fn to(what: &'static str, expected: Expected) -> Meant {
-        Meant { what, expected, manner: Manner::Well, fresh: false }
+        Meant { what, expected, manner: Manner::Well, fresh: false, dialect: None }
     }
 
     fn manner(self, manner: Manner) -> Meant {
@@ -60,9 +64,11 @@ pub(crate) async fn hold(
     let key = draw.percent(70).then(|| format!("sk-{}", draw.below(5)));
     let session = draw.percent(30).then(|| format!("session-{number}"));
     let model = draw.one_of(&["sonnet", "opus", "gpt-4o"]);
+    let dialect = draw.one_of(&Dialect::ALL);
     let requests = 1 + draw.below(6);
     let token = format!("tok-{number}");
-    let mut talk = Talk { server, token, model, key, session, messages: Vec::new(), turns: 0, draw, count: &mut count };
+    let mut talk =
+        Talk { server, token, model, dialect, key, session, messages: Vec::new(), turns: 0, draw, count: &mut count };
     if talk.draw.percent(40) {
         talk.messages.push(json!({"role": "system", "content": format!("Answer {}.", talk.token)}));
     }
@@ -266,7 +272,8 @@ impl Talk<'_> {
             _ => (b"what is this\r\n\r\n".to_vec(), &[400]),
         };
         let came = send(self.server, &request, Manner::Well).await;
-        self.judged(came, Meant::to("a bad request", Expected::Refused(statuses)));
+        let meant = Meant::to("a bad request", Expected::Refused(statuses));
+        self.judged(came, Meant { dialect: Some(Dialect::Chat), ..meant });
     }
 
     async fn large_request(&mut self) {
@@ -337,14 +344,9 @@ impl Talk<'_> {
     }
 
     fn request(&mut self, key: &Option<String>) -> Vec<u8> {
-        let look = json!({"type": "function", "function": {"name": "look", "description": "Looks something up",
-            "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}});
-        let mut body = json!({"model": self.model, "messages": self.messages, "tools": [look]});
-        if self.draw.percent(60) {
-            body["stream"] = json!(true);
-        }
-        let body = body.to_string();
-        let mut head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n".to_owned();
+        let streamed = self.draw.percent(60);
+        let body = self.dialect.request(self.model, &self.messages, streamed).to_string();
+        let mut head = format!("POST {} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n", self.dialect.path());
         for (name, value) in [("authorization: Bearer", key), ("x-session-affinity:", &self.session)] {
             if let Some(value) = value {
                 head += &format!("{name} {value}\r\n");
@@ -361,7 +363,7 @@ impl Talk<'_> {
             Came::Nothing(why) => (Verdict::Wrong(why), None),
             Came::Answer(got) => {
                 process = got.header("x-claude-process").map(str::to_owned);
-                let (verdict, said) = judge(&got, &meant.expected, &self.token);
+                let (verdict, said) = judge(&got, meant.dialect.unwrap_or(self.dialect), &meant.expected, &self.token);
                 match verdict {
                     Verdict::Right if meant.fresh && process.as_deref() == Some("live") => {
                         (Verdict::Wrong("a process that held another conversation".to_owned()), None)
@@ -372,7 +374,7 @@ impl Talk<'_> {
             }
         };
         (self.count)(
-            &format!("{}, turn {}, {}", self.token, self.turns, meant.what),
+            &format!("{:?} {}, turn {}, {}", self.dialect, self.token, self.turns, meant.what),
             Judged { verdict, took, process },
         );
         said

@@ -3,6 +3,7 @@
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 use tower_claude::chat::{Abilities, Caller};
 use tower_claude::http::ApiService;
 use tower_claude::{ChatRequest, FinishReason};
@@ -54,6 +55,52 @@ async fn bytes_that_are_not_utf_8_are_refused() {
     let bytes = b"{\"model\":\"m\xff\",\"messages\":[]}".to_vec();
     let request = Request::post("/v1/chat/completions").body(Full::from(bytes)).unwrap();
     assert_eq!(ask(service(), request).await.status, 400);
+}
+
+/// At every door, in a place that is read and in one that is not.
+#[tokio::test]
+async fn json_that_would_be_read_in_two_ways_or_not_at_all_is_refused() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let odd = [&*deep, r#""\ud800""#, r#""\udc00 \ud800""#, "1e999", "01", "\"\u{1}\"", "[1,]", "nul"];
+    for (path, request) in [
+        ("/v1/chat/completions", r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"metadata":{"a":ODD}}"#),
+        ("/v1/chat/completions", r#"{"model":"m","messages":[{"role":"user","content":ODD}]}"#),
+        ("/v1/chat/completions", r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"unread":ODD}"#),
+        ("/v1/responses", r#"{"model":"m","input":"hi","unread":ODD}"#),
+        ("/v1/responses", r#"{"model":"m","input":ODD}"#),
+        ("/v1/messages", r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"unread":ODD}"#),
+        ("/v1/messages", r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":ODD}]}"#),
+    ] {
+        let status = async |value: &str| {
+            let request = Request::post(path).body(Full::<bytes::Bytes>::from(request.replace("ODD", value))).unwrap();
+            let (parts, _) = service().oneshot(request).await.unwrap().into_parts();
+            parts.status.as_u16()
+        };
+        assert_eq!(status(r#""\ud83d\ude00 \u0000""#).await, 200, "{path} {request}");
+        for value in odd {
+            assert_eq!(status(value).await, 400, "{path} {request} {}", &value[..value.len().min(40)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_stands_there_twice_is_refused_by_name() {
+    for (path, request, named) in [
+        ("/v1/chat/completions", r#"{"model":"m","model":"n","messages":[{"role":"user","content":"hi"}]}"#, "model"),
+        (
+            "/v1/chat/completions",
+            r#"{"model":"m","messages":[{"role":"user","content":"hi","role":"system"}]}"#,
+            "role",
+        ),
+        ("/v1/responses", r#"{"model":"m","input":"hi","input":"ho"}"#, "input"),
+        ("/v1/messages", r#"{"model":"m","max_tokens":9,"max_tokens":8,"messages":[]}"#, "max_tokens"),
+    ] {
+        let request = Request::post(path).body(Full::<bytes::Bytes>::from(request)).unwrap();
+        let (parts, body) = service().oneshot(request).await.unwrap().into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        let said = String::from_utf8_lossy(&body);
+        assert!(parts.status == 400 && said.contains(&format!("duplicate field `{named}`")), "{path}: {said}");
+    }
 }
 
 #[tokio::test]
