@@ -48,7 +48,7 @@ async fn each_key_of_the_file_lets_in_and_the_log_knows_whose_it_is() {
         let response = server.send("/v1/chat/completions", chat(key)).await;
         assert_eq!(response.status(), status, "{key:?}");
     }
-    let logged = server.until_logged("caller=\"bob\"").await;
+    let logged = server.until_logged("key=\"bob\"").await;
     assert!(!logged.contains("sk-of-") && !logged.contains("sk:of"), "{logged}");
 }
 
