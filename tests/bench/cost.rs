@@ -8,10 +8,10 @@
 //! cargo bench --bench cost
 //! ```
 //!
-//! `TURNS` (40) is how long the longest conversation is (10 at most at the doors other than Chat Completions'), `DOORS=chat,responses,messages` picks doors, and with `CHECK=1`
-//! the program fails where a target is missed. With `MARKS=0` the server is not told how long prompts are kept, so it sets no
-//! marks of its own. `LIFETIME=1h` has the CLI keep its prompts for an hour, as it does with a
-//! subscription.
+//! `TURNS` (40) is how long the longest conversation is, at the other doors than Chat Completions' 10 at most;
+//! `DOORS=chat,responses,messages` picks doors, and with `CHECK=1` the program fails where a target is missed. With `MARKS=0`
+//! the server is not told how long prompts are kept, so it sets no marks of its own. `LIFETIME=1h` has the CLI keep its
+//! prompts for an hour, as it does with a subscription.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 

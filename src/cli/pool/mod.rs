@@ -376,7 +376,9 @@ impl Pool {
             if starting.is_none() {
                 // What has to give way ends while this waits for its turn to start, rather than while it holds that.
                 wanted.get_or_insert_with(|| shared.places.want());
-                shared.least_recently_used().map(PooledProcess::give_way);
+                if let Some(gives_way) = shared.least_recently_used() {
+                    gives_way.give_way();
+                }
                 let turn = turn_to_start.get_or_insert_with(|| Box::pin(shared.starts.acquire(caller.key, usize::MAX)));
                 tokio::select! {
                     biased;
