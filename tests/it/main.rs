@@ -4,6 +4,7 @@
 
 mod binary;
 mod cli;
+mod container;
 mod conversations;
 mod examples;
 mod faults;
