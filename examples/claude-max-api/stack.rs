@@ -84,7 +84,7 @@ pub(crate) fn stack(
         ready => ready.map_err(|reason| reason.to_string()),
     };
     let mut api = ApiService::new(preset.layer(claude.clone()))
-        .abilities(ClaudeCli::abilities())
+        .abilities(ClaudeCli::abilities_with(checked.agent.iter().flat_map(|agent| &agent.builtin_tools)))
         .models(offered)
         .health(move || health.health())
         .ready(ready)

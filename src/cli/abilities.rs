@@ -51,6 +51,23 @@ impl ClaudeCli {
             .refuses_prefill("Claude answers a user's turn: end with a `user` or `tool` message.")
     }
 
+    /// The same where these of Claude Code's own tools are on
+    /// ([`builtin_tools`](crate::cli::ClaudeCliBuilder::builtin_tools)): clients that ask for a search of the web, or a page of
+    /// it, which the API's maker would get, have it from `WebSearch` and `WebFetch`.
+    ///
+    /// ```
+    /// use tower_claude::cli::ClaudeCli;
+    ///
+    /// let abilities = ClaudeCli::abilities_with(["Read", "WebSearch"]);
+    /// ```
+    pub fn abilities_with(builtin_tools: impl IntoIterator<Item = impl AsRef<str>>) -> Abilities {
+        builtin_tools.into_iter().fold(ClaudeCli::abilities(), |abilities, tool| match tool.as_ref() {
+            "WebSearch" => abilities.honours(["tools.web_search"]),
+            "WebFetch" => abilities.honours(["tools.web_fetch"]),
+            _ => abilities,
+        })
+    }
+
     /// What is known of a model of Claude Code's by its id, for [`ApiService::models`](crate::http::ApiService::models).
     pub fn model(id: impl Into<String>) -> Model {
         let id = id.into();

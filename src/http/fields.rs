@@ -129,6 +129,11 @@ impl Ignored {
         Ignored { abilities, ..Ignored::default() }
     }
 
+    /// Whether the inner service has a tool of its own for this one, which the API's maker would run.
+    pub(crate) fn has_own(&self, tool: &str) -> bool {
+        self.abilities.of(&format!("tools.{tool}")) == Some(&Ability::Honoured)
+    }
+
     /// Adds a field that no door knows, unless the inner service does. One that is `null` counts as absent.
     pub(crate) fn name(&mut self, prefix: &str, name: &str, value: &Value) {
         if value.is_null() {

@@ -113,6 +113,16 @@ fn settings_mean_what_they_mean_to_the_api() {
 }
 
 #[test]
+fn the_web_is_searched_by_a_service_that_has_a_tool_for_it() {
+    let tools = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "tools": tools});
+    let decoded =
+        decode(serde_json::from_value(body).unwrap(), Abilities::new().honours(["tools.web_search"])).unwrap();
+    assert_eq!(decoded.request.functions().count(), 0);
+    assert_eq!(decoded.ignored, ["tools[].max_uses"]);
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_by_its_path() {
     let user = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]});

@@ -131,6 +131,7 @@ impl Tools {
                     }
                 }
                 // Tools that OpenAI runs on its own machines. A turn does not fail for want of them.
+                kind if kind.starts_with("web_search") && ignored.has_own("web_search") => {}
                 kind => ignored.name("tools.", kind, &Value::Bool(true)),
             }
         }
@@ -288,5 +289,29 @@ pub(crate) fn choice(
             "`tool_choice` must be \"none\", \"auto\", \"required\", {\"type\":\"function\",\"name\":...}, \
              {\"type\":\"custom\",\"name\":...} or {\"type\":\"allowed_tools\",...}.",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::chat::Abilities;
+
+    #[test]
+    fn a_search_of_the_web_is_named_unless_the_service_has_one_of_its_own() {
+        let ignored = |kind: &str, abilities: Abilities| {
+            let mut ignored = Ignored::by(abilities);
+            let params = serde_json::from_value(json!([{"type": kind}])).unwrap();
+            Tools::of(params, &mut ignored).unwrap();
+            ignored.names
+        };
+        let able = || Abilities::new().honours(["tools.web_search"]);
+        for kind in ["web_search", "web_search_2025_08_26", "web_search_preview"] {
+            assert_eq!(ignored(kind, Abilities::new()), [format!("tools.{kind}")]);
+            assert_eq!(ignored(kind, able()), [""; 0]);
+        }
+        assert_eq!(ignored("file_search", able()), ["tools.file_search"]);
     }
 }

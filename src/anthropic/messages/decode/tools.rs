@@ -30,6 +30,12 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
     for (i, tool) in wire.into_iter().enumerate() {
         let at = |field: &str| format!("tools.{i}.{field}");
         if let Some(kind) = tool.kind.filter(|kind| kind != "custom") {
+            let own = ["web_search", "web_fetch"].into_iter().find(|own| kind.starts_with(own));
+            if own.is_some_and(|own| ignored.has_own(own)) {
+                // The model has it without being offered it. What the client says of domains and uses goes unheard.
+                ignored.name_all("tools[].", &tool.extra, &[]);
+                continue;
+            }
             let known = SERVER_TOOLS.iter().find(|(begins, _)| kind.starts_with(begins));
             let advice = known.map_or("Offer a tool of your own with an `input_schema`.", |(_, advice)| *advice);
             let kind = quoted(&kind);
