@@ -10,6 +10,7 @@ mod examples;
 mod faults;
 mod fields;
 mod http;
+mod isolation;
 mod layers;
 mod openclaw_told;
 mod request_decoder;

@@ -7,8 +7,12 @@ pub(super) fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Authentication => "Claude Code is not logged in: run `claude` on this machine and use /login.",
         ErrorKind::Billing => "The account behind Claude Code cannot be charged: look at its billing.",
+        ErrorKind::ExtraUsage => "The plan does not cover it: enable extra usage for the account, or use an API key.",
         ErrorKind::Permission => "The account or its organisation may not do this: ask who runs it.",
         ErrorKind::RateLimited => "The plan's limit is reached: wait for its window, shown here, or raise the plan.",
+        ErrorKind::Overage => {
+            "The plan's window is used up, and --overage refuse keeps requests from extra usage: wait, or allow it."
+        }
         ErrorKind::QueueFull => {
             "All processes are busy: raise --max-processes where memory allows (150 MB each), or --queue-timeout."
         }

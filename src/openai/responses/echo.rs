@@ -150,7 +150,7 @@ fn tool_choice(asked: Option<&Value>) -> Value {
 /// A failure in the words that an answer has for it.
 fn failure(error: &Error) -> Value {
     let code = match error.kind() {
-        ErrorKind::RateLimited | ErrorKind::QueueFull => "rate_limit_exceeded",
+        ErrorKind::RateLimited | ErrorKind::Overage | ErrorKind::QueueFull => "rate_limit_exceeded",
         ErrorKind::InvalidRequest
         | ErrorKind::UnsupportedParameter
         | ErrorKind::ContextLengthExceeded
