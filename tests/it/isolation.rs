@@ -67,7 +67,7 @@ impl Shared {
         let (key, session) = CALLERS[caller];
         let mut body = json!({"model": "sonnet", "messages": messages, "tools": tools});
         // A session has two names.
-        if caller % 2 == 0 {
+        if caller.is_multiple_of(2) {
             body["prompt_cache_key"] = json!(session);
         }
         let mut request = request(body);
