@@ -13,6 +13,7 @@ mod http;
 mod isolation;
 mod layers;
 mod openclaw_told;
+mod package;
 mod request_decoder;
 mod responses;
 mod stand_in_oddities;
