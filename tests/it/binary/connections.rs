@@ -208,7 +208,7 @@ async fn unfinished_requests_take_no_more_memory_than_they_may() {
     assert_eq!(refused, 18);
     let bodies = server.get("/health").await.json()["bodies"].clone();
     assert_eq!(bodies["max"], 64 * 1024 * 1024);
-    assert_eq!(server.say("hello").await.text(), "echo: hello");
+    assert_eq!(server.say("hello").await.content(), "echo: hello");
     let peak = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).ok().and_then(|status| {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.to_owned();
         line.parse::<u64>().ok()
