@@ -83,6 +83,7 @@ fn check_tools(tools: &Tools) -> Result<Option<Agent>, String> {
             ("--workspace", tools.workspace.is_some()),
             ("--builtin-tools", tools.builtin_tools.is_some()),
             ("--show-tools", tools.show_tools),
+            ("--audit-commands", tools.audit_commands),
         ];
         return match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(format!(

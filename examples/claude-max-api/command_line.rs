@@ -13,6 +13,7 @@ use crate::config::{self, Effective};
 use crate::doctor::Doctor;
 use crate::flags::Flags;
 use crate::service::Service;
+use crate::status::StatusCommand;
 
 const EXAMPLES: &str = "\
 Durations are a whole number and a unit: 500ms, 90s, 10m, 1h, 1d; without a unit, seconds.
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Run as a service, which starts with each login: a systemd user unit or a launchd agent
     #[command(subcommand)]
     Service(Service),
+    /// Ask a server that runs how it is: plan, processes, conversations, the last hour
+    #[command(next_line_help = true)]
+    Status(StatusCommand),
     /// What this server's settings are
     #[command(subcommand)]
     Config(Config),

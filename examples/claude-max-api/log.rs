@@ -13,6 +13,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::flags::LogFormat;
+
 /// How many lines may wait to be written.
 const WAITING: usize = 4096;
 
@@ -34,7 +36,7 @@ enum Line {
 
 impl Log {
     /// Starts to log what the code traces, as far as `RUST_LOG` asks for it.
-    pub(crate) fn start() -> Log {
+    pub(crate) fn start(format: LogFormat) -> Log {
         let (lines, waiting) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
@@ -42,13 +44,16 @@ impl Log {
         let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting, &counted));
         let log = Log { lines, lost };
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-        tracing_subscriber::fmt()
+        let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(log.clone())
             .with_ansi(io::stderr().is_terminal())
             // It would tell of them on standard error, and panic where that fails.
-            .log_internal_errors(false)
-            .init();
+            .log_internal_errors(false);
+        match format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+        }
         log
     }
 

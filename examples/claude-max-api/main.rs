@@ -59,6 +59,7 @@ fn main() -> ExitCode {
             command_line::print(config::print(&asked.settings, asked.file.as_deref()).as_bytes())
         }
         Command::Doctor(doctor) => doctor::examine(&doctor),
+        Command::Status(asked) => status::command::run(&asked),
         Command::Completions { shell } => command_line::print_completions(shell),
     }
 }

@@ -14,7 +14,7 @@ use crate::{command_line, stack, supervisor};
 
 /// Serves until a signal comes, or says why it cannot.
 pub(crate) fn serve(flags: &Flags) -> ExitCode {
-    let log = Log::start();
+    let log = Log::start(flags.logging.log_format);
     let ended = serve_until_the_end(flags);
     log.flush();
     ended

@@ -51,7 +51,9 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         claude.program(&flags.claude.claude_bin)
     };
     match &checked.agent {
-        Some(Agent { workspace, builtin_tools }) => claude.workspace(workspace).builtin_tools(builtin_tools).build(),
+        Some(Agent { workspace, builtin_tools }) => {
+            claude.workspace(workspace).builtin_tools(builtin_tools).audit_commands(flags.tools.audit_commands).build()
+        }
         None => claude.build(),
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) max_line_length: usize,
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) builtin_tools: Vec<String>,
+    pub(crate) audit_commands: bool,
 }
 
 impl Default for Config {
@@ -50,6 +51,7 @@ impl Default for Config {
             max_line_length: 64 * 1024 * 1024,
             workspace: None,
             builtin_tools: Vec::new(),
+            audit_commands: false,
         }
     }
 }
@@ -214,6 +216,17 @@ impl ClaudeCliBuilder {
     /// in a container or as a user of its own.
     pub fn builtin_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.config.builtin_tools = tools.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the audit has the commands that `Bash` is given, whole. Default: no, since they may hold what was said; it has
+    /// the name of their first program.
+    ///
+    /// The audit is a `tracing` event of the target `audit` for each decision on a built-in tool: the tool, `allowed` or
+    /// `denied` and why, the paths or hosts that it names, and the id of its use. A use that is allowed, and of which Claude
+    /// Code then asks on its own account, has a second event (`decided_on="question"`), whose decision stands.
+    pub fn audit_commands(mut self, whole: bool) -> Self {
+        self.config.audit_commands = whole;
         self
     }
 

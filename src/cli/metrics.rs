@@ -13,6 +13,7 @@
 //! | `tower_claude_replays_total` | counter | by `reason`: [`ProcessEvents::replays`](super::ProcessEvents::replays) |
 //! | `tower_claude_plan_utilization_ratio` | gauge | by `window`: how much of it is used, from 0 to 1 |
 //! | `tower_claude_plan_reset_timestamp_seconds` | gauge | by `window`: when it begins anew |
+//! | `tower_claude_plan_overage` | gauge | 1 while requests draw on extra usage, 0 while not; absent until that is known |
 //! | `tower_claude_plan_rejecting` | gauge | by `window`: 1 while it refuses requests |
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
@@ -36,6 +37,7 @@ pub fn describe() {
         Unit::Seconds,
         "When a usage window begins anew, in seconds since 1970."
     );
+    describe_gauge!("tower_claude_plan_overage", "1 while requests draw on extra usage, 0 while not.");
     describe_gauge!("tower_claude_plan_rejecting", "1 while a usage window refuses requests.");
 }
 
@@ -67,6 +69,9 @@ pub fn record(status: &Status) {
     }
     for (reason, count) in &events.replays {
         counter!("tower_claude_replays_total", "reason" => *reason).absolute(*count);
+    }
+    if let Some(overage) = health.overage {
+        gauge!("tower_claude_plan_overage").set(f64::from(u8::from(overage)));
     }
     for (name, window) in &health.subscription {
         let labels = [("window", name.clone())];

@@ -10,6 +10,7 @@
 //! | `limits` | how long and how large requests and answers may be |
 //! | `kept` | what is kept of answers |
 //! | `connections` | how many connections, and how they end |
+//! | `logging` | what the log looks like |
 //! | `file` | the file that the others may stand in |
 
 mod access;
@@ -19,6 +20,7 @@ mod file;
 mod kept;
 mod limits;
 mod listen;
+mod logging;
 mod processes;
 mod tools;
 
@@ -31,6 +33,7 @@ pub(crate) use self::file::ConfigFile;
 pub(crate) use self::kept::Kept;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::listen::Listen;
+pub(crate) use self::logging::{LogFormat, Logging};
 pub(crate) use self::processes::Processes;
 pub(crate) use self::tools::{Mode, Tools};
 
@@ -53,6 +56,8 @@ pub(crate) struct Flags {
     pub(crate) kept: Kept,
     #[command(flatten)]
     pub(crate) connections: Connections,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
     #[command(flatten)]
     pub(crate) file: ConfigFile,
 }

@@ -25,6 +25,10 @@ pub(crate) struct Tools {
     /// With --mode agent: say in the answer's reasoning_content which tools are used
     #[arg(long)]
     pub(crate) show_tools: bool,
+    /// With --mode agent: write the commands that Bash is given into the log's audit whole,
+    /// not just the program's name; they may hold what was said
+    #[arg(long, verbatim_doc_comment)]
+    pub(crate) audit_commands: bool,
     /// How long Claude Code waits for the result of a function that the client runs
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration::parse_positive)]
     pub(crate) tool_timeout: Duration,

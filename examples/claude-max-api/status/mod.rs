@@ -7,13 +7,17 @@
 //! | `advice` | what to do about each kind of failure |
 //! | `live` | the report as server-sent events, for the page |
 //! | `page` | the page at `/`, one file |
+//! | `command` | `claude-max-api status`, which asks for the report |
+//! | `terminal` | the report for a terminal |
 //! | `metrics` | `/metrics`, in Prometheus' text format |
 
 mod advice;
+pub(crate) mod command;
 mod live;
 mod metrics;
 mod page;
 mod report;
+mod terminal;
 mod traffic;
 
 use std::sync::Arc;
@@ -24,6 +28,7 @@ use http::{HeaderValue, Response, header};
 use tower_claude::cli::ClaudeCli;
 use tower_claude::http::{Access, ApiService, Body};
 
+pub(crate) use self::command::StatusCommand;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::report::Reporter;
 pub(crate) use self::traffic::Traffic;

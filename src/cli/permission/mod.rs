@@ -1,22 +1,25 @@
 //! What Claude Code's own tools may do: those on the operator's list, in the workspace, and nothing else.
 //!
-//! Two questions are answered. The **hook** ([`before_use`]) sees every use of every tool before it happens, and may
-//! forbid it. What it lets pass the CLI looks at itself, by its own rules, and asks [`may_use`] about what those do not
-//! allow. The hook is needed since they allow more than the workspace without asking (2.1.328): what the CLI keeps under
+//! Two questions are answered. The **hook** sees every use of every tool before it happens, and may forbid it. What it lets
+//! pass the CLI looks at itself, by its own rules, and asks about what those do not allow (`can_use_tool`). The hook is needed since they allow more than the workspace without asking (2.1.328): what the CLI keeps under
 //! `~/.claude/projects` and in the temporary directory for the workspace, other sessions' transcripts included, and, in
 //! a shell command, a pattern that matches a link which leads out. And the CLI's question is needed since it knows how it
 //! reads a path: where it sees it lead out of the workspace, that is so, whatever we saw.
+//!
+//! Each decision is logged, for who has to answer for it: see [`audit`].
 //!
 //! For the tools that work on files this is a fence. For `Bash` it is a warning sign: whoever enables that gives the
 //! model a shell with the rights of the server's user.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 mod address;
+mod audit;
 mod hard_links;
 mod input;
 mod path;
@@ -45,52 +48,58 @@ pub(crate) fn hooks(config: &Config) -> Value {
     json!({"PreToolUse": [{"hookCallbackIds": [CALLBACK], "timeout": timeout, "onFailure": "block"}]})
 }
 
-/// The answer to a `hook_callback` or to `can_use_tool`. It is found on a thread where waiting for a disk or a name service
-/// holds nobody up.
+/// The answer to a `hook_callback` or to `can_use_tool`, which is logged. It is found on a thread where waiting for a disk or
+/// a name service holds nobody up.
 pub(crate) async fn answer(config: &Config, request: ControlRequest) -> Value {
-    let (config, hook) = (config.clone(), request.subtype == "hook_callback");
-    let decision = tokio::task::spawn_blocking(move || decide(&config, &request));
-    match tokio::time::timeout(PATIENCE, decision).await {
-        Ok(Ok(answer)) => answer,
-        _ => {
-            let reason = "Whether this is allowed could not be decided. Try less at once, such as a smaller directory.";
-            if hook { denial(reason) } else { json!({"behavior": "deny", "message": reason}) }
-        }
+    let request = Arc::new(request);
+    let decision = tokio::task::spawn_blocking({
+        let (config, request) = (config.clone(), Arc::clone(&request));
+        move || decide(&config, &request)
+    });
+    let decision =
+        match tokio::time::timeout(PATIENCE, decision).await {
+            Ok(Ok(decision)) => decision,
+            _ => Err("Whether this is allowed could not be decided. Try less at once, such as a smaller directory."
+                .to_owned()),
+        };
+    if is_builtin(request.tool_use().0) {
+        audit::log(config, &request, decision.as_ref().err().map(String::as_str));
+    }
+    reply(&request, decision)
+}
+
+/// The decision as the CLI is told it.
+fn reply(request: &ControlRequest, decision: Result<(), String>) -> Value {
+    match (request.is_hook(), decision) {
+        // Nothing, which leaves it to the CLI's own rules.
+        (true, Ok(())) => json!({}),
+        (true, Err(reason)) => json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": reason,
+        }}),
+        (false, Ok(())) => json!({"behavior": "allow", "updatedInput": request.input}),
+        (false, Err(reason)) => json!({"behavior": "deny", "message": reason}),
     }
 }
 
-fn decide(config: &Config, request: &ControlRequest) -> Value {
-    if request.subtype == "hook_callback" { before_use(config, request) } else { may_use(config, request) }
-}
-
-/// The answer to the hook: a refusal, or nothing, which leaves it to the CLI's own rules.
-fn before_use(config: &Config, request: &ControlRequest) -> Value {
-    let tool = request.input["tool_name"].as_str().unwrap_or_default();
-    // The client's functions are the client's to run, and this one runs nothing.
-    if tool.starts_with(MCP_TOOL_PREFIX) || tool == STRUCTURED_OUTPUT {
-        return json!({});
+/// Whether this may happen, or why not.
+fn decide(config: &Config, request: &ControlRequest) -> Result<(), String> {
+    let (tool, input) = request.tool_use();
+    if !request.is_hook() {
+        // The CLI's own rules do not allow this use, which the hook has let pass.
+        return check(config, tool, input, None).and_then(|()| check_ask(config, request));
+    }
+    if !is_builtin(tool) {
+        return Ok(());
     }
     let cwd = request.input["cwd"].as_str().map(PathBuf::from);
-    match check(config, tool, &request.input["tool_input"], cwd.as_deref()) {
-        Ok(()) => json!({}),
-        Err(reason) => denial(&reason),
-    }
+    check(config, tool, input, cwd.as_deref())
 }
 
-fn denial(reason: &str) -> Value {
-    json!({"hookSpecificOutput": {
-        "hookEventName": "PreToolUse",
-        "permissionDecision": "deny",
-        "permissionDecisionReason": reason,
-    }})
-}
-
-/// The answer to `can_use_tool`: the CLI's own rules do not allow this use, which the hook has let pass.
-fn may_use(config: &Config, request: &ControlRequest) -> Value {
-    match check(config, &request.tool_name, &request.input, None).and_then(|()| check_ask(config, request)) {
-        Ok(()) => json!({"behavior": "allow", "updatedInput": request.input}),
-        Err(reason) => json!({"behavior": "deny", "message": reason}),
-    }
+/// Whether it is a tool of Claude Code's. The client's functions are the client's to run, and one runs nothing.
+fn is_builtin(tool: &str) -> bool {
+    !tool.starts_with(MCP_TOOL_PREFIX) && tool != STRUCTURED_OUTPUT
 }
 
 /// Whether the tool is enabled and its input stays in the workspace. `cwd` is where the tool is; where that is not

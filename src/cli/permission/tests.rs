@@ -4,6 +4,12 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
+/// What the hook is told.
+fn before_use(config: &Config, input: Value) -> Value {
+    let request = ControlRequest { subtype: "hook_callback".to_owned(), input, ..ControlRequest::default() };
+    reply(&request, decide(config, &request))
+}
+
 struct Server {
     config: Config,
     directory: tempfile::TempDir,
@@ -27,14 +33,14 @@ impl Server {
     /// What the hook has against it.
     fn hook(&self, tool: &str, input: Value) -> Option<String> {
         let input = json!({"tool_name": tool, "tool_input": input, "cwd": self.path("ws")});
-        let answer = before_use(&self.config, &ControlRequest { input, ..ControlRequest::default() });
+        let answer = before_use(&self.config, input);
         let decision = &answer["hookSpecificOutput"];
         assert!(decision.is_null() || decision["permissionDecision"] == "deny", "it never allows: {answer}");
         decision["permissionDecisionReason"].as_str().map(str::to_owned)
     }
 
     fn ask(&self, request: ControlRequest) -> Value {
-        may_use(&self.config, &request)
+        reply(&request, decide(&self.config, &request))
     }
 }
 
@@ -275,7 +281,7 @@ fn a_grep_that_names_no_path_searches_where_the_tool_is() {
     std::fs::hard_link(server.path("out.txt"), server.path("ws/link.txt")).unwrap();
     let hook = |cwd: &str| {
         let input = json!({"tool_name": "Grep", "tool_input": {"pattern": "x"}, "cwd": server.path(cwd)});
-        before_use(&server.config, &ControlRequest { input, ..ControlRequest::default() })
+        before_use(&server.config, input)
     };
     assert_eq!(hook("ws/sub"), json!({}));
     assert_ne!(hook("ws"), json!({}));
@@ -286,7 +292,7 @@ fn a_path_counts_from_where_the_tool_is() {
     let server = Server::new(&["Read", "Glob"]);
     let hook = |tool: &str, tool_input: Value| {
         let input = json!({"tool_name": tool, "tool_input": tool_input, "cwd": server.path("ws/sub")});
-        before_use(&server.config, &ControlRequest { input, ..ControlRequest::default() })
+        before_use(&server.config, input)
     };
     assert_eq!(hook("Read", json!({"file_path": "../a.txt"})), json!({}));
     assert_eq!(hook("Glob", json!({"pattern": "../*.txt"})), json!({}));

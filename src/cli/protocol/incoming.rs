@@ -330,6 +330,29 @@ pub(crate) struct ControlRequest {
     pub(crate) decision_reason: Option<String>,
     #[serde(default)]
     pub(crate) decision_reason_type: Option<String>,
+    #[serde(default)]
+    pub(crate) tool_use_id: Option<String>,
+}
+
+impl ControlRequest {
+    /// Whether it is the hook's question, before each use of a tool.
+    pub(crate) fn is_hook(&self) -> bool {
+        self.subtype == "hook_callback"
+    }
+
+    /// The tool that is to be used, and its input.
+    pub(crate) fn tool_use(&self) -> (&str, &Value) {
+        if self.is_hook() {
+            (self.input["tool_name"].as_str().unwrap_or_default(), &self.input["tool_input"])
+        } else {
+            (&self.tool_name, &self.input)
+        }
+    }
+
+    /// The id of that use.
+    pub(crate) fn tool_use_id(&self) -> Option<&str> {
+        self.tool_use_id.as_deref().or_else(|| self.input["tool_use_id"].as_str().filter(|_| self.is_hook()))
+    }
 }
 
 #[cfg(test)]

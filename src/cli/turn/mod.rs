@@ -5,6 +5,7 @@
 //! watchdog when its time is up.
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 mod failure;
 mod reader;
@@ -307,7 +308,10 @@ impl Turn {
 
     async fn send_replies(&mut self) -> Result<(), Error> {
         for (request_id, question) in std::mem::take(&mut self.step.questions) {
-            let answer = self.watchdog.unless_cut(permission::answer(self.pool.config(), question)).await?;
+            let answer = self
+                .watchdog
+                .unless_cut(permission::answer(self.pool.config(), question).instrument(self.span.span()))
+                .await?;
             self.step.replies.reply(&request_id, &answer);
         }
         if self.step.replies.is_empty() {

@@ -28,6 +28,11 @@ impl TurnSpan {
         TurnSpan { span, began: Instant::now() }
     }
 
+    /// The span, for what belongs to the turn.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
     /// The request has a process. Says how long it waited for that.
     pub(crate) fn leased(&self, lease: &Lease) -> Duration {
         let queued = self.began.elapsed();

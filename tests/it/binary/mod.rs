@@ -15,6 +15,7 @@ mod log;
 mod protocol;
 mod raw;
 mod readme;
+mod records;
 mod service;
 mod serving;
 mod shutdown;

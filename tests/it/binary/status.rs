@@ -151,3 +151,47 @@ async fn metrics_are_of_requests_and_processes() {
         assert!(metrics.text().contains(line), "no {line} in\n{}", metrics.text());
     }
 }
+
+/// What `claude-max-api status` says and whether it succeeds.
+async fn status(args: &[&str]) -> (bool, String, String) {
+    let output = example("claude-max-api").arg("status").args(args).output();
+    let output = tokio::time::timeout(PATIENCE, output).await.expect("an end in time").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn the_command_says_the_same_in_a_terminal() {
+    let server = started(&[]).await;
+    server.say("[[limits]] a secret").await;
+    server.say("[[fail 529]]").await;
+    let (well, said, _) = status(&["--url", &server.url]).await;
+    assert!(well, "{said}");
+    for words in
+        ["2 in the last hour; 1 failed, 0 cancelled", "1 live", "five_hour", "93%", "1 answers", "1× 503 overloaded"]
+    {
+        assert!(said.contains(words), "no {words:?} in\n{said}");
+    }
+    let (well, json, _) = status(&["--json", "--url", &server.url]).await;
+    assert!(well);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["last_hour"]["requests"], 2);
+    assert!(!said.contains("secret") && !json.to_string().contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn the_command_says_what_to_do_where_it_learns_nothing() {
+    let server = started(&["--api-key", "sk-test"]).await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    for (args, advice) in [
+        (vec!["--url", &server.url], "set TOWER_CLAUDE_API_KEY, or give it by --api-key"),
+        (vec!["--url", &server.url, "--api-key", "sk-wrong"], "wants its API key"),
+        (vec!["--url", "http://127.0.0.1:1"], "Start one with `claude-max-api`, or say where it is with --url"),
+        (vec!["--url", "https://127.0.0.1:1"], "write it as http://HOST:PORT"),
+        (vec!["--url", &address], "write it as http://HOST:PORT"),
+    ] {
+        let (well, said, error) = status(&args).await;
+        assert!(!well && said.is_empty() && error.contains(advice), "{args:?}: {said}{error}");
+    }
+    assert!(status(&["--url", &server.url, "--api-key", "sk-test"]).await.0);
+}

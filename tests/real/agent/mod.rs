@@ -1,6 +1,7 @@
 //! Agent mode over the real CLI: its own tools at work in a directory, and nowhere else.
 
 mod attempts;
+mod audit;
 mod fence;
 mod killed;
 mod server;

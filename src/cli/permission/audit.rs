@@ -1,0 +1,89 @@
+//! The audit: a line of the log for each decision on a built-in tool.
+
+use super::input::{Named, named};
+use crate::cli::config::Config;
+use crate::cli::protocol::ControlRequest;
+use crate::error::shortened;
+
+/// Logs a decision under the target `audit`: the tool, whether it may be used, what it was to touch, and why not.
+///
+/// Of a file that is its path, of a page its host: what was searched for, written or fetched, and the rest of an address, may
+/// be what somebody said. A shell command is logged whole where the operator wants it; otherwise by the name of its
+/// program. For the same reason the reason why one was refused, which quotes it, is then left out.
+///
+/// The event belongs to the span of the turn, and so to that of the request, which knows the request's id and caller.
+pub(super) fn log(config: &Config, request: &ControlRequest, refusal: Option<&str>) {
+    let (tool, input) = request.tool_use();
+    let (mut paths, mut hosts) = (Vec::new(), Vec::new());
+    for named in named(tool, input) {
+        match named {
+            Named::Path(path) | Named::Pattern(path) => paths.push(shortened(path)),
+            Named::Address(url) => hosts.push(host(url)),
+        }
+    }
+    let whole = config.audit_commands;
+    let command = input["command"].as_str().map(|command| if whole { cut(command) } else { program(command) });
+    let reason = refusal.filter(|_| command.is_none() || whole);
+    // What is quoted cannot begin a line of its own.
+    tracing::info!(
+        target: "audit",
+        tool,
+        decision = if refusal.is_some() { "denied" } else { "allowed" },
+        decided_on = if request.is_hook() { "use" } else { "question" },
+        paths = (!paths.is_empty()).then(|| tracing::field::debug(paths)),
+        hosts = (!hosts.is_empty()).then(|| tracing::field::debug(hosts)),
+        command = command.map(tracing::field::debug),
+        reason = reason.map(tracing::field::debug),
+        tool_use_id = request.tool_use_id(),
+        "tool use"
+    );
+}
+
+/// The host of an address.
+fn host(url: &str) -> String {
+    let uri: Option<http::Uri> = url.parse().ok();
+    uri.as_ref().and_then(http::Uri::host).map_or_else(|| "?".to_owned(), str::to_owned)
+}
+
+/// The name of the program that a command begins with; nothing of its arguments or of the variables that it sets.
+fn program(command: &str) -> String {
+    let is_assignment = |word: &&str| word.contains('=');
+    let word = command.split_whitespace().find(|word| !is_assignment(word)).unwrap_or_default();
+    let plain = !word.is_empty() && word.chars().all(|char| char.is_ascii_alphanumeric() || "_-+./".contains(char));
+    if plain { shortened(word).into_owned() } else { "?".to_owned() }
+}
+
+/// A command as far as a log can bear it.
+fn cut(command: &str) -> String {
+    const MAX_BYTES: usize = 4096;
+    match command.len() {
+        0..=MAX_BYTES => command.to_owned(),
+        _ => format!("{}...", &command[..command.floor_char_boundary(MAX_BYTES)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_command_the_program_alone_is_named() {
+        for (command, name) in [
+            ("git log --oneline", "git"),
+            ("  TOKEN=secret  /usr/bin/curl -H x", "/usr/bin/curl"),
+            ("A='b c' d", "?"),
+            ("(cd a; ls)", "?"),
+            ("$(secret)", "?"),
+            ("\"secret\" a", "?"),
+            ("", "?"),
+        ] {
+            assert_eq!(program(command), name, "{command}");
+        }
+    }
+
+    #[test]
+    fn of_an_address_the_host_alone_is_named() {
+        assert_eq!(host("https://user:pw@example.com:8443/secret?secret"), "example.com");
+        assert_eq!(host("not an address"), "?");
+    }
+}
