@@ -211,7 +211,7 @@ where
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let name = self.options.keys.name(request.headers());
         if let Some(name) = &name {
-            tracing::Span::current().record("caller", &**name);
+            tracing::Span::current().record("key", &**name);
         }
         self.respond(request).named(name)
     }

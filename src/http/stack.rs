@@ -167,7 +167,7 @@ impl fmt::Debug for HttpStackBody {
     }
 }
 
-/// The span of a request: method, path, request id, and the caller's name once it is known. Headers and bodies never go into a log.
+/// The span of a request: method, path, request id, and the name of the caller's key once it is known. Headers and bodies never go into a log.
 #[derive(Clone, Copy, Debug, Default)]
 struct RequestSpan;
 
@@ -179,7 +179,7 @@ impl<B> MakeSpan<B> for RequestSpan {
             method = %request.method(),
             path = request.uri().path(),
             request_id = id,
-            caller = tracing::field::Empty
+            key = tracing::field::Empty
         )
     }
 }
