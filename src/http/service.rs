@@ -123,7 +123,7 @@ impl<S> ApiService<S> {
     }
 
     /// Further keys, each with a name for who has it: `[(name, key)]`. The name is in [`Caller::name`] for layers, in the
-    /// field `caller` of the request's span, and as [`CallerName`] in the extensions of the response; the key is in none
+    /// field `key` of the request's span, and as [`CallerName`] in the extensions of the response; the key is in none
     /// of them. One name may have several keys, for the time in which one replaces another. A list of none lets nobody
     /// in.
     ///

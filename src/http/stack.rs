@@ -167,7 +167,8 @@ impl fmt::Debug for HttpStackBody {
     }
 }
 
-/// The span of a request: method, path, request id, and the name of the caller's key once it is known. Headers and bodies never go into a log.
+/// The span of a request: method, path, request id, and the name of the caller's key once it is known. Headers and bodies
+/// never go into a log.
 #[derive(Clone, Copy, Debug, Default)]
 struct RequestSpan;
 
