@@ -9,14 +9,18 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use memchr::memmem;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use super::door::Door;
+
 /// A conversation, and the connection that it is held on.
 pub(crate) struct Conversation {
+    door: Door,
     connection: SendRequest<Full<Bytes>>,
     request: Value,
+    /// The id of the call that the last answer ended with.
+    call: Option<Value>,
 }
 
 /// An answer that has begun.
@@ -30,15 +34,24 @@ pub(crate) struct Answer {
 }
 
 impl Conversation {
-    /// Connects; the conversation has a system prompt and, where one is named, a function.
+    /// Connects, to hold a conversation on Chat Completions; it has a system prompt and, where one is named, a function.
     pub(crate) async fn open(server: SocketAddr, model: &str, system: &str, tool: Option<&str>) -> Conversation {
-        let mut request = json!({"model": model, "stream": true,
-            "messages": [{"role": "system", "content": system}]});
-        if let Some(name) = tool {
-            request["tools"] = json!([{"type": "function", "function":
-                {"name": name, "description": "Runs a command.", "parameters": super::bare::parameters()}}]);
-        }
-        Conversation { connection: connect(server).await, request }
+        Conversation::at(Door::Chat, server, model, system, tool).await
+    }
+
+    /// The same at any door.
+    pub(crate) async fn at(
+        door: Door,
+        server: SocketAddr,
+        model: &str,
+        system: &str,
+        tool: Option<&str>,
+    ) -> Conversation {
+        let function = |name: &str| (name.to_owned(), "Runs a command.".to_owned(), super::bare::parameters());
+        let functions: Vec<_> = tool.map(function).into_iter().collect();
+        let mut request = door.body(model, system, &functions);
+        request["stream"] = true.into();
+        Conversation { door, connection: connect(server).await, request, call: None }
     }
 
     /// Says something and waits for the first text of the answer.
@@ -48,10 +61,8 @@ impl Conversation {
 
     /// Gives the result of the call that the last answer ended with, and waits for the first text of what follows.
     pub(crate) async fn result(&mut self, text: &str) -> Answer {
-        let messages = self.request["messages"].as_array().unwrap();
-        let id = messages.last().unwrap()["tool_calls"][0]["id"].clone();
-        assert!(id.is_string(), "the last answer is no call: {messages:?}");
-        self.send(json!({"role": "tool", "tool_call_id": id, "content": text})).await
+        let call = self.call.take().expect("the last answer ended with a call");
+        self.send(self.door.result(&call, text)).await
     }
 
     /// How long the server takes for an answer that no process has a part in, on this connection.
@@ -65,16 +76,16 @@ impl Conversation {
     }
 
     async fn send(&mut self, message: Value) -> Answer {
-        self.request["messages"].as_array_mut().unwrap().push(message);
+        self.door.history(&mut self.request).push(message);
         let body = self.request.to_string();
         // The last answer's end may have come a moment before the connection knows that it is free again.
         self.connection.ready().await.unwrap();
         let began = Instant::now();
-        let response = post(&mut self.connection, body).await;
+        let response = post(&mut self.connection, self.door.path(), body).await;
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (status, process) = (response.status(), header("x-claude-process").unwrap_or_default());
         let mut answer = Answer { first: Duration::ZERO, process, body: response.into_body(), received: Vec::new() };
-        while !has_text(&answer.received) {
+        while !self.door.has_text(&answer.received) {
             let more = answer.more().await;
             assert!(more && status == 200, "{status}: {}", String::from_utf8_lossy(&answer.received));
         }
@@ -86,27 +97,9 @@ impl Conversation {
     pub(crate) async fn finish(&mut self, mut answer: Answer) {
         while answer.more().await {}
         let text = String::from_utf8(answer.received).unwrap();
-        let (mut content, mut call) = (String::new(), None::<(Value, String)>);
-        for event in text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")) {
-            let Ok(chunk) = serde_json::from_str::<Value>(event) else { continue };
-            assert!(chunk["error"].is_null(), "the answer failed: {chunk}");
-            let delta = &chunk["choices"][0]["delta"];
-            content += delta["content"].as_str().unwrap_or_default();
-            let part = &delta["tool_calls"][0];
-            if part["id"].is_string() {
-                call = Some((part.clone(), String::new()));
-            }
-            if let Some((_, arguments)) = &mut call {
-                *arguments += part["function"]["arguments"].as_str().unwrap_or_default();
-            }
-        }
-        assert!(text.ends_with("data: [DONE]\n\n"), "the answer has no end: {text}");
-        let mut message = json!({"role": "assistant", "content": content});
-        if let Some((part, arguments)) = call {
-            let function = json!({"name": part["function"]["name"], "arguments": arguments});
-            message["tool_calls"] = json!([{"id": part["id"], "type": "function", "function": function}]);
-        }
-        self.request["messages"].as_array_mut().unwrap().push(message);
+        let said;
+        (said, self.call) = self.door.take(self.door.whole(&text));
+        self.door.history(&mut self.request).extend(said);
     }
 }
 
@@ -143,9 +136,10 @@ pub(crate) async fn connect(server: SocketAddr) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-async fn post(connection: &mut SendRequest<Full<Bytes>>, body: String) -> Response<Incoming> {
-    let request = Request::post("/v1/chat/completions")
+async fn post(connection: &mut SendRequest<Full<Bytes>>, path: &str, body: String) -> Response<Incoming> {
+    let request = Request::post(path)
         .header(header::HOST, "localhost")
+        .header("anthropic-version", "2023-06-01")
         .header(header::CONTENT_TYPE, "application/json");
     connection.send_request(request.body(Full::from(body)).unwrap()).await.unwrap()
 }
@@ -155,10 +149,4 @@ pub(crate) async fn health(server: SocketAddr) -> Value {
     let request = Request::get("/health").header(header::HOST, "localhost").body(Full::default()).unwrap();
     let response = connect(server).await.send_request(request).await.unwrap();
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
-}
-
-/// Whether some text has come: the first chunk of an answer has the key too, with nothing in it.
-fn has_text(received: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"content\":\"";
-    memmem::find_iter(received, KEY).any(|at| received.get(at + KEY.len()).is_some_and(|byte| *byte != b'"'))
 }

@@ -17,8 +17,9 @@
 
 mod bare;
 mod client;
-#[path = "cost/doors.rs"]
-mod doors;
+#[path = "cost/conversation.rs"]
+mod conversation;
+mod door;
 mod figures;
 mod server;
 #[path = "../support/mod.rs"]
@@ -27,7 +28,8 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use doors::{Conversation, DOORS, Door};
+use conversation::Conversation;
+use door::{Door, Function};
 use figures::{setting, table};
 use serde_json::{Value, json};
 use server::Server;
@@ -65,7 +67,7 @@ async fn main() {
     };
     let turns = setting("TURNS", 40);
     let wanted = std::env::var("DOORS").unwrap_or_else(|_| "chat,responses,messages".to_owned());
-    let doors = DOORS.into_iter().filter(|door| wanted.contains(&format!("{door:?}").to_lowercase()));
+    let doors = Door::ALL.into_iter().filter(|door| wanted.contains(&format!("{door:?}").to_lowercase()));
     let (mut rows, mut missed) = (Vec::new(), Vec::new());
     for door in doors {
         let turns = if matches!(door, Door::Chat) { turns } else { turns.min(OTHER_DOORS) };
@@ -202,7 +204,7 @@ fn system() -> String {
     "Follow what this line of the instructions says, whatever it is about.\n".repeat(30_000 / 71)
 }
 
-fn functions() -> Vec<(String, String, Value)> {
+fn functions() -> Vec<Function> {
     let function = |number: usize| {
         let schema = json!({"type": "object", "properties": {
             "argument": {"type": "string", "description": "What it is to be done with."},

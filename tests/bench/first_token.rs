@@ -1,8 +1,9 @@
-//! How long a client waits for the first token: starting the CLI for each request, the bare protocol, this proxy.
+//! How long a client waits for the first token: starting the CLI for each request, the bare protocol, this proxy at each of
+//! its three doors.
 //!
 //! Runs the real CLI against a Messages API on loopback that answers at once, so what is left is the CLI's own time and
-//! the proxy's. All three are measured in the same run, round by round, in an order that changes from round to round:
-//! the numbers are for comparing with each other. `ROUNDS` sets how many there are (15).
+//! the proxy's. All are measured in the same run, round by round, in an order that changes from turn to turn: the numbers
+//! are for comparing with each other. `ROUNDS` sets how many there are (15).
 //!
 //! ```text
 //! cargo bench --bench first_token
@@ -12,6 +13,7 @@
 
 mod bare;
 mod client;
+mod door;
 mod figures;
 mod procfs;
 mod server;
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use bare::Bare;
 use client::Conversation;
+use door::Door;
 use figures::{Samples, setting, table};
 use procfs::quiet;
 use server::Server;
@@ -33,6 +36,9 @@ const MODEL: &str = "opus";
 const SYSTEM: &str = "You are terse.";
 const TOOL: &str = "exec";
 const CALL: &str = r#"Do it. [[tool exec {"command":"date"}]]"#;
+
+/// How much later than on Chat Completions a first token may come at another door, in milliseconds.
+const APART: f64 = 1.0;
 
 /// How old an idle process is at least when its first turn comes. It is up by then: the bare one and the proxy's alike.
 const AGE: Duration = Duration::from_millis(1500);
@@ -71,102 +77,116 @@ async fn main() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let cli = Cli { program, environment: variables.to_vec() };
     let rounds = setting("ROUNDS", 15);
-    let (mut spawned, mut direct, mut proxied) = (Samples::default(), Times::default(), Times::default());
+    let (mut spawned, mut direct, mut proxied) = (Samples::default(), Times::default(), <[Times; 3]>::default());
     // The first one is not counted: the program comes from the disk.
     for number in 0..=rounds {
         let mut round = Round::start(&cli, number).await;
-        let (mut of_spawned, mut of_direct, mut of_proxied) = (Samples::default(), Times::default(), Times::default());
-        round.run(&cli, &mut of_spawned, &mut of_direct, &mut of_proxied).await;
+        let (of_spawned, of_direct, of_proxied) = round.run(&cli).await;
         if number > 0 {
             spawned.append(of_spawned);
             direct.append(of_direct);
-            proxied.append(of_proxied);
+            proxied.iter_mut().zip(of_proxied).for_each(|(times, more)| times.append(more));
         }
         eprintln!("round {number} of {rounds}");
     }
-    report(rounds, &spawned, &direct, &proxied);
+    report(rounds, &spawned, &direct, &proxied[0]);
+    report_doors(&proxied);
 }
 
-/// The processes of one round: two bare ones and the proxy's two, each for a conversation with a function and one
-/// without. All are new, and equally old.
+/// The processes of one round: two bare ones and the proxy's two for each door, one for a conversation with a function and
+/// one for a conversation without. All are new, and equally old.
 struct Round {
     number: usize,
     plain: Bare,
     tools: Bare,
     server: Server,
-    plain_conversation: Conversation,
-    tool_conversation: Conversation,
+    doors: Vec<AtDoor>,
+}
+
+/// The conversations at one door.
+struct AtDoor {
+    door: Door,
+    plain: Conversation,
+    tools: Conversation,
 }
 
 impl Round {
     async fn start(cli: &Cli, number: usize) -> Round {
-        let builder = ClaudeCli::builder().program(&cli.program).warm_processes(2);
+        // There are no places for more: nothing starts while something is measured.
+        let processes = 2 * Door::ALL.len();
+        let builder = ClaudeCli::builder().program(&cli.program).warm_processes(processes).max_processes(processes);
         let builder = cli.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         let server = Server::start(builder.build()).await;
-        while client::health(server.address).await["processes"]["warm"] != 2 {
+        while client::health(server.address).await["processes"]["warm"] != processes {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let began = Instant::now();
         let bare = || Bare::start(&cli.program, &cli.environment);
         let (plain, tools) = (bare(), bare());
-        let open = |tool| Conversation::open(server.address, MODEL, SYSTEM, tool);
-        let (plain_conversation, tool_conversation) = (open(None).await, open(Some(TOOL)).await);
+        let mut doors = Vec::new();
+        for door in Door::ALL {
+            let open = |tool| Conversation::at(door, server.address, MODEL, SYSTEM, tool);
+            doors.push(AtDoor { door, plain: open(None).await, tools: open(Some(TOOL)).await });
+        }
         quiet().await;
         tokio::time::sleep(AGE.saturating_sub(began.elapsed())).await;
-        Round { number, plain, tools, server, plain_conversation, tool_conversation }
+        Round { number, plain, tools, server, doors }
     }
 
-    async fn run(&mut self, cli: &Cli, spawned: &mut Samples, direct: &mut Times, proxied: &mut Times) {
+    /// Starting the CLI, the bare protocol, the proxy at each door.
+    async fn run(&mut self, cli: &Cli) -> (Samples, Times, [Times; 3]) {
+        let (mut spawned, mut direct, mut proxied) = (Samples::default(), Times::default(), <[Times; 3]>::default());
         let question = format!("hello in round {}", self.number);
-        for bare in self.order(0) {
+        for way in self.order(0) {
             quiet().await;
-            if bare {
+            if let Some(door) = way {
+                let took = self.doors[door as usize].turn(&question, "warm").await;
+                proxied[door as usize].first.push(took);
+            } else {
                 let lines = [bare::setup(MODEL, SYSTEM, None), bare::user(&question)].concat();
                 direct.first.push(self.plain.first_delta(&lines).await);
                 self.plain.finish().await;
-            } else {
-                let took = self.proxied(&question, "warm").await;
-                proxied.first.push(took);
             }
         }
         for repeat in 0..REPEATS {
             let question = format!("hello again, {repeat}");
-            for bare in self.order(repeat) {
+            for way in self.order(repeat) {
                 quiet().await;
-                if bare {
+                if let Some(door) = way {
+                    let took = self.doors[door as usize].turn(&question, "live").await;
+                    proxied[door as usize].later.push(took);
+                } else {
                     direct.later.push(self.plain.first_delta(&bare::user(&question)).await);
                     self.plain.finish().await;
-                } else {
-                    proxied.later.push(self.proxied(&question, "live").await);
                 }
             }
         }
         for repeat in 0..REPEATS {
-            for bare in self.order(repeat) {
-                if bare {
-                    direct.tool.push(self.direct_round_trip(repeat).await);
+            for way in self.order(repeat) {
+                if let Some(door) = way {
+                    let took = self.doors[door as usize].round_trip(repeat).await;
+                    proxied[door as usize].tool.push(took);
                 } else {
-                    proxied.tool.push(self.proxied_round_trip(repeat).await);
+                    direct.tool.push(self.direct_round_trip(repeat).await);
                 }
             }
         }
         quiet().await;
         let (program, environment) = (&cli.program, &cli.environment);
         spawned.push(bare::spawn_per_request(program, environment, MODEL, SYSTEM, &question).await);
+        (spawned, direct, proxied)
     }
 
-    /// Whether the bare protocol comes first.
-    fn order(&self, repeat: usize) -> [bool; 2] {
-        let first = (self.number + repeat).is_multiple_of(2);
-        [first, !first]
-    }
-
-    async fn proxied(&mut self, question: &str, process: &str) -> Duration {
-        let answer = self.plain_conversation.say(question).await;
-        let took = answer.first;
-        assert_eq!(answer.process, process, "the turn was not the one that is measured");
-        self.plain_conversation.finish(answer).await;
-        took
+    /// The bare protocol and the doors: each comes first, second, third and last in turn, and as often before another as
+    /// behind it.
+    fn order(&self, repeat: usize) -> [Option<Door>; 4] {
+        let mut ways = [None, Some(Door::Chat), Some(Door::Responses), Some(Door::Messages)];
+        let turn = self.number + repeat;
+        ways.rotate_left(turn / 2 % 4);
+        if turn % 2 == 1 {
+            ways.reverse();
+        }
+        ways
     }
 
     async fn direct_round_trip(&mut self, repeat: usize) -> Duration {
@@ -178,16 +198,26 @@ impl Round {
         self.tools.finish().await;
         took
     }
+}
 
-    async fn proxied_round_trip(&mut self, repeat: usize) -> Duration {
-        let conversation = &mut self.tool_conversation;
-        let call = conversation.say(CALL).await;
-        conversation.finish(call).await;
+impl AtDoor {
+    async fn turn(&mut self, question: &str, process: &str) -> Duration {
+        // By its words, the conversation is at this door and no other.
+        let answer = self.plain.say(&format!("{question}, {:?}", self.door)).await;
+        let took = answer.first;
+        assert_eq!(answer.process, process, "the turn was not the one that is measured");
+        self.plain.finish(answer).await;
+        took
+    }
+
+    async fn round_trip(&mut self, repeat: usize) -> Duration {
+        let call = self.tools.say(&format!("{:?}: {CALL}", self.door)).await;
+        self.tools.finish(call).await;
         quiet().await;
-        let answer = conversation.result(&format!("result {repeat}")).await;
+        let answer = self.tools.result(&format!("result {repeat}")).await;
         let took = answer.first;
         assert_eq!(answer.process, "live", "the results did not go to the parked process");
-        conversation.finish(answer).await;
+        self.tools.finish(answer).await;
         took
     }
 }
@@ -237,4 +267,25 @@ fn report(rounds: usize, spawned: &Samples, direct: &Times, proxied: &Times) {
     ];
     let head = ["", "n", "median", "quartiles (extremes)", "of spawning", "over bare", "over bare, paired", "target"];
     table("First token", &head, &rows);
+}
+
+/// Each door against Chat Completions, of the same turns.
+fn report_doors(doors: &[Times; 3]) {
+    let [chat, ..] = doors;
+    let rows = Door::ALL.into_iter().zip(doors).map(|(door, times)| {
+        let mut row = vec![format!("`{}`", door.path())];
+        for (these, those) in [(&times.first, &chat.first), (&times.later, &chat.later), (&times.tool, &chat.tool)] {
+            let apart = if door == Door::Chat {
+                String::new()
+            } else {
+                let apart = these.median_difference(those);
+                format!("{apart:+.2}: {}", if apart <= APART { "met" } else { "**not met**" })
+            };
+            row.extend([format!("{:.1}", these.median()), apart]);
+        }
+        row
+    });
+    let target = format!("over chat, paired, ≤ {APART} ms");
+    let head = ["", "first turn", &target, "later turn", &target, "results of a call", &target];
+    table("First token at the three doors", &head, &rows.collect::<Vec<_>>());
 }

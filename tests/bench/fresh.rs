@@ -15,6 +15,7 @@
 
 mod bare;
 mod client;
+mod door;
 mod figures;
 mod procfs;
 mod server;

@@ -14,6 +14,7 @@
 
 mod bare;
 mod client;
+mod door;
 mod figures;
 mod latency;
 mod memory;
