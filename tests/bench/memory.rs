@@ -1,4 +1,4 @@
-//! Resident memory: at rest, with open streams, and when they have ended.
+//! Resident memory: at rest, with open streams at each of the three doors, and when they have ended.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::client::Conversation;
+use super::door::Door;
 use super::figures::table;
 use super::procfs::{Memory, memory, quiet};
 use super::separate::Separate;
@@ -26,11 +27,11 @@ pub(crate) async fn measure(stand_in: &Path) {
         let megabytes = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
         rows.push(vec![what, megabytes(now.resident), megabytes(now.anonymous), per, target]);
     };
-    for count in STREAMS {
+    for (count, door) in STREAMS.into_iter().flat_map(|count| Door::ALL.map(|door| (count, door))) {
         let server = Separate::start(stand_in, count + 1, false);
         quiet().await;
         let rest = memory(server.pid);
-        if count == STREAMS[0] {
+        if (count, door) == (STREAMS[0], Door::Chat) {
             row("at rest".into(), rest, String::new(), format!("≤ 15 MB: {}", verdict(rest.resident, 15e6, true)));
         }
         let address = server.address;
@@ -38,7 +39,7 @@ pub(crate) async fn measure(stand_in: &Path) {
         let per = |now: Memory| format!("{:.1} kB", kilobytes(now));
         let conversations: Vec<Conversation> = stream::iter(0..count)
             .map(|number| async move {
-                let mut conversation = Conversation::open(address, "opus", "Terse.", None).await;
+                let mut conversation = Conversation::at(door, address, "opus", "Terse.", None).await;
                 let answer = conversation.say(&format!("{number}: {TRAFFIC}")).await;
                 conversation.finish(answer).await;
                 conversation
@@ -48,7 +49,7 @@ pub(crate) async fn measure(stand_in: &Path) {
             .await;
         quiet().await;
         let now = memory(server.pid);
-        row(format!("{count} live conversations"), now, per(now), String::new());
+        row(format!("{count} live conversations, `{}`", door.path()), now, per(now), String::new());
         let open = stream::iter(conversations).map(|mut conversation| async move {
             let answer = conversation.say(OPEN).await;
             assert_eq!(answer.process, "live");
@@ -58,10 +59,10 @@ pub(crate) async fn measure(stand_in: &Path) {
         quiet().await;
         let now = memory(server.pid);
         let target = format!("≤ 40 kB a stream: {}", verdict(kilobytes(now), 40.0, true));
-        row(format!("{count} open streams"), now, per(now), target);
+        row(format!("{count} open streams, `{}`", door.path()), now, per(now), target);
         drop(open);
         quiet().await;
-        row(format!("after {count} streams"), memory(server.pid), String::new(), String::new());
+        row(format!("after {count} streams, `{}`", door.path()), memory(server.pid), String::new(), String::new());
     }
     table("Resident memory", &["", "resident", "of it not from files", "a stream", "target"], &rows);
 }
