@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::usage::UsageBody;
+use super::usage::{FinalUsageBody, UsageBody};
 use crate::http::door::Encoder;
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
@@ -229,7 +229,7 @@ impl EventEncoder {
         struct MessageDelta<'a> {
             r#type: &'static str,
             delta: Delta<'a>,
-            usage: UsageBody,
+            usage: FinalUsageBody,
         }
         #[derive(Serialize)]
         struct Delta<'a> {
@@ -245,7 +245,7 @@ impl EventEncoder {
         let stop_sequence = self.stop_sequence.as_deref();
         let stop_details = self.stop_details.as_ref();
         let delta = Delta { stop_reason: stop_reason(reason, stop_sequence), stop_sequence, stop_details };
-        sse(out, "message_delta", &MessageDelta { r#type: "message_delta", delta, usage: UsageBody(usage) });
+        sse(out, "message_delta", &MessageDelta { r#type: "message_delta", delta, usage: FinalUsageBody(usage) });
         out.put_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     }
 }
