@@ -2,6 +2,7 @@
 //!
 //! | file | its idea |
 //! |---|---|
+//! | `lease` | a process for one turn, and how it is given back |
 //! | `queue` | who is next for a process, or to start one |
 //! | `places` | how many processes there may be |
 //! | `circuit` | whether starting them works |
@@ -16,15 +17,15 @@
 //! way.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OnceCell};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 mod circuit;
 mod health;
+mod lease;
 mod maintainer;
 mod places;
 mod queue;
@@ -36,6 +37,8 @@ mod tests;
 
 use self::circuit::Circuit;
 pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, QueueLength, RequestCounts};
+use self::lease::Starting;
+pub(crate) use self::lease::{Lease, Origin, PooledProcess, Recall};
 use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
 use self::refill::Refill;
@@ -44,7 +47,7 @@ pub use self::tally::ProcessEvents;
 use self::tally::{Counted, End, Tally};
 use super::config::Config;
 use super::conversation::LiveConversation;
-use super::process::{self, Life, Orphans, Process, Version};
+use super::process::{self, Orphans, Process, Version};
 use super::prompt::Settings;
 use super::prompt::marks::KnownLifetime;
 use super::rate_limits::Subscription;
@@ -53,182 +56,6 @@ use crate::{Error, ErrorKind};
 
 /// How long a process that is started for a request may keep others from starting.
 const COLD_START_TIME: Duration = Duration::from_secs(5);
-
-/// How a request came by its process; the value of `x-claude-process`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// It held the conversation already.
-    Live,
-    /// It was started before the request came.
-    Warm,
-    /// It was started for the request.
-    Cold,
-}
-
-impl Origin {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Origin::Live => "live",
-            Origin::Warm => "warm",
-            Origin::Cold => "cold",
-        }
-    }
-}
-
-/// A process that counts toward the most there may be, and what it has been told of settings.
-#[derive(Debug)]
-pub(crate) struct PooledProcess {
-    pub(crate) process: Process,
-    pub(crate) settings: Settings,
-    started: Instant,
-    /// Since when it has held its conversation.
-    holds_since: Option<Instant>,
-    /// While it comes up.
-    starting: Option<Starting>,
-    counted: Counted,
-}
-
-impl PooledProcess {
-    /// Ends it for a request that waits for its place.
-    fn give_way(self) {
-        self.process.give_way();
-    }
-
-    /// The same, to be dropped for this reason.
-    fn ending(mut self, end: End) -> Self {
-        self.counted.end = end;
-        self
-    }
-
-    fn ended_by_itself(&self) -> Error {
-        let stderr = self.process.stderr_tail();
-        let said = if stderr.is_empty() { "nothing".to_owned() } else { stderr };
-        Error::new(ErrorKind::Cli, format!("Claude Code ended before it was used. On stderr it said: {said}"))
-    }
-}
-
-/// The right to start a process while no more of them start than there are CPUs: more only slow each other down.
-#[derive(Debug)]
-struct Starting(JoinHandle<()>);
-
-impl Starting {
-    /// When a process is up is known from its first answer. One that is not asked anything gives the right back by itself.
-    fn for_at_most(limit: Duration, permit: Permit) -> Self {
-        Starting(tokio::spawn(async move {
-            tokio::time::sleep(limit).await;
-            drop(permit);
-        }))
-    }
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A process for the length of one turn. Dropping it ends the process.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pub(crate) pooled: PooledProcess,
-    pub(crate) origin: Origin,
-    /// Gone where it was recalled.
-    hold: Arc<Mutex<Option<Hold>>>,
-}
-
-/// What a turn has beside its process, and gives back in whatever way it ends.
-#[derive(Debug)]
-struct Hold {
-    pool: Pool,
-    /// Whether the process that it took is still to be replaced.
-    refills: bool,
-    _permit: Permit,
-}
-
-impl Hold {
-    fn first_token(&mut self) {
-        if std::mem::take(&mut self.refills) {
-            self.pool.shared.lock().refill.first_token();
-            self.pool.shared.maintainer.notify_one();
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.first_token();
-    }
-}
-
-/// Takes a lease back from a turn that does not give it back by itself.
-#[derive(Debug)]
-pub(crate) struct Recall {
-    hold: Weak<Mutex<Option<Hold>>>,
-    life: Arc<Life>,
-}
-
-impl Recall {
-    /// Ends the process, and frees the turn's place in the queue. False where the turn has been over before.
-    pub(crate) fn recall(&self) -> bool {
-        let hold = self.hold.upgrade().and_then(|hold| lock(&hold).take());
-        let in_time = hold.is_some();
-        if in_time {
-            self.life.end();
-        }
-        in_time
-    }
-}
-
-impl Lease {
-    /// For whoever watches over the turn.
-    pub(crate) fn to_recall(&self) -> Recall {
-        Recall { hold: Arc::downgrade(&self.hold), life: self.pooled.process.life() }
-    }
-
-    /// The process has reacted to what it was told, so it is up: starting processes works.
-    pub(crate) fn acknowledged(&mut self) {
-        if self.origin != Origin::Live
-            && let Some(hold) = &*lock(&self.hold)
-        {
-            hold.pool.shared.lock().circuit.worked();
-        }
-        self.pooled.starting = None;
-    }
-
-    /// The process has died before it reacted to anything.
-    pub(crate) fn died_unheard(&mut self, error: &Error) {
-        if self.origin != Origin::Live
-            && let Some(hold) = &*lock(&self.hold)
-        {
-            hold.pool.shared.lock().circuit.failed(self.pooled.started, error.clone());
-        }
-    }
-
-    /// The process has ended by itself.
-    pub(crate) fn crashed(&mut self) {
-        self.pooled.counted.end = End::Crashed;
-    }
-
-    /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later.
-    pub(crate) fn first_token(&mut self) {
-        if let Some(hold) = &mut *lock(&self.hold) {
-            hold.first_token();
-        }
-    }
-
-    /// Ends the turn, and keeps the process for the next message of its conversation, unless it was recalled.
-    pub(crate) fn park(self, held: LiveConversation) {
-        let Lease { mut pooled, hold, .. } = self;
-        let Some(hold) = lock(&hold).take() else { return };
-        pooled.process.shrink(held.pending.is_some());
-        pooled.starting = None;
-        pooled.counted.end = End::WithAll;
-        let shared = &hold.pool.shared;
-        // The least recently used stand first.
-        shared.lock().live.push((pooled, held));
-        shared.places.process_available();
-    }
-}
 
 /// What a lease comes with: the conversation that a live process holds.
 pub(crate) type Leased = (Lease, Option<LiveConversation>);
@@ -409,8 +236,7 @@ impl Pool {
         pooled.counted.end = End::Cut;
         pooled.holds_since.get_or_insert_with(Instant::now);
         self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
-        let hold = Hold { pool: self.clone(), refills: origin == Origin::Warm, _permit: permit };
-        Lease { pooled, origin, hold: Arc::new(Mutex::new(Some(hold))) }
+        Lease::new(pooled, origin, self.clone(), permit)
     }
 
     async fn wait_in_queue(&self, caller: &Caller) -> Result<Permit, Error> {

@@ -1,0 +1,197 @@
+//! A process for one turn: who has it, how it is given back, and how it is taken back from a turn that does not end.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::queue::Permit;
+use super::tally::{Counted, End};
+use super::{Pool, lock};
+use crate::cli::conversation::LiveConversation;
+use crate::cli::process::{Life, Process};
+use crate::cli::prompt::Settings;
+use crate::{Error, ErrorKind};
+
+/// How a request came by its process; the value of `x-claude-process`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It held the conversation already.
+    Live,
+    /// It was started before the request came.
+    Warm,
+    /// It was started for the request.
+    Cold,
+}
+
+impl Origin {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Origin::Live => "live",
+            Origin::Warm => "warm",
+            Origin::Cold => "cold",
+        }
+    }
+}
+
+/// A process that counts toward the most there may be, and what it has been told of settings.
+#[derive(Debug)]
+pub(crate) struct PooledProcess {
+    pub(crate) process: Process,
+    pub(crate) settings: Settings,
+    pub(super) started: Instant,
+    /// Since when it has held its conversation.
+    pub(super) holds_since: Option<Instant>,
+    /// While it comes up.
+    pub(super) starting: Option<Starting>,
+    pub(super) counted: Counted,
+}
+
+impl PooledProcess {
+    /// Ends it for a request that waits for its place.
+    pub(super) fn give_way(self) {
+        self.process.give_way();
+    }
+
+    /// The same, to be dropped for this reason.
+    pub(super) fn ending(mut self, end: End) -> Self {
+        self.counted.end = end;
+        self
+    }
+
+    pub(super) fn ended_by_itself(&self) -> Error {
+        let stderr = self.process.stderr_tail();
+        let said = if stderr.is_empty() { "nothing".to_owned() } else { stderr };
+        Error::new(ErrorKind::Cli, format!("Claude Code ended before it was used. On stderr it said: {said}"))
+    }
+}
+
+/// The right to start a process while no more of them start than there are CPUs: more only slow each other down.
+#[derive(Debug)]
+pub(super) struct Starting(pub(super) JoinHandle<()>);
+
+impl Starting {
+    /// When a process is up is known from its first answer. One that is not asked anything gives the right back by itself.
+    pub(super) fn for_at_most(limit: Duration, permit: Permit) -> Self {
+        Starting(tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            drop(permit);
+        }))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A process for the length of one turn. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) pooled: PooledProcess,
+    pub(crate) origin: Origin,
+    /// Gone where it was recalled.
+    hold: Arc<Mutex<Option<Hold>>>,
+}
+
+/// What a turn has beside its process, and gives back in whatever way it ends.
+#[derive(Debug)]
+struct Hold {
+    pool: Pool,
+    /// Whether the process that it took is still to be replaced.
+    refills: bool,
+    _permit: Permit,
+}
+
+impl Hold {
+    fn first_token(&mut self) {
+        if std::mem::take(&mut self.refills) {
+            self.pool.shared.lock().refill.first_token();
+            self.pool.shared.maintainer.notify_one();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.first_token();
+    }
+}
+
+/// Takes a lease back from a turn that does not give it back by itself.
+#[derive(Debug)]
+pub(crate) struct Recall {
+    hold: Weak<Mutex<Option<Hold>>>,
+    life: Arc<Life>,
+}
+
+impl Recall {
+    /// Ends the process, and frees the turn's place in the queue. False where the turn has been over before.
+    pub(crate) fn recall(&self) -> bool {
+        let hold = self.hold.upgrade().and_then(|hold| lock(&hold).take());
+        let in_time = hold.is_some();
+        if in_time {
+            self.life.end();
+        }
+        in_time
+    }
+}
+
+impl Lease {
+    /// A process of the pool, with the right to keep it busy.
+    pub(super) fn new(pooled: PooledProcess, origin: Origin, pool: Pool, permit: Permit) -> Self {
+        let hold = Hold { pool, refills: origin == Origin::Warm, _permit: permit };
+        Lease { pooled, origin, hold: Arc::new(Mutex::new(Some(hold))) }
+    }
+
+    /// For whoever watches over the turn.
+    pub(crate) fn to_recall(&self) -> Recall {
+        Recall { hold: Arc::downgrade(&self.hold), life: self.pooled.process.life() }
+    }
+
+    /// The process has reacted to what it was told, so it is up: starting processes works.
+    pub(crate) fn acknowledged(&mut self) {
+        if self.origin != Origin::Live
+            && let Some(hold) = &*lock(&self.hold)
+        {
+            hold.pool.shared.lock().circuit.worked();
+        }
+        self.pooled.starting = None;
+    }
+
+    /// The process has died before it reacted to anything.
+    pub(crate) fn died_unheard(&mut self, error: &Error) {
+        if self.origin != Origin::Live
+            && let Some(hold) = &*lock(&self.hold)
+        {
+            hold.pool.shared.lock().circuit.failed(self.pooled.started, error.clone());
+        }
+    }
+
+    /// The process has ended by itself.
+    pub(crate) fn crashed(&mut self) {
+        self.pooled.counted.end = End::Crashed;
+    }
+
+    /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later.
+    pub(crate) fn first_token(&mut self) {
+        if let Some(hold) = &mut *lock(&self.hold) {
+            hold.first_token();
+        }
+    }
+
+    /// Ends the turn, and keeps the process for the next message of its conversation, unless it was recalled.
+    pub(crate) fn park(self, held: LiveConversation) {
+        let Lease { mut pooled, hold, .. } = self;
+        let Some(hold) = lock(&hold).take() else { return };
+        pooled.process.shrink(held.pending.is_some());
+        pooled.starting = None;
+        pooled.counted.end = End::WithAll;
+        let shared = &hold.pool.shared;
+        // The least recently used stand first.
+        shared.lock().live.push((pooled, held));
+        shared.places.process_available();
+    }
+}
