@@ -64,7 +64,7 @@ async fn a_request_is_logged_by_method_path_and_id_and_never_by_its_key_or_words
     assert!(answer.to_bytes().starts_with(b"data: "));
 
     let log = log.text();
-    let span = r#"request{method=POST path="/v1/chat/completions" request_id="id-1" caller="ada"}"#;
+    let span = r#"request{method=POST path="/v1/chat/completions" request_id="id-1" key="ada"}"#;
     assert!(log.lines().any(|line| line.contains(span)), "{log}");
     assert!(log.lines().any(|line| line.contains("WARN") && line.contains("It broke.")), "{log}");
     assert!(!log.contains("secret"), "{log}");
