@@ -18,7 +18,7 @@
 //! | the APIs | [`openai`] | JSON becomes a [`ChatRequest`] once, and events become JSON |
 //! | the layers | [`layers`] | what clients say and what the inner service wants, one idea at a time |
 //! | the inner service | [`cli`] | a request becomes a turn on a `claude` process |
-//! | what flows between them | [`chat`], [`error`] | requests, events, and the one error |
+//! | what flows between them | [`chat`], [`Error`] | requests, events, and the one error |
 //! | all of it, assembled | [`http::http_stack`] | with request ids, tracing, and protection from panics and web pages |
 //! | tests of layers | [`testing`] | whether a conversation survives a layer |
 //!
@@ -61,7 +61,7 @@
 //! # Features
 //!
 //! Each of them is on unless `default-features = false` is set. What is left without any is the conversation
-//! ([`chat`], [`error`]), the [`layers`], and [`testing`].
+//! ([`chat`], [`Error`]), the [`layers`], and [`testing`].
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -85,7 +85,7 @@ pub mod chat;
 #[cfg(all(feature = "cli", unix))]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod cli;
-pub mod error;
+mod error;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
@@ -101,8 +101,10 @@ compile_error!(
      the layers and the HTTP edge alone, set `default-features = false, features = [\"http\"]`."
 );
 
-pub use chat::{ChatEvent, ChatRequest, ChatResponse, EventStream, FinishReason, Usage};
-pub use error::{Error, ErrorKind};
+pub use chat::request::ChatRequest;
+pub use chat::response::{ChatEvent, ChatResponse, FinishReason, Usage};
+pub use chat::translate::EventStream;
+pub use error::{Error, ErrorClass, ErrorKind};
 
 /// The README's Rust blocks, compiled and run with the documentation's.
 #[cfg(doctest)]

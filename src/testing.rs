@@ -1,7 +1,6 @@
 //! For tests of layers: whether a conversation goes on in its live process when a layer stands in between.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -247,28 +246,14 @@ impl Held {
 impl Service<ChatRequest> for ScriptedModel {
     type Response = ChatResponse;
     type Error = Error;
-    type Future = ScriptedFuture;
+    type Future = Ready<Result<ChatResponse, Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: ChatRequest) -> ScriptedFuture {
-        ScriptedFuture { answer: Some(self.answer(request)) }
-    }
-}
-
-/// The response future of [`ScriptedModel`].
-#[derive(Debug)]
-pub struct ScriptedFuture {
-    answer: Option<Result<ChatResponse, Error>>,
-}
-
-impl Future for ScriptedFuture {
-    type Output = Result<ChatResponse, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        self.answer.take().map_or(Poll::Pending, Poll::Ready)
+    fn call(&mut self, request: ChatRequest) -> Self::Future {
+        ready(self.answer(request))
     }
 }
 

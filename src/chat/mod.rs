@@ -12,19 +12,19 @@ pub(crate) mod digest;
 mod message;
 mod model;
 pub(crate) mod recognition;
-mod request;
-mod response;
-mod translate;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod translate;
 
 pub use abilities::Abilities;
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reasoning, Role, ToolCall};
 pub use model::Model;
 pub use recognition::{Sent, Told};
-pub use request::{
-    Caller, ChatRequest, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Thinking, Tool, ToolChoice,
-};
-pub use response::{ChatEvent, ChatResponse, FinishReason, Usage};
-pub use translate::{EventStream, Events, Translate, TranslateFuture};
+// These stand at the top of the crate.
+pub(crate) use request::ChatRequest;
+pub use request::{Caller, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Thinking, Tool, ToolChoice};
+pub(crate) use response::{ChatEvent, FinishReason, Usage};
+pub use translate::{Events, Translate, TranslateFuture};
 
 #[cfg(test)]
 mod tests {

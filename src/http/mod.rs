@@ -75,10 +75,10 @@ mod stack;
 pub(crate) mod tokens;
 
 pub use body::Body;
-pub use guard::{Guard, GuardFuture, GuardLayer};
+pub use guard::{Guard, GuardLayer};
 #[cfg(feature = "metrics")]
 pub use observe::metrics;
-pub use observe::{AccessLog, Observe, ObserveBody, ObserveFuture, ObserveLayer, Observed, Outcome, RequestReport};
+pub use observe::{AccessLog, Observe, ObserveLayer, Observed, Outcome, RequestReport};
 pub use own_route::Access;
-pub use service::{ApiService, CallerName, ResponseFuture};
-pub use stack::{HttpStack, HttpStackBody, HttpStackFuture, http_stack};
+pub use service::{ApiService, CallerName};
+pub use stack::{HttpStack, http_stack};

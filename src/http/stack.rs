@@ -25,8 +25,10 @@ use tower_http::request_id::{
 use tower_http::trace::{self, MakeSpan, Trace, TraceLayer};
 use tracing::Span;
 
+use super::guard::GuardFuture;
 use super::response::error_response;
-use super::{ApiService, Body, Guard, GuardFuture, GuardLayer};
+use super::service::ResponseFuture;
+use super::{ApiService, Body, Guard, GuardLayer};
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
 /// Puts around the API, from the outside in: a request id (`x-request-id`, the client's own if it sends one, and the
@@ -80,9 +82,7 @@ type Inner<S> = SetRequestId<
 >;
 
 type InnerFuture = trace::ResponseFuture<
-    PropagateRequestIdResponseFuture<
-        catch_panic::ResponseFuture<GuardFuture<super::ResponseFuture, Body>, PanicResponse>,
-    >,
+    PropagateRequestIdResponseFuture<catch_panic::ResponseFuture<GuardFuture<ResponseFuture, Body>, PanicResponse>>,
     ServerErrorsAsFailures,
 >;
 

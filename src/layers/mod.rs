@@ -14,7 +14,8 @@
 //! | [`Recognize`] | what the client sent is noted | what it is told is noted |
 //!
 //! Each is a [`tower::Layer`], and makes a [`tower::Service`] of [`ChatRequest`](crate::ChatRequest) to
-//! [`ChatResponse`](crate::ChatResponse). The last three are put around every inner service by
+//! [`ChatResponse`](crate::ChatResponse). Where one of their futures has to be named, it is
+//! `<ToolNames<S> as Service<ChatRequest>>::Future`. The last three are put around every inner service by
 //! [`ApiService`](crate::http::ApiService); mount them yourself where you serve another edge.
 //!
 //! # A layer of your own
@@ -177,7 +178,7 @@ pub(crate) mod choices;
 mod flatten_parts;
 mod macros;
 mod model_alias;
-pub mod openclaw;
+mod openclaw;
 mod predicate;
 mod recognize;
 mod separate_blocks;
@@ -186,13 +187,13 @@ mod stop;
 mod strip_sections;
 mod tool_names;
 
-pub use choices::{Choices, ChoicesFuture, ChoicesLayer};
+pub use choices::{Choices, ChoicesLayer};
 pub use flatten_parts::{FlattenParts, FlattenPartsLayer};
-pub use model_alias::{ModelAlias, ModelAliasFuture, ModelAliasLayer, UnknownModel};
-pub use openclaw::{OpenClaw, OpenClawFuture, OpenClawLayer, openclaw};
-pub use recognize::{Recognize, RecognizeFuture, RecognizeLayer};
-pub use separate_blocks::{SeparateBlocks, SeparateBlocksFuture, SeparateBlocksLayer};
-pub use show_tools::{ShowTools, ShowToolsFuture, ShowToolsLayer};
-pub use stop::{Stop, StopFuture, StopLayer};
+pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
+pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
+pub use recognize::{Recognize, RecognizeLayer};
+pub use separate_blocks::{SeparateBlocks, SeparateBlocksLayer};
+pub use show_tools::{ShowTools, ShowToolsLayer};
+pub use stop::{Stop, StopLayer};
 pub use strip_sections::{Sections, StripSections, StripSectionsLayer};
-pub use tool_names::{ToolNames, ToolNamesFuture, ToolNamesLayer};
+pub use tool_names::{ToolNames, ToolNamesLayer};

@@ -44,8 +44,6 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// OpenClaw's table is [`openclaw::TOOL_NAMES`](super::openclaw::TOOL_NAMES).
 #[derive(Clone, Debug)]
 pub struct ToolNamesLayer {
     table: Arc<HashMap<String, String>>,

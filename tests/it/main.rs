@@ -14,6 +14,7 @@ mod isolation;
 mod layers;
 mod openclaw_told;
 mod package;
+mod public_api;
 mod request_decoder;
 mod responses;
 mod stand_in_oddities;

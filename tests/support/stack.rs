@@ -23,7 +23,7 @@ use super::messages_api::MessagesApi;
 use super::{in_time, schema};
 
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
-type Service = HttpStack<layers::openclaw::OpenClaw<ClaudeCli>>;
+type Service = HttpStack<layers::OpenClaw<ClaudeCli>>;
 
 /// The proxy, its processes, and the API behind them; they end with the value.
 pub(crate) struct Stack {

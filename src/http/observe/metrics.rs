@@ -27,16 +27,16 @@ use super::layer::{ObserveLayer, Observed};
 use super::report::{Outcome, RequestReport};
 
 /// `gen_ai.server.request.duration`
-pub const REQUEST_DURATION: &str = "gen_ai_server_request_duration_seconds";
+const REQUEST_DURATION: &str = "gen_ai_server_request_duration_seconds";
 
 /// `gen_ai.server.time_to_first_token`
-pub const TIME_TO_FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
+const TIME_TO_FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
 
 /// `gen_ai.client.token.usage`
-pub const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
+const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
 
 /// How long requests waited for a process.
-pub const QUEUE_WAIT: &str = "tower_claude_queue_wait_seconds";
+const QUEUE_WAIT: &str = "tower_claude_queue_wait_seconds";
 
 const CACHE_READ: &str = "tower_claude_cache_read_input_tokens_total";
 const CACHE_WRITE: &str = "tower_claude_cache_write_input_tokens_total";

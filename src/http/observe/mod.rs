@@ -18,6 +18,6 @@ mod note;
 mod report;
 
 pub use self::access_log::AccessLog;
-pub use self::layer::{Observe, ObserveBody, ObserveFuture, ObserveLayer, Observed};
+pub use self::layer::{Observe, ObserveLayer, Observed};
 pub(crate) use self::note::Note;
 pub use self::report::{Outcome, RequestReport};

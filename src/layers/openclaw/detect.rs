@@ -10,7 +10,7 @@ use crate::chat::{Message, Role};
 const INTERNAL_CONTEXT: (&str, &str) = ("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>", "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>");
 
 /// Whether OpenClaw sent this: by the opening of its system prompt, or by the internal context at the request's end.
-pub fn is_openclaw(request: &ChatRequest) -> bool {
+pub(super) fn is_openclaw(request: &ChatRequest) -> bool {
     request.messages.last().is_some_and(is_internal_context) || has_prompt(request)
 }
 

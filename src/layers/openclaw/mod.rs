@@ -1,48 +1,11 @@
-//! [`openclaw()`](fn@openclaw): the preset for OpenClaw, and all that this crate knows of that client's habits.
+//! [`OpenClawLayer`]: the preset for OpenClaw, and all that this crate knows of that client's habits.
 //!
 //! Facts are from OpenClaw 2026.9.6; section names from its versions since early 2026.
 //!
-//! # OpenClaw over Claude Code
-//!
-//! OpenClaw needs to be told where its model is, in `~/.openclaw/openclaw.json`, and nothing else:
-//!
-//! ```json
-//! {
-//!   "gateway": {"mode": "local"},
-//!   "agents": {"defaults": {"model": {"primary": "local/claude-sonnet-4"}}},
-//!   "models": {
-//!     "mode": "merge",
-//!     "providers": {
-//!       "local": {
-//!         "baseUrl": "http://127.0.0.1:3456/v1",
-//!         "apiKey": "sk-local",
-//!         "api": "openai-completions",
-//!         "timeoutSeconds": 300,
-//!         "models": [{
-//!           "id": "claude-sonnet-4",
-//!           "name": "Claude",
-//!           "reasoning": false,
-//!           "input": ["text", "image"],
-//!           "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
-//!           "contextWindow": 200000,
-//!           "maxTokens": 8192
-//!         }]
-//!       }
-//!     }
-//!   }
-//! }
-//! ```
-//!
-//! ```text
-//! openclaw agent --local --session-id s1 --message "What is in my workspace?"
-//! openclaw agent --local --session-id s1 --message "What is $HOME/.openclaw/workspace/dot.png?"
-//! openclaw infer model run --local --model local/claude-sonnet-4 --prompt "What is this?" --file dot.png
-//! ```
-//!
-//! In client mode the first of these is two requests: the model calls `exec`, OpenClaw runs it, and its result goes to
-//! the process that waits for it. The second goes on with that process, though it is a new run of OpenClaw's, and has
-//! the picture in it, since it names one in the workspace. In agent mode each is one request, and one text comes back:
-//! Claude Code has run `Bash`.
+//! The README has the configuration that tells OpenClaw where its model is. In client mode a run that uses a tool is two
+//! requests: the model calls `exec`, OpenClaw runs it, and its result goes to the process that waits for it. The next run
+//! goes on with that process too. In agent mode each run is one request, and one text comes back: Claude Code has run
+//! `Bash`.
 
 mod agent;
 mod detect;
@@ -54,15 +17,17 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service, ServiceBuilder};
 
 use self::agent::{AgentMode, AgentModeLayer};
-use self::detect::has_prompt;
-pub use self::detect::is_openclaw;
+use self::detect::{has_prompt, is_openclaw};
 use self::internal_context::{InternalContext, InternalContextLayer};
-pub use self::tables::{SECTIONS, TOOL_NAMES, client_name, sections};
+use self::tables::{TOOL_NAMES, sections};
 use super::macros::opaque_future;
+use super::model_alias::ModelAliasFuture;
+use super::separate_blocks::SeparateBlocksFuture;
+use super::show_tools::ShowToolsFuture;
+use super::tool_names::ToolNamesFuture;
 use super::{
-    FlattenParts, FlattenPartsLayer, ModelAlias, ModelAliasFuture, ModelAliasLayer, SeparateBlocks,
-    SeparateBlocksFuture, SeparateBlocksLayer, ShowTools, ShowToolsFuture, ShowToolsLayer, StripSections,
-    StripSectionsLayer, ToolNames, ToolNamesFuture, ToolNamesLayer,
+    FlattenParts, FlattenPartsLayer, ModelAlias, ModelAliasLayer, SeparateBlocks, SeparateBlocksLayer, ShowTools,
+    ShowToolsLayer, StripSections, StripSectionsLayer, ToolNames, ToolNamesLayer,
 };
 use crate::{ChatRequest, ChatResponse, Error};
 
@@ -74,13 +39,14 @@ pub fn openclaw() -> OpenClawLayer {
 /// The layers of this crate with OpenClaw's tables, as one.
 ///
 /// Every request goes through [`ModelAlias`], [`FlattenParts`] and [`SeparateBlocks`]. The rest is done only to requests
-/// that OpenClaw sent ([`is_openclaw`]), so other clients can use the same server:
+/// that OpenClaw sent, which are known by the opening of their system prompt or by the internal context at their end, so
+/// other clients can use the same server:
 ///
 /// - The internal context that OpenClaw puts at a request's end is marked
 ///   [`ephemeral`](crate::chat::Message::ephemeral): OpenClaw leaves it out of its next request, which still goes on with
 ///   the same conversation.
 /// - In **client mode**, the default, OpenClaw runs its own functions, under their own names, and its prompt is right
-///   about them. If a request has this prompt and offers no functions, the [`SECTIONS`] about them are stripped.
+///   about them. If a request has this prompt and offers no functions, the sections about them are stripped.
 /// - In **agent mode** ([`agent`](Self::agent)) Claude Code's built-in tools do the work that they can do.
 ///
 /// The system prompt ends with a part that may change within a session: a new day, another channel. It is kept, because
@@ -137,9 +103,9 @@ impl OpenClawLayer {
 
     /// Agent mode, with these built-in tools of the CLI: `Bash`, `Read`, ... The inner service must have them enabled.
     ///
-    /// Functions of OpenClaw's that map onto one of them ([`TOOL_NAMES`]) are left out, because the CLI does that work
-    /// itself; OpenClaw runs the others. The [`SECTIONS`] are stripped, a note at the end of the system prompt says which
-    /// tool each of OpenClaw's names stands for, and calls in the history get the tools' names.
+    /// Functions of OpenClaw's that do what one of them does (`exec` is `Bash`) are left out, because the CLI does that
+    /// work itself; OpenClaw runs the others. The sections about its own tools are stripped, a note at the end of the
+    /// system prompt says which tool each of OpenClaw's names stands for, and calls in the history get the tools' names.
     #[must_use]
     pub fn agent<T: Into<String>>(mut self, builtin_tools: impl IntoIterator<Item = T>) -> Self {
         self.builtin_tools = Some(builtin_tools.into_iter().map(Into::into).collect());

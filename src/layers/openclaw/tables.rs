@@ -4,9 +4,8 @@ use once_cell::sync::Lazy;
 
 use super::super::Sections;
 
-/// OpenClaw's functions that Claude Code has a tool of its own for, and that tool. Where several have the same one, the
-/// first is the one that [`client_name`] prefers.
-pub const TOOL_NAMES: &[(&str, &str)] = &[
+/// OpenClaw's functions that Claude Code has a tool of its own for, and that tool.
+pub(super) const TOOL_NAMES: &[(&str, &str)] = &[
     ("exec", "Bash"),
     ("process", "Bash"),
     ("ls", "Bash"),
@@ -23,7 +22,7 @@ pub const TOOL_NAMES: &[(&str, &str)] = &[
 ];
 
 /// The headings of the sections that tell the model about OpenClaw's own tools, early names and present ones.
-pub const SECTIONS: &[&str] =
+pub(super) const SECTIONS: &[&str] =
     &["Tooling", "Tool Call Style", "OpenClaw CLI Quick Reference", "OpenClaw Self-Update", "OpenClaw Control"];
 
 /// The heading after which come the files of the user's workspace, with headings of their own.
@@ -48,20 +47,6 @@ static CHOSEN: Lazy<Sections> = Lazy::new(|| {
 
 /// The [`SECTIONS`] of OpenClaw's system prompt, and not the headings of the same name in the user's workspace files,
 /// which the prompt holds as well.
-pub fn sections() -> Sections {
+pub(super) fn sections() -> Sections {
     CHOSEN.clone()
-}
-
-/// The name to show for a built-in tool of the CLI: the client's own for it, if it offered a function of that sort.
-///
-/// ```
-/// use tower_claude::layers::openclaw::client_name;
-///
-/// assert_eq!(client_name("Bash", ["read", "process", "exec"]), "exec");
-/// assert_eq!(client_name("Bash", ["run"]), "Bash");
-/// ```
-pub fn client_name<'a, 'o>(builtin: &'a str, offered: impl IntoIterator<Item = &'o str>) -> &'a str {
-    let offered: Vec<&str> = offered.into_iter().collect();
-    let mut names = TOOL_NAMES.iter().filter(|(client, tool)| *tool == builtin && offered.contains(client));
-    names.next().map_or(builtin, |(client, _)| client)
 }

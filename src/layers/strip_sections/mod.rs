@@ -41,8 +41,6 @@ use crate::chat::Message;
 /// # Ok(())
 /// # }
 /// ```
-///
-/// OpenClaw's list is [`openclaw::sections`](super::openclaw::sections).
 #[derive(Clone, Debug)]
 pub struct StripSectionsLayer {
     sections: Arc<Sections>,
