@@ -1,4 +1,4 @@
-//! The README's commands, against the demonstration that it tells of.
+//! The commands of the README and of the page on the API, against the demonstration that the README tells of.
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -8,9 +8,10 @@ use crate::support::answer::Answer;
 use crate::support::schema;
 use crate::support::server_process::{ServerProcess, example};
 
-const README: &str = include_str!("../../../README.md");
+const PAGES: &str =
+    concat!(include_str!("../../../README.md"), include_str!("../../../examples/claude-max-api/api.md"));
 
-/// What one `curl` command of the README sends.
+/// What one of the `curl` commands sends.
 struct Curl {
     command: String,
     path: String,
@@ -18,7 +19,7 @@ struct Curl {
 }
 
 impl Curl {
-    /// Reads those options of curl that the README uses.
+    /// Reads those options of curl that the pages use.
     fn parse(command: &str) -> Curl {
         let mut words = words(command).into_iter().skip(1);
         let (mut headers, mut data, mut path) = (Vec::new(), None, None);
@@ -40,10 +41,10 @@ impl Curl {
     }
 }
 
-/// The commands in the README's shell blocks that begin with `curl`, each with its continued lines.
+/// The commands in the pages' shell blocks that begin with `curl`, each with its continued lines.
 fn commands() -> Vec<String> {
     let mut commands = Vec::new();
-    for block in README.split("```sh\n").skip(1) {
+    for block in PAGES.split("```sh\n").skip(1) {
         let block = block.split("```").next().unwrap().replace("\\\n", " ");
         let mut open: Option<String> = None;
         for line in block.lines() {
@@ -107,10 +108,42 @@ async fn the_demonstration_answers_every_curl_command() {
             path => panic!("an answer from {path} that nobody has looked at"),
         }
     }
-    assert!(streams > 0, "the README shows a stream");
+    assert!(streams > 0, "a stream is shown");
 }
 
 #[test]
 fn the_words_of_a_command_are_those_of_the_shell() {
     assert_eq!(words("curl -H 'a: b'  x\n-d '{\"c\":\n\"d\"}'"), ["curl", "-H", "a: b", "x", "-d", "{\"c\":\n\"d\"}"]);
+}
+
+#[test]
+fn what_the_pages_link_to_is_there() {
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let server = package.join("examples/claude-max-api");
+    let pages = ["api.md", "benchmarks.md", "clients.md", "operating.md"].map(|page| server.join(page));
+    for page in pages.into_iter().chain([package.join("README.md")]) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.starts_with("https:") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let target = std::fs::read_to_string(&target).unwrap_or_else(|_| panic!("{}: no {link}", page.display()));
+            assert!(
+                heading.is_empty() || anchors(&target).any(|anchor| anchor == heading),
+                "{}: {link}",
+                page.display()
+            );
+        }
+    }
+}
+
+/// The names that headings have in links.
+fn anchors(page: &str) -> impl Iterator<Item = String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    headings.map(|heading| {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+    })
 }
