@@ -1,7 +1,15 @@
-//! The memory that the bodies of all requests may take together.
+//! The memory that the bodies of all requests may take together, and who gives way where it is full.
+//!
+//! A body that comes slowly keeps what it has taken from others for as long as it comes. So where there is no room for a
+//! body, the unfinished one that has cost the most is cut off for it: the cost is its bytes times the time since it began to
+//! take any. One that has come in [`GRACE`], or has cost less than the one that wants room, is let be.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::response::RETRY_SOON;
 use crate::{Error, ErrorKind};
@@ -12,11 +20,30 @@ const FREE: usize = 64 * 1024;
 /// Unless it is set otherwise.
 const MOST: usize = 256 * 1024 * 1024;
 
+/// For so long nothing cuts a body off: those that come at the same time do not cut each other.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// A count of bytes, shared by all requests.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyMemory {
-    taken: Arc<AtomicUsize>,
+    taken: Arc<Mutex<Taken>>,
     most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    bytes: usize,
+    /// The bodies of which more is to come, by number.
+    coming: HashMap<u64, Coming>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Coming {
+    bytes: usize,
+    since: Instant,
+    /// Of whoever waits for more of it.
+    waker: Option<Waker>,
 }
 
 impl BodyMemory {
@@ -27,7 +54,7 @@ impl BodyMemory {
 
     /// How many bytes are taken.
     pub(crate) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.lock().bytes
     }
 
     /// How many there may be.
@@ -37,7 +64,11 @@ impl BodyMemory {
 
     /// The share of a body of which nothing has come.
     pub(crate) fn share(&self) -> Share {
-        Share { memory: self.clone(), bytes: 0 }
+        Share { memory: self.clone(), coming: None, bytes: 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,10 +78,33 @@ impl Default for BodyMemory {
     }
 }
 
+impl Taken {
+    /// Cuts off the body that has cost the most, if that is more than this one has. Says whether there was one.
+    fn cut_for(&mut self, number: u64, now: Instant) -> bool {
+        let cost = |coming: &Coming| coming.bytes as u128 * now.duration_since(coming.since).as_millis();
+        let own = self.coming.get(&number).map_or(0, cost);
+        let old = self.coming.iter().filter(|(_, coming)| now.duration_since(coming.since) >= GRACE);
+        let Some((&costliest, _)) = old.max_by_key(|(_, coming)| cost(coming)).filter(|(_, coming)| cost(coming) > own)
+        else {
+            return false;
+        };
+        if let Some(cut) = self.coming.remove(&costliest) {
+            self.bytes -= cut.bytes;
+            if let Some(waker) = cut.waker {
+                waker.wake();
+            }
+        }
+        true
+    }
+}
+
 /// What one request takes of it, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     memory: BodyMemory,
+    /// Its number while more is to come. One that is not among those that come any more has been cut off.
+    coming: Option<u64>,
+    /// Once nothing more is to come.
     bytes: usize,
 }
 
@@ -58,33 +112,83 @@ impl Share {
     /// Says that so much of the body has come.
     ///
     /// # Errors
-    /// 503 where there is no room for that.
+    /// 503 where there is no room for that, and nobody to make some; 408 where it has been cut off itself.
     pub(crate) fn grow_to(&mut self, body: usize) -> Result<(), Error> {
-        let more = body.saturating_sub(FREE).saturating_sub(self.bytes);
-        let BodyMemory { taken, most } = &self.memory;
-        let room = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-            taken.checked_add(more).filter(|taken| *taken <= *most)
-        });
-        if more > 0 && room.is_err() {
-            let message = format!(
-                "This server reads as many large requests as it has memory for ({most} bytes). Try again in a moment."
-            );
-            return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_SOON));
+        let wanted = body.saturating_sub(FREE);
+        if wanted == 0 {
+            return Ok(());
         }
-        self.bytes += more;
+        let most = self.memory.most;
+        let mut taken = self.memory.lock();
+        let now = Instant::now();
+        let number = *self.coming.get_or_insert_with(|| {
+            let number = taken.next;
+            taken.next += 1;
+            taken.coming.insert(number, Coming { bytes: 0, since: now, waker: None });
+            number
+        });
+        let coming = taken.coming.get(&number).ok_or_else(gave_way)?;
+        let more = wanted.saturating_sub(coming.bytes);
+        while taken.bytes + more > most {
+            if !taken.cut_for(number, now) {
+                let message = format!(
+                    "This server reads as many large requests as it has memory for ({most} bytes). Try again in a moment."
+                );
+                return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_SOON));
+            }
+        }
+        taken.bytes += more;
+        if let Some(coming) = taken.coming.get_mut(&number) {
+            coming.bytes += more;
+        }
+        Ok(())
+    }
+
+    /// Ready with a 408 once the body has been cut off for another. Asked whenever nothing more of it is there for the moment.
+    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<Error> {
+        let Some(number) = self.coming else { return Poll::Pending };
+        match self.memory.lock().coming.get_mut(&number) {
+            Some(coming) => {
+                coming.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(gave_way()),
+        }
+    }
+
+    /// Says that the body is whole. It cannot be cut off any more.
+    ///
+    /// # Errors
+    /// 408 where it has been.
+    pub(crate) fn complete(&mut self) -> Result<(), Error> {
+        let Some(number) = self.coming.take() else { return Ok(()) };
+        let coming = self.memory.lock().coming.remove(&number).ok_or_else(gave_way)?;
+        self.bytes = coming.bytes;
         Ok(())
     }
 }
 
+fn gave_way() -> Error {
+    let message = "The request's body was cut off for another's: this server has no more memory for bodies, and of those that \
+                   were not whole this one had taken the most for the longest. Send the request again, faster.";
+    Error::new(ErrorKind::BodyTimeout, message)
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        self.memory.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        // One that was cut off takes nothing.
+        let _ = self.complete();
+        self.memory.lock().bytes -= self.bytes;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn waits(share: &Share) -> bool {
+        share.poll_cut(&Context::from_waker(Waker::noop())).is_pending()
+    }
 
     #[test]
     fn what_a_body_takes_is_given_back_with_its_share() {
@@ -99,9 +203,50 @@ mod tests {
         second.grow_to(FREE + 300).unwrap();
         assert_eq!(memory.taken(), 1000);
         memory.share().grow_to(FREE).unwrap();
+        first.complete().unwrap();
+        assert_eq!(memory.taken(), 1000, "whole, it still takes its memory");
         drop(first);
         second.grow_to(FREE + 1000).unwrap();
         drop(second);
         assert_eq!(memory.taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_cost_the_most_gives_way_and_nothing_that_is_whole_young_or_has_cost_less() {
+        let memory = BodyMemory::new(1000);
+        let share = |bytes: usize| {
+            let mut share = memory.share();
+            share.grow_to(FREE + bytes).unwrap();
+            share
+        };
+        let mut whole = share(500);
+        whole.complete().unwrap();
+        let (mut large, mut small) = (share(300), share(100));
+        tokio::time::advance(GRACE).await;
+        let young = share(100);
+        assert!(waits(&large) && waits(&small), "there was room");
+        let mut newcomer = share(300);
+        assert!(!waits(&large), "300 bytes for 5 s are more than 100");
+        assert!(waits(&small) && waits(&young) && waits(&newcomer));
+        assert_eq!(memory.taken(), 500 + 100 + 100 + 300);
+        assert_eq!(newcomer.grow_to(FREE + 600).unwrap_err().kind(), ErrorKind::BodyMemoryFull);
+        assert!(!waits(&small), "it went, too, and that was not enough");
+        assert_eq!(large.grow_to(FREE + 400).unwrap_err().kind(), ErrorKind::BodyTimeout);
+        assert_eq!(small.complete().unwrap_err().kind(), ErrorKind::BodyTimeout);
+        drop((whole, large, small, young, newcomer));
+        assert_eq!(memory.taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_cost_more_cuts_off_nobody_who_has_cost_less() {
+        let memory = BodyMemory::new(1000);
+        let (mut slow, mut light) = (memory.share(), memory.share());
+        slow.grow_to(FREE + 900).unwrap();
+        light.grow_to(FREE + 100).unwrap();
+        tokio::time::advance(GRACE).await;
+        assert_eq!(slow.grow_to(FREE + 901).unwrap_err().kind(), ErrorKind::BodyMemoryFull);
+        assert!(waits(&light));
+        light.grow_to(FREE + 101).unwrap();
+        assert!(!waits(&slow));
     }
 }

@@ -33,8 +33,8 @@ pub(crate) struct Received {
 /// Reads the whole body.
 ///
 /// # Errors
-/// 413 where it is longer than `limit` bytes, 408 where it stops coming, 503 where all bodies together take too much
-/// memory, 400 where it ends early.
+/// 413 where it is longer than `limit` bytes, 408 where it stops coming or gives way to another, 503 where all bodies together
+/// take too much memory, 400 where it ends early.
 pub(crate) async fn receive<B>(body: B, limit: usize, memory: &BodyMemory) -> Result<Received, Error>
 where
     B: Body,
@@ -54,6 +54,9 @@ where
             let frame = match body.as_mut().poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
+                    if let Poll::Ready(cut) = share.poll_cut(cx) {
+                        return Poll::Ready(Err(cut));
+                    }
                     ready!(progress.poll_late(bytes.len(), cx));
                     return Poll::Ready(Err(too_slow(bytes.len())));
                 }
@@ -65,7 +68,7 @@ where
                     let message = format!("The request's body ended early: {error}.");
                     return Poll::Ready(Err(Error::invalid_request(message)));
                 }
-                None => return Poll::Ready(Ok(())),
+                None => return Poll::Ready(share.complete()),
             }
         }
     })

@@ -102,7 +102,8 @@ impl<S> ApiService<S> {
     /// each, the first 64 KiB do not count. A request for which there is no room is 503, with `Retry-After`. 256 MiB unless
     /// set. It should be a multiple of [`body_limit`](Self::body_limit).
     ///
-    /// A body is cut off with 408 where less than 16 KiB of it come in 30 seconds.
+    /// A body is cut off with 408 where less than 16 KiB of it come in 30 seconds, or where another needs room and this one,
+    /// not whole after 5 seconds, has taken the most for the longest.
     #[must_use]
     pub fn body_memory(self, bytes: usize) -> Self {
         self.set(|options| options.body_memory = BodyMemory::new(bytes))

@@ -20,7 +20,8 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) body_limit: u16,
     /// The most memory for the bodies of all requests together, in MiB, until their answers
-    /// begin; one for which there is no room gets 503. The first 64 KiB of each are free
+    /// begin. The first 64 KiB of each are free. Where there is no room for one, the unfinished
+    /// one that has had the most for the longest is cut off (408), else the new one gets 503
     #[arg(long, verbatim_doc_comment, value_name = "MIB", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=65535))]
     pub(crate) body_memory: u16,

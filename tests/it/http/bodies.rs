@@ -114,6 +114,30 @@ async fn all_unfinished_bodies_together_have_one_budget_and_short_questions_are_
     assert_eq!(taken(&service).await, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn clients_that_send_slowly_keep_nobody_out_who_sends_fast() {
+    let service = service().body_memory(64 * MIB);
+    let mut open = Vec::new();
+    // Each as slow as it may be, and all of them together fill the memory.
+    for _ in 0..64 {
+        let drip = each(Duration::from_secs(29), std::iter::repeat_n(Bytes::from(vec![b' '; 16 * 1024]), 1000));
+        let bytes = stream::iter([Bytes::from(vec![b' '; MIB + 64 * 1024 - 16 * 1024])]).chain(drip);
+        open.push(tokio::spawn(service.clone().oneshot(streamed(bytes))));
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(taken(&service).await, 64 * MIB as u64);
+    let large = body(json!({"user": "x".repeat(20 * MIB)}));
+    assert_eq!(ask(service.clone(), post(&large)).await.status, 200);
+    let (cut, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|answer| answer.is_finished());
+    assert_eq!((cut.len(), others.len()), (20, 44), "no more than it takes");
+    for answer in cut {
+        let (status, error) = told(answer.await.unwrap().unwrap()).await;
+        assert_eq!((status.as_u16(), &error["error"]["code"]), (408, &json!("body_timeout")));
+        assert!(error["error"]["message"].as_str().unwrap().contains("cut off for another's"), "{error}");
+    }
+    others.iter().for_each(|answer| answer.abort());
+}
+
 #[tokio::test]
 async fn a_body_keeps_its_share_until_its_answer_begins() {
     let (asked, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
