@@ -11,6 +11,7 @@ mod hosts;
 mod messages_api;
 mod openclaw;
 mod operator;
+mod places;
 mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;

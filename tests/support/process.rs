@@ -18,7 +18,34 @@ pub fn kill(pid: u32) {
 
 /// Whether this process still has it for a child: it runs, or is dead and not yet reaped.
 pub fn is_child(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
-    parent == Some(std::process::id().to_string().as_str())
+    stat(pid).is_some_and(|(_, parent)| parent == std::process::id())
+}
+
+/// The state and parent of a process, as long as it is there.
+pub fn stat(pid: u32) -> Option<(char, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may have anything in it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// The processes that this one has started, those included that are dead and not yet reaped.
+pub fn children(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    all.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent)).collect()
+}
+
+/// The mark of the pool that a process was started by.
+pub fn mark(pid: u32) -> Option<String> {
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).ok()?;
+    environment.split('\0').find_map(|set| set.strip_prefix("TOWER_CLAUDE_POOL=")).map(str::to_owned)
+}
+
+/// The shell that watches over the pool of this mark.
+pub fn watching(mark: &str) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let names_it = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split('\0').any(|of| of == mark))
+    };
+    all.filter(names_it).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,13 +47,17 @@ pub(crate) struct ServerProcess {
     /// Its log, unless that goes elsewhere.
     log: Option<Lines<BufReader<ChildStderr>>>,
     /// Its TMPDIR, and so gone with it, however it ends.
-    temporary: TempDir,
+    temporary: Arc<TempDir>,
 }
 
 impl ServerProcess {
     /// Starts it and waits for the line that says where it listens.
-    pub(crate) async fn start(mut command: Command) -> ServerProcess {
-        let temporary = tempfile::tempdir().unwrap();
+    pub(crate) async fn start(command: Command) -> ServerProcess {
+        ServerProcess::start_in(command, Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// The same with a directory for temporary files that others have, too.
+    pub(crate) async fn start_in(mut command: Command, temporary: Arc<TempDir>) -> ServerProcess {
         let mut child = command.env("TMPDIR", temporary.path()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut log = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
@@ -77,6 +82,11 @@ impl ServerProcess {
     /// Its directory for temporary files.
     pub(crate) fn temporary(&self) -> &std::path::Path {
         self.temporary.path()
+    }
+
+    /// The same, to be kept when the server is gone, or given to another.
+    pub(crate) fn shared_temporary(&self) -> Arc<TempDir> {
+        Arc::clone(&self.temporary)
     }
 
     /// Sends a request, as it is, to a path.
@@ -134,7 +144,7 @@ impl ServerProcess {
     }
 
     /// Ends it as a crash would. Its directory for temporary files stays.
-    pub(crate) async fn kill(mut self) -> TempDir {
+    pub(crate) async fn kill(mut self) -> Arc<TempDir> {
         self.child.kill().await.unwrap();
         self.temporary
     }

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What one process takes: three pipes and a handle, and twice as many while it is being started.
+/// What one process takes: three pipes, a handle and its directory, and three more while it is being started.
 const FOR_A_PROCESS: u64 = 8;
 
 /// The listener, the runtime's own, standard input and output, and what is open for a moment.

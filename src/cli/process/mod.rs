@@ -1,26 +1,25 @@
 //! One `claude` process: its pipes, its process group, and its death.
 
 use std::collections::VecDeque;
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
 mod command;
+mod directory;
 mod life;
 mod lines;
 mod orphans;
 mod version;
 
+use self::directory::PrivateDirectory;
 pub(crate) use self::life::Life;
 use self::lines::Lines;
 pub(crate) use self::orphans::Orphans;
@@ -50,7 +49,7 @@ pub(crate) struct Process {
     stderr_reader: JoinHandle<()>,
     life: Arc<Life>,
     /// Its working directory where the operator named none: private, empty, and gone with the process.
-    _directory: Option<TempDir>,
+    _directory: Option<PrivateDirectory>,
 }
 
 impl Process {
@@ -65,11 +64,12 @@ impl Process {
     ) -> Result<Self, Error> {
         let private = match &config.workspace {
             Some(_) => None,
-            None => Some(private_directory(&orphans.directory_prefix()).map_err(|error| {
+            None => Some(PrivateDirectory::new(orphans.mark()).map_err(|error| {
                 Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
             })?),
         };
-        let directory = private.as_ref().map(TempDir::path).or(config.workspace.as_deref()).unwrap_or(Path::new("/"));
+        let directory =
+            private.as_ref().map(PrivateDirectory::path).or(config.workspace.as_deref()).unwrap_or(Path::new("/"));
         let mut command = command::serve(config, directory);
         let (mark, value) = orphans.variable();
         let spawned = command
@@ -177,11 +177,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.life.end();
     }
-}
-
-/// An empty directory that nobody else may look into.
-fn private_directory(prefix: &str) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir()
 }
 
 async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<VecDeque<u8>>>) {

@@ -6,6 +6,8 @@
 //!
 //! A `claude` that is killed leaves files by which others of the same user would know it: two in `~/.claude/sessions`, and a
 //! socket (2.1.328). The shell removes them, too, since it is there also when this program ends.
+//!
+//! Where the shell ended together with the program, the next program's pool sees to what is left.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeWriter, Write};
@@ -15,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use uuid::Uuid;
 
-use super::{command, life};
+use super::{command, directory, life};
 use crate::cli::config::Config;
 
 /// The variable with the mark.
@@ -34,9 +36,18 @@ pub(crate) struct Orphans {
 }
 
 impl Orphans {
-    /// Starts the shell. Where that does not work, the log says so, and nothing is seen to.
+    /// Starts the shell, and sees to what other programs have left behind. Where that does not work, the log says so, and
+    /// nothing is seen to.
     pub(crate) fn watch(config: &Config) -> Self {
         let mark = Uuid::new_v4().simple().to_string();
+        for left in directory::abandoned(&std::env::temp_dir()) {
+            tracing::info!(
+                mark = left,
+                "another program was killed with all that watched over it; what it left is removed"
+            );
+            // Its own shell would have done the same: the pipe is closed at once.
+            let _ = start(&left, config);
+        }
         let shell = start(&mark, config).inspect_err(|error| {
             tracing::warn!(
                 %error,
@@ -57,9 +68,9 @@ impl Orphans {
         (VARIABLE, &self.marks)
     }
 
-    /// What the names of the processes' own directories begin with.
-    pub(super) fn directory_prefix(&self) -> String {
-        format!("tower-claude-{}-", self.mark)
+    /// What the names of the processes' own directories have in them.
+    pub(super) fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// Whether somebody is there to end what this program leaves behind.

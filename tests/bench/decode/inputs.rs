@@ -35,7 +35,7 @@ pub(crate) const INPUTS: &[Input] = &[
         chat(&format!("{turns},{}", user("\"go on\"")))
     }),
     input("chat: many calls of one id", CHAT, |size| {
-        let calls = many(size, 13, |_, text| {
+        let calls = many(size, 14, |_, text| {
             let call = format!(
                 r#"{{"id":"call_0","type":"function","function":{{"name":"f","arguments":{}}}}}"#,
                 arguments(text)
@@ -67,7 +67,7 @@ pub(crate) const INPUTS: &[Input] = &[
         let sections = "## Tooling\nxx\n## Other\nyy\n### Deeper\n## Tool Call Style\n```\n## Tooling\n```\n";
         let prompt = format!(
             "You are a personal assistant running inside OpenClaw.\n{}",
-            sections.repeat(size / sections.len())
+            sections.repeat(size / quoted(sections).len())
         );
         chat(&format!(r#"{{"role":"system","content":{}}},{}"#, quoted(&prompt), user("\"hello\"")))
     }),
@@ -75,7 +75,7 @@ pub(crate) const INPUTS: &[Input] = &[
         let markers = "<!-- openclaw:attempt:STABLE -->\n<!-- /openclaw:attempt:STABLE -->\n## Tooling\n";
         chat(&format!(
             r#"{{"role":"system","content":{}}},{}"#,
-            quoted(&markers.repeat(size / markers.len())),
+            quoted(&markers.repeat(size / quoted(markers).len())),
             user("\"hello\"")
         ))
     }),

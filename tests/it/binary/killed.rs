@@ -3,12 +3,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::Signal;
 
-use super::shutdown::{children, gone, read_until, streamed};
+use super::shutdown::{gone, read_until, streamed};
 use crate::support::claude_bin::stand_in;
 use crate::support::in_time;
+use crate::support::process::{children, kill, mark, runs, watching};
 use crate::support::server_process::{ServerProcess, example};
 
 /// A CLI that has started a command in a session of its own, as Claude Code does. The command would touch `after`, next to
@@ -82,4 +84,41 @@ async fn nor_does_one_that_is_told_to_end() {
     gone(&started).await;
     gone(&pids(directory.path())).await;
     assert!(!directory.path().join("after").exists(), "a command went on");
+}
+
+#[tokio::test]
+async fn what_one_leaves_that_is_killed_with_the_shell_that_watches_over_it_the_next_one_removes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (killed, _body, started) = at_work(directory.path(), &[]).await;
+    let mark = started.iter().find_map(|pid| mark(*pid)).unwrap();
+    let temporary = killed.shared_temporary();
+    let mut command = example("claude-max-api");
+    command.args(["0", "--warm", "1"]).env("CLAUDE_BIN", stand_in());
+    let other = ServerProcess::start_in(command, Arc::clone(&temporary)).await;
+    assert_eq!(other.say("hello").await.status, 200);
+    let others_directories = directories(temporary.path(), |name| !name.contains(&mark));
+
+    watching(&mark).into_iter().for_each(kill);
+    killed.kill().await;
+    let left: Vec<u32> = pids(directory.path()).into_iter().filter(|pid| runs(*pid)).collect();
+    assert!(!left.is_empty() && !directories(temporary.path(), |name| name.contains(&mark)).is_empty());
+
+    let mut command = example("claude-max-api");
+    command.args(["0", "--warm", "1"]).env("CLAUDE_BIN", stand_in());
+    let _next = ServerProcess::start_in(command, Arc::clone(&temporary)).await;
+    gone(&left).await;
+    let removed = async {
+        while !directories(temporary.path(), |name| name.contains(&mark)).is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    in_time("the end of the directories", removed).await;
+    assert!(!directory.path().join("after").exists(), "a command went on");
+    assert!(others_directories.iter().all(|directory| directory.exists()), "another server's are not touched");
+    assert_eq!(other.say("hello").await.content(), "echo: hello");
+}
+
+fn directories(temporary: &Path, of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(temporary).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| of(path.file_name().unwrap().to_str().unwrap())).collect()
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::raw::{Raw, chat};
 use crate::support::claude_bin::stand_in;
+use crate::support::process::{children, stat};
 use crate::support::server_process::{ServerProcess, example};
 use crate::support::{PATIENCE, in_time};
 
@@ -21,19 +22,6 @@ async fn started(args: &[&str]) -> ServerProcess {
 
 pub(super) fn streamed(text: &str) -> Value {
     json!({"model": "sonnet", "stream": true, "messages": [{"role": "user", "content": text}]})
-}
-
-/// The state and parent of a process, as long as it is there.
-fn stat(pid: u32) -> Option<(char, u32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may have anything in it.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
-}
-
-pub(super) fn children(parent: u32) -> Vec<u32> {
-    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    all.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent)).collect()
 }
 
 /// Waits until these are gone. One that nobody has asked about yet (a zombie) is.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::claude_bin::real_cli;
 use crate::support::in_time;
 use crate::support::messages_api::MessagesApi;
-use crate::support::process::runs;
+use crate::support::process::{children, kill, mark, runs, watching};
 use crate::support::server_process::{ServerProcess, example};
 
 struct Scene {
@@ -29,20 +29,7 @@ impl Scene {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("workspace")).unwrap();
         std::fs::create_dir(directory.path().join("home")).unwrap();
-        let mut command = example("claude-max-api");
-        command.args(["0", "--mode", mode, "--shutdown-timeout", "0s"]);
-        if mode == "agent" {
-            command.arg("--workspace").arg(directory.path().join("workspace"));
-        }
-        command
-            .env("CLAUDE_BIN", program)
-            .env("HOME", directory.path().join("home"))
-            .env("ANTHROPIC_BASE_URL", api.url())
-            .env("ANTHROPIC_API_KEY", "test-key")
-            .env("DISABLE_TELEMETRY", "1")
-            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
-            .env("IS_SANDBOX", "1");
-        let server = ServerProcess::start(command).await;
+        let server = ServerProcess::start(command(&program, mode, directory.path(), &api)).await;
         Some(Scene { api, directory, server })
     }
 
@@ -69,12 +56,7 @@ impl Scene {
 
     /// The CLIs that the server has started.
     fn started(&self) -> Vec<u32> {
-        let parent = format!("PPid:\t{}\n", self.server.pid());
-        let all = std::fs::read_dir("/proc").unwrap().filter_map(|of| of.unwrap().file_name().to_str()?.parse().ok());
-        let is_ours = |pid: &u32| {
-            std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains(&parent))
-        };
-        all.filter(is_ours).collect()
+        children(self.server.pid())
     }
 
     /// The files by which running CLIs know each other.
@@ -88,6 +70,23 @@ impl Scene {
         let sessions = self.sessions();
         sessions.iter().filter_map(session).filter_map(|it| Some(it["messagingSocketPath"].as_str()?.into())).collect()
     }
+}
+
+fn command(program: &Path, mode: &str, directory: &Path, api: &MessagesApi) -> tokio::process::Command {
+    let mut command = example("claude-max-api");
+    command.args(["0", "--mode", mode, "--shutdown-timeout", "0s"]);
+    if mode == "agent" {
+        command.arg("--workspace").arg(directory.join("workspace"));
+    }
+    command
+        .env("CLAUDE_BIN", program)
+        .env("HOME", directory.join("home"))
+        .env("ANTHROPIC_BASE_URL", api.url())
+        .env("ANTHROPIC_API_KEY", "test-key")
+        .env("DISABLE_TELEMETRY", "1")
+        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+        .env("IS_SANDBOX", "1");
+    command
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -141,4 +140,23 @@ async fn an_answer_that_is_cut_leaves_no_session_behind_and_the_api_is_asked_no_
     scene.server.ended().await;
     let sessions = scene.directory.path().join("home/.claude/sessions");
     until("no session left", || std::fs::read_dir(&sessions).unwrap().next().is_none()).await;
+}
+
+#[tokio::test]
+async fn sessions_of_a_server_that_was_killed_with_all_its_processes_are_removed_by_the_next_one() {
+    let Some(scene) = Scene::start("client").await else { return };
+    let _answer = scene.stream("[[slow 100 count 100000]]").await;
+    let (sessions, sockets, processes) = (scene.sessions(), scene.sockets(), scene.started());
+    assert!(!sessions.is_empty() && !sockets.is_empty());
+    // As when the whole group is killed for its memory.
+    scene.server.signal(Signal::STOP);
+    let mark = processes.iter().find_map(|pid| mark(*pid)).unwrap();
+    watching(&mark).into_iter().chain(processes).for_each(kill);
+    let Scene { server, directory, api } = scene;
+    let temporary = server.kill().await;
+    assert!(sessions.iter().chain(&sockets).all(|file| file.exists()), "nobody was there to remove them");
+
+    let next = command(&real_cli().unwrap(), "client", directory.path(), &api);
+    let _next = ServerProcess::start_in(next, temporary).await;
+    until("the sessions to be gone", || !sessions.iter().chain(&sockets).any(|file| file.exists())).await;
 }

@@ -1,0 +1,109 @@
+//! The processes' own directories: private, empty, and locked for as long as their program is there.
+//!
+//! By the lock a later program knows which of them are of one that is gone. A kill of that one alone leaves none: see
+//! `orphans`. One that takes the shell with it, such as an out-of-memory killer's of a whole group, does.
+
+use std::collections::HashMap;
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// What all their names begin with. The pool's mark follows.
+const PREFIX: &str = "tower-claude-";
+
+/// A directory that nobody else may look into, gone with the value.
+#[derive(Debug)]
+pub(super) struct PrivateDirectory {
+    directory: TempDir,
+    _lock: File,
+}
+
+impl PrivateDirectory {
+    /// One of the pool of this mark.
+    pub(super) fn new(mark: &str) -> io::Result<Self> {
+        let prefix = format!("{PREFIX}{mark}-");
+        // Whoever looks for directories that are left may take one for such before it is locked.
+        for _ in 0..10 {
+            let mut builder = tempfile::Builder::new();
+            let directory = builder.prefix(&prefix).permissions(Permissions::from_mode(0o700)).tempdir()?;
+            if let Ok(lock) = File::open(directory.path())
+                && lock.try_lock().is_ok()
+                && directory.path().exists()
+            {
+                return Ok(PrivateDirectory { directory, _lock: lock });
+            }
+        }
+        Err(io::Error::other("none can be locked"))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// The marks of the pools of whose directories none is locked: their program is gone. Only what is this user's counts.
+pub(super) fn abandoned(temporary: &Path) -> Vec<String> {
+    let Ok(entries) = temporary.read_dir() else { return Vec::new() };
+    let mut in_use: HashMap<String, bool> = HashMap::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(mark) = name.to_str().and_then(mark_of) else { continue };
+        // Not through a link: whoever may write here could make one.
+        let is_ours = entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
+        if is_ours {
+            let is_locked = !File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok());
+            *in_use.entry(mark.to_owned()).or_default() |= is_locked;
+        }
+    }
+    in_use.into_iter().filter(|(_, in_use)| !in_use).map(|(mark, _)| mark).collect()
+}
+
+/// The mark in a directory's name.
+fn mark_of(name: &str) -> Option<&str> {
+    let (mark, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    (mark.len() == 32 && mark.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_directory_of_a_pool_has_a_mark() {
+        let mark = "0123456789abcdef0123456789abcdef";
+        assert_eq!(mark_of(&format!("tower-claude-{mark}-a1B2c3")), Some(mark));
+        for other in
+            [format!("tower-claude-{mark}"), "tower-claude--x".into(), format!("tower-claude-{}*-x", &mark[1..])]
+        {
+            assert_eq!(mark_of(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pool_is_gone_when_none_of_its_directories_is_locked_and_a_link_is_no_directory() {
+        let temporary = tempfile::tempdir().unwrap();
+        let [gone, there, linked] = ["a", "b", "c"].map(|letter| letter.repeat(32));
+        let path = |mark: &str, rest: &str| temporary.path().join(format!("{PREFIX}{mark}-{rest}"));
+        for path in [path(&gone, "1"), path(&gone, "2"), path(&there, "1"), path(&there, "2")] {
+            std::fs::create_dir(path).unwrap();
+        }
+        std::os::unix::fs::symlink(path(&gone, "1"), path(&linked, "1")).unwrap();
+        let lock = File::open(path(&there, "2")).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(abandoned(temporary.path()), [gone]);
+    }
+
+    #[test]
+    fn a_directory_is_in_use_until_it_is_gone() {
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let directory = PrivateDirectory::new(&mark).unwrap();
+        assert_eq!(directory.path().metadata().unwrap().mode() & 0o777, 0o700);
+        let (temporary, path) = (directory.path().parent().unwrap().to_owned(), directory.path().to_owned());
+        assert!(!abandoned(&temporary).contains(&mark));
+        drop(directory);
+        assert!(!path.exists());
+    }
+}
