@@ -12,7 +12,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// What all their names begin with. The pool's mark follows.
-const PREFIX: &str = "tower-claude-";
+const PREFIX: &str = "tower-claude-own-";
 
 /// A directory that nobody else may look into, gone with the value.
 #[derive(Debug)]
@@ -74,10 +74,8 @@ mod tests {
     #[test]
     fn only_what_looks_like_a_directory_of_a_pool_has_a_mark() {
         let mark = "0123456789abcdef0123456789abcdef";
-        assert_eq!(mark_of(&format!("tower-claude-{mark}-a1B2c3")), Some(mark));
-        for other in
-            [format!("tower-claude-{mark}"), "tower-claude--x".into(), format!("tower-claude-{}*-x", &mark[1..])]
-        {
+        assert_eq!(mark_of(&format!("{PREFIX}{mark}-a1B2c3")), Some(mark));
+        for other in [format!("{PREFIX}{mark}"), format!("{PREFIX}-x"), format!("{PREFIX}{}*-x", &mark[1..])] {
             assert_eq!(mark_of(&other), None, "{other}");
         }
     }

@@ -73,9 +73,9 @@ exec 3<&0
         pause
     done
     # Those that were dead before anybody could say so are known by the directory they were in.
-    grep -l -F -e "/tower-claude-$mark-" "$sessions"/*.json | while read -r file; do
+    grep -l -F -e "/tower-claude-own-$mark-" "$sessions"/*.json | while read -r file; do
         file=${file##*/}
         forget "${file%.json}"
     done
-    rm -rf "$temporary/tower-claude-$mark-"*
+    rm -rf "$temporary/tower-claude-own-$mark-"*
 } <&3 3<&- >/dev/null 2>&1 &
