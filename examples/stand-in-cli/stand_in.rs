@@ -5,6 +5,7 @@
 //! side by side. Another example can be the stand-in by including this file as a module and calling [`run`].
 
 mod control;
+mod directives;
 mod dropped;
 mod failure;
 mod fault;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::directives::Block;
 use super::failure::{Failure, max_retries, retry_kind};
 use super::lines::Tally;
 use super::output::DeltaKind;
 use super::prompt_cache;
-use super::script::{Answer, Block, Message, answer, fault};
+use super::script::{Answer, Message, answer, fault};
 use super::session::Session;
 use super::tools::Call;
 

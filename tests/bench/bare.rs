@@ -75,6 +75,18 @@ impl Bare {
     }
 }
 
+/// What every process of a benchmark is told of the API, of its home and of what it is to leave alone.
+pub(crate) fn environment(api: &str, home: &Path) -> Vec<(String, String)> {
+    let variables = [
+        ("ANTHROPIC_BASE_URL", api),
+        ("ANTHROPIC_API_KEY", "test-key"),
+        ("HOME", home.to_str().unwrap()),
+        ("DISABLE_TELEMETRY", "1"),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
 /// `claude` as proxies run it that start it for every request, without anything that it could do without.
 pub(crate) async fn spawn_per_request(
     program: &Path,

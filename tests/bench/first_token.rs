@@ -67,15 +67,7 @@ async fn main() {
     };
     let api = MessagesApi::start().await;
     let home = tempfile::tempdir().unwrap();
-    let variables = [
-        ("ANTHROPIC_BASE_URL", api.url().as_str()),
-        ("ANTHROPIC_API_KEY", "test-key"),
-        ("HOME", home.path().to_str().unwrap()),
-        ("DISABLE_TELEMETRY", "1"),
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let cli = Cli { program, environment: variables.to_vec() };
+    let cli = Cli { program, environment: bare::environment(&api.url(), home.path()) };
     let rounds = setting("ROUNDS", 15);
     let (mut spawned, mut direct, mut proxied) = (Samples::default(), Times::default(), <[Times; 3]>::default());
     // The first one is not counted: the program comes from the disk.

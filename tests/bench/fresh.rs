@@ -68,15 +68,7 @@ async fn main() {
     };
     let api = MessagesApi::start().await;
     let home = tempfile::tempdir().unwrap();
-    let variables = [
-        ("ANTHROPIC_BASE_URL", api.url().as_str()),
-        ("ANTHROPIC_API_KEY", "test-key"),
-        ("HOME", home.path().to_str().unwrap()),
-        ("DISABLE_TELEMETRY", "1"),
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let cli = Cli { program, environment: variables.to_vec(), warm: setting("WARM", 0) };
+    let cli = Cli { program, environment: bare::environment(&api.url(), home.path()), warm: setting("WARM", 0) };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let at_once = std::env::var("AT_ONCE").unwrap_or_else(|_| "2,16,64".to_owned());
     // The program comes from the disk the first time.

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tower_claude::cli::ClaudeCli;
 
 use crate::support::chat::{Heard, call, function, hear, request, result, user};
+use crate::support::random_cases::{Pool, live};
 
 /// What a client does next.
 #[derive(Clone, Debug)]
@@ -221,24 +221,12 @@ fn check_isolation(directory: &Path) -> usize {
 
 #[test]
 fn the_model_is_told_what_the_client_sent_and_no_process_has_two_conversations() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let told = tempfile::tempdir().unwrap();
-    let claude = crate::support::chat::claude()
-        .warm_processes(2)
-        .max_processes(6)
-        .env("STAND_IN_LOG", told.path().join("{pid}"))
-        .build();
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let pool = Pool::new();
     let clients = prop::collection::vec(prop::collection::vec(step(), 1..8), 1..4);
-    let run = runner.run(&clients, |clients| {
-        runtime.block_on(live_through(&claude, clients));
-        Ok(())
-    });
-    let requests = serde_json::to_value(claude.health().requests).unwrap();
-    run.unwrap_or_else(|error| panic!("{error}"));
-    assert!(check_isolation(told.path()) >= cases as usize);
-    assert!(requests["live"].as_u64() > requests["cold"].as_u64(), "conversations do go on: {requests}");
+    let cases = live(100, &clients, async |clients| live_through(&pool.claude, clients).await);
+    assert!(check_isolation(pool.told()) >= cases as usize);
+    let requests = pool.claude.health().requests;
+    assert!(requests.live > requests.cold, "conversations do go on: {requests:?}");
 }
 
 fn rewrite(message: &mut Value, how: &Rewriting) {

@@ -7,13 +7,13 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::ClaudeCli;
 use tower_claude::layers::RecognizeLayer;
 
 use crate::support::chat::{Heard, function, hear, in_time, request, result, user};
+use crate::support::random_cases::{Pool, live};
 
 /// Keys and sessions: each caller differs from another in one of them.
 const CALLERS: [(Option<u64>, Option<&str>); 6] =
@@ -154,30 +154,18 @@ fn check(directory: &Path) {
 
 #[test]
 fn a_process_is_asked_by_one_caller_though_all_know_the_whole_conversation() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(30);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let told = tempfile::tempdir().unwrap();
-    let claude = crate::support::chat::claude()
-        .warm_processes(2)
-        .max_processes(6)
-        .env("STAND_IN_LOG", told.path().join("{pid}"))
-        .build();
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let pool = Pool::new();
     let lives = (any::<bool>(), prop::collection::vec((0..CALLERS.len(), 1usize..3, step()), 2..10));
-    let run = runner.run(&lives, |(recognizes, steps)| {
-        let (claude, tools) = (claude.clone(), false);
+    let cases = live(30, &lives, async |(recognizes, steps)| {
+        let (claude, tools) = (pool.claude.clone(), false);
         let mut shared = Shared { claude, recognizes, system: false, tools, messages: Vec::new(), calls: Vec::new() };
-        runtime.block_on(async {
-            for (caller, times, step) in &steps {
-                for _ in 0..*times {
-                    shared.take(*caller, step).await;
-                }
+        for (caller, times, step) in &steps {
+            for _ in 0..*times {
+                shared.take(*caller, step).await;
             }
-        });
-        check(told.path());
-        Ok(())
+        }
+        check(pool.told());
     });
-    let requests = claude.health().requests;
-    run.unwrap_or_else(|error| panic!("{error}"));
+    let requests = pool.claude.health().requests;
     assert!(requests.live > u64::from(cases) / 2, "callers do go on with their own: {requests:?}");
 }

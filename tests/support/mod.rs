@@ -13,6 +13,7 @@ pub(crate) mod messages_api;
 pub(crate) mod pretend_model;
 pub(crate) mod process;
 pub(crate) mod prompt_cache;
+pub(crate) mod random_cases;
 pub(crate) mod schema;
 pub(crate) mod server_process;
 pub(crate) mod snapshot;

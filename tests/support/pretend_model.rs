@@ -1,8 +1,13 @@
-//! What the Messages API on loopback answers: the directives, read from the last user turn.
+//! What the Messages API on loopback answers: the directives of every pretend model, and those of an API.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+
+use self::directives::last_user_turn;
+
+#[path = "../../examples/stand-in-cli/directives.rs"]
+mod directives;
 
 pub(crate) enum Answer {
     Message(Message),
@@ -48,6 +53,17 @@ pub(crate) enum Block {
     /// A text, and a source of it.
     Cited(String, Value),
     Tool(String, String),
+}
+
+impl From<directives::Block> for Block {
+    fn from(block: directives::Block) -> Block {
+        match block {
+            directives::Block::Text(texts) => Block::Text(texts),
+            directives::Block::Count(count) => Block::Text((0..count).map(|number| format!("w{number} ")).collect()),
+            directives::Block::Thinking(texts) => Block::Thinking(texts),
+            directives::Block::Tool(name, input) => Block::Tool(name, input),
+        }
+    }
 }
 
 impl Block {
@@ -108,15 +124,14 @@ impl Answer {
         let tools: Vec<_> =
             body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect();
         if tools.contains(&"StructuredOutput") && results.is_empty() && !text.starts_with("tool ") {
-            let input = text.strip_prefix("json ").unwrap_or(r#"{"name":"Ada"}"#);
-            return message([Block::Tool("StructuredOutput".to_owned(), input.to_owned())], "tool_use");
+            return message(directives::structured_output(&text));
         }
         if !results.is_empty() {
             // A long one need not be said again.
             if results.iter().any(|result| result.to_string().contains("[[read]]")) {
-                return say(["read".to_owned()]);
+                return message((vec![directives::text(["read"])], "end_turn"));
             }
-            return say(["result: ".to_owned(), Value::Array(results).to_string()]);
+            return message(directives::results(results));
         }
         let system: String =
             body["system"].as_array().into_iter().flatten().filter_map(|b| b["text"].as_str()).collect();
@@ -142,6 +157,18 @@ fn renamed(system: &str) -> Vec<(&str, &str)> {
 
 /// `tools` are the names that the model knows, and what it calls under them.
 fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
+    let full_name = |name: &str| {
+        let suffix = format!("__{name}");
+        let known = tools.iter().find(|(known, _)| *known == name || known.ends_with(&suffix));
+        known.map_or(name, |(_, tool)| tool).to_owned()
+    };
+    if let Some(said) = directives::said(text, full_name) {
+        let details = match said.1 {
+            "refusal" => json!({"type": "refusal", "category": "bio", "explanation": null}),
+            _ => Value::Null,
+        };
+        return message(said).with(|message| message.details = details);
+    }
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     match word {
         "fail" => failure(rest),
@@ -175,44 +202,23 @@ fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
             headers: Vec::new(),
         },
         "limits" => echo(text).with(|message| message.headers = limits("allowed", "0.93")),
-        "tool" => {
-            let calls = rest.split(" ;; ").map(|call| {
-                let (name, input) = call.split_once(' ').unwrap_or((call, "{}"));
-                let suffix = format!("__{name}");
-                let known = tools.iter().find(|(known, _)| *known == name || known.ends_with(&suffix));
-                Block::Tool(known.map_or(name, |(_, tool)| tool).to_owned(), input.to_owned())
-            });
-            let text = Block::Text(vec!["calling ".to_owned()]);
-            message(std::iter::once(text).chain(calls), "tool_use")
-        }
         "slow" => {
             let (ms, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             let gap = Duration::from_millis(ms.parse().unwrap_or(0));
             directive(rest, tools).with(|message| message.gap = Some(gap))
         }
-        "count" => say((0..rest.trim().parse().unwrap_or(0)).map(|number: u64| format!("w{number} "))),
-        "blocks" => message(rest.split('|').map(|part| Block::Text(vec![part.to_owned()])), "end_turn"),
-        "think" => {
-            let thinking = Block::Thinking(vec!["let me ".to_owned(), "think".to_owned()]);
-            message([thinking, Block::Text(vec!["echo: ".to_owned(), text.to_owned()])], "end_turn")
-        }
         "ponder" => {
-            let thinking = Block::Thinking(vec!["Hm, ".to_owned(), "\"é\"\n".to_owned()]);
+            let thinking = directives::thinking(["Hm, ", "\"é\"\n"]).into();
             let thoughts = [thinking, Block::Redacted("ZGF0YQ==".to_owned())];
             directive(rest, tools).with(|message| drop(message.blocks.splice(..0, thoughts)))
         }
         "cite" => {
             let citation = json!({"type": "char_location", "cited_text": rest, "document_index": 0,
                 "document_title": null, "start_char_index": 0, "end_char_index": rest.len(), "file_id": null});
-            message([Block::Text(vec!["As ".to_owned()]), Block::Cited(rest.to_owned(), citation)], "end_turn")
+            message((vec![directives::text(["As "]).into(), Block::Cited(rest.to_owned(), citation)], "end_turn"))
         }
         "pause" => echo(text).with(|message| message.stop = "pause_turn"),
-        "long" => message([Block::Text(vec!["cut ".to_owned(), "here".to_owned()])], "max_tokens"),
-        "refusal" => message([Block::Text(vec!["I ".to_owned(), "cannot".to_owned()])], "refusal").with(|message| {
-            message.details = json!({"type": "refusal", "category": "bio", "explanation": null});
-        }),
-        "window" => message([Block::Text(vec!["no ".to_owned(), "room".to_owned()])], "model_context_window_exceeded"),
-        "big" => say(["x".repeat(rest.trim().parse().unwrap_or(0))]),
+        "window" => message((vec![directives::text(["no ", "room"])], "model_context_window_exceeded")),
         "drop" => echo(text).with(|message| message.dropped = true),
         "silence" => echo(text).with(|message| message.silent = true),
         _ => echo(text),
@@ -220,17 +226,12 @@ fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
 }
 
 fn echo(text: &str) -> Answer {
-    say(["echo: ".to_owned(), text.to_owned()])
+    message(directives::echo(text))
 }
 
-fn say(deltas: impl IntoIterator<Item = String>) -> Answer {
-    message([Block::Text(deltas.into_iter().collect())], "end_turn")
-}
-
-fn message(blocks: impl IntoIterator<Item = Block>, stop: &'static str) -> Answer {
-    let blocks = blocks.into_iter().collect();
+fn message((blocks, stop): (Vec<impl Into<Block>>, &'static str)) -> Answer {
     Answer::Message(Message {
-        blocks,
+        blocks: blocks.into_iter().map(Into::into).collect(),
         stop,
         details: Value::Null,
         gap: None,
@@ -283,33 +284,4 @@ fn limits(status: &str, used: &str) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (format!("anthropic-ratelimit-unified-{name}"), value.to_owned()))
     .to_vec()
-}
-
-/// The text that decides, a directive's inside if there is one, and the contents of the turn's tool results.
-fn last_user_turn(messages: &[Value]) -> (String, Vec<Value>) {
-    let start = messages.iter().rposition(|message| message["role"] == "assistant").map_or(0, |last| last + 1);
-    let (mut texts, mut results) = (Vec::new(), Vec::new());
-    for message in messages[start..].iter().filter(|message| message["role"] == "user") {
-        match &message["content"] {
-            Value::String(text) => texts.push(text.as_str()),
-            content => {
-                for block in content.as_array().into_iter().flatten() {
-                    match block["type"].as_str() {
-                        Some("text") => texts.push(block["text"].as_str().unwrap_or_default()),
-                        Some("tool_result") => results.push(block["content"].clone()),
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-    texts.retain(|text| !text.starts_with("<system-reminder>"));
-    let all = texts.join("\n");
-    let directive = all.split_once("[[").and_then(|(_, after)| {
-        // A directive's own text may end in brackets, as a JSON array does: the last of several closing ones closes.
-        let end = after.find("]]")?;
-        let more = after[end + 2..].bytes().take_while(|&byte| byte == b']').count();
-        Some(&after[..end + more])
-    });
-    (directive.or(texts.last().copied()).unwrap_or_default().to_owned(), results)
 }

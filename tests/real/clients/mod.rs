@@ -3,6 +3,7 @@
 
 mod chat_completions;
 mod messages;
+mod openclaw;
 mod responses;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,5 @@
 //! Anthropic's own clients, and Claude Code itself.
 
-mod openclaw;
 mod opencode;
 
 use tokio::process::Command;

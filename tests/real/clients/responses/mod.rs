@@ -1,7 +1,6 @@
-//! OpenAI's own clients, its Agents SDK, the AI SDK, Codex and OpenClaw.
+//! OpenAI's own clients, its Agents SDK, the AI SDK and Codex.
 
 mod codex;
-mod openclaw;
 
 use std::path::PathBuf;
 
