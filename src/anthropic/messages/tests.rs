@@ -113,6 +113,51 @@ fn settings_mean_what_they_mean_to_the_api() {
 }
 
 #[test]
+fn tools_that_anthropic_defines_and_the_client_runs_are_functions_with_their_documented_schemas() {
+    let tools = json!([
+        {"type": "bash_20250124", "name": "bash", "cache_control": {"type": "ephemeral"}},
+        {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool", "max_characters": 9},
+        {"type": "text_editor_20250124", "name": "str_replace_editor"},
+        {"type": "memory_20250818", "name": "memory"},
+    ]);
+    let choice = json!({"type": "tool", "name": "memory"});
+    let decoded = request(json!({"tools": tools, "tool_choice": choice})).unwrap();
+    let parameters = |function: &crate::chat::Function, name: &str| {
+        function.parameters.as_ref().unwrap()["properties"].get(name).cloned()
+    };
+    let functions: Vec<_> = decoded.request.functions().collect();
+    let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+    assert_eq!(names, ["bash", "str_replace_based_edit_tool", "str_replace_editor", "memory"]);
+    assert!(functions.iter().all(|function| function.description.is_some()));
+    for (function, has, has_not) in [
+        (functions[0], &["command", "restart"][..], "path"),
+        (functions[1], &["command", "path", "view_range", "insert_text"], "old_path"),
+        (functions[2], &["command", "path", "new_str", "insert_line"], "insert_text"),
+        (functions[3], &["command", "path", "insert_text", "old_path", "new_path"], "restart"),
+    ] {
+        assert!(has.iter().all(|name| parameters(function, name).is_some()), "{function:?}");
+        assert_eq!(parameters(function, has_not), None, "{function:?}");
+    }
+    let commands = |function| parameters(function, "command").unwrap()["enum"].as_array().unwrap().len();
+    assert_eq!([1, 2, 3].map(|i| commands(functions[i])), [4, 5, 6]);
+    assert_eq!(decoded.request.tools.as_ref().unwrap()[0].extra["cache_control"]["type"], "ephemeral");
+    assert_eq!(decoded.request.tool_choice, Some(ToolChoice::Function("memory".to_owned())));
+    assert_eq!(decoded.ignored, ["tools[].max_characters"]);
+}
+
+#[test]
+fn a_call_keeps_its_mark_for_the_prompt_cache() {
+    let mark = json!({"type": "ephemeral"});
+    let call = json!([{"type": "tool_use", "id": "t", "name": "f", "input": {}, "cache_control": mark}]);
+    let result = json!([{"type": "tool_result", "tool_use_id": "t"}]);
+    let messages = json!([
+        {"role": "user", "content": "go"}, {"role": "assistant", "content": call}, {"role": "user", "content": result}
+    ]);
+    let decoded = request(json!({"messages": messages})).unwrap();
+    assert_eq!(decoded.request.messages[1].calls()[0].extra["cache_control"], mark);
+}
+
+#[test]
 fn the_web_is_searched_by_a_service_that_has_a_tool_for_it() {
     let tools = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
     let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "tools": tools});
@@ -127,6 +172,12 @@ fn what_cannot_be_done_is_refused_by_its_path() {
     let user = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     let call = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]});
     for (fields, param, says) in [
+        (json!({"tools": [{"type": "bash_20250124", "name": "shell"}]}), "tools.0.name", "'bash'"),
+        (
+            json!({"tools": [{"type": "computer_20250124", "name": "computer"}]}),
+            "tools.0.type",
+            "\"computer_20250124\"",
+        ),
         (
             json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
             "tools.0.type",

@@ -178,7 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::{Message, Role};
+    use crate::chat::{Message, Role, ToolCall};
 
     const HOUR: Option<Lifetime> = Some(Lifetime::Hour);
     const FIVE_MINUTES: Option<Lifetime> = Some(Lifetime::FiveMinutes);
@@ -207,6 +207,18 @@ mod tests {
         assert_eq!(settled(std::slice::from_ref(&mark), &mut told, true, FIVE_MINUTES), (json!([null]), vec![]));
         let names = vec!["cache_control"];
         assert_eq!(settled(&[mark.clone(), mark], &mut told, true, FIVE_MINUTES), (json!([null, null]), names));
+    }
+
+    #[test]
+    fn a_call_carries_its_mark() {
+        let mut call = ToolCall::new("t", "f", "{}");
+        call.extra.insert("cache_control".to_owned(), json!({"type": "ephemeral"}));
+        let called = Message { tool_calls: Some(vec![call]), ..Message::new(Role::Assistant, "so") };
+        let messages = [Message::new(Role::User, "a"), called, Message::tool_result("t", "r")];
+        let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
+        settle(&mut turns, &mut Marks::default(), false, FIVE_MINUTES, &Setup::default(), &Config::default());
+        let blocks = serde_json::to_value(&turns[1].blocks).unwrap();
+        assert_eq!(blocks[1]["cache_control"], json!({"type": "ephemeral"}));
     }
 
     /// The texts that are marked of a conversation whose client marks none.

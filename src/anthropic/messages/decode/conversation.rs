@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{invalid, quoted, unsupported};
 use crate::Error;
 use crate::anthropic::messages::request::{Block, Blocks, WireMessage, WireRole};
-use crate::chat::{CalledFunction, Content, Message, Part, Reasoning, Role, ToolCall};
+use crate::chat::{Content, Message, Part, Reasoning, Role, ToolCall};
 use crate::http::fields::Ignored;
 
 /// How Claude Code's own accounting line begins, which it sends as the first system block. The CLI behind this server
@@ -284,8 +284,11 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
                     None => "{}".to_owned(),
                     Some(_) => return Err(invalid(at("input"), "Input should be an object")),
                 };
-                let function = CalledFunction { name, arguments };
-                calls.push(ToolCall { id, kind: "function".to_owned(), function, ..ToolCall::default() });
+                let mut call = ToolCall::new(id, name, arguments);
+                if let Some(mark) = block.cache_control.filter(|mark| !mark.is_null()) {
+                    call.extra.insert("cache_control".to_owned(), mark);
+                }
+                calls.push(call);
             }
             // Without its signature the API would not know it for the model's own.
             "thinking" => {

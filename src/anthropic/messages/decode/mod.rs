@@ -1,5 +1,6 @@
 //! From a Messages request to a chat request: what each field, message, block and tool means to the conversation.
 
+mod client_tools;
 mod conversation;
 mod tools;
 

@@ -4,24 +4,24 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{invalid, quoted, unsupported};
+use super::{client_tools, invalid, quoted, unsupported};
 use crate::Error;
 use crate::anthropic::messages::request::{WireTool, WireToolChoice};
 use crate::chat::{Function, Tool, ToolChoice};
 use crate::http::fields::Ignored;
 
-/// Tools of Anthropic's own by how their types begin, and what to do instead.
-const SERVER_TOOLS: [(&str, &str); 10] = [
+/// Tools that cannot be had here by how their types begin, and what to do instead.
+const SERVER_TOOLS: [(&str, &str); 7] = [
     ("web_search_", "Offer a search tool of your own, or have the server's operator enable agent mode with WebSearch."),
     ("web_fetch_", "Offer a fetch tool of your own, or have the server's operator enable agent mode with WebFetch."),
     ("code_execution_", "Offer a tool of your own that runs code."),
     ("tool_search_tool_", "Leave it out: the model sees all tools that you offer."),
     ("mcp_toolset", "Connect to the MCP server in your client, and offer its tools."),
-    ("memory_", "Offer a tool of your own with an `input_schema`."),
-    ("computer_", "Offer a tool of your own with an `input_schema`."),
+    (
+        "computer_",
+        "Its actions have no schema that could be told here: offer tools of your own, with an `input_schema`.",
+    ),
     ("browser_", "Offer a tool of your own with an `input_schema`."),
-    ("bash_", "Offer a tool of your own with an `input_schema`."),
-    ("text_editor_", "Offer a tool of your own with an `input_schema`."),
 ];
 
 pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<Tool>, Error> {
@@ -29,7 +29,8 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
     let mut tools = Vec::with_capacity(wire.len());
     for (i, tool) in wire.into_iter().enumerate() {
         let at = |field: &str| format!("tools.{i}.{field}");
-        if let Some(kind) = tool.kind.filter(|kind| kind != "custom") {
+        let defined = tool.kind.as_deref().and_then(client_tools::function);
+        if let Some(kind) = tool.kind.filter(|kind| kind != "custom" && defined.is_none()) {
             let own = ["web_search", "web_fetch"].into_iter().find(|own| kind.starts_with(own));
             if own.is_some_and(|own| ignored.has_own(own)) {
                 // The model has it without being offered it. What the client says of domains and uses goes unheard.
@@ -42,20 +43,17 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
             return Err(unsupported(at("type"), format!("The tool {kind} cannot be had here. {advice}")));
         }
         let name = tool.name.ok_or_else(|| invalid(at("name"), "Field required"))?;
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if !(1..=128).contains(&name.len()) || !name.bytes().all(valid) {
-            let name = quoted(&name);
-            let message = format!("{name} should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'");
-            return Err(invalid(at("name"), message));
-        }
-        if !names.insert(name.clone()) {
-            return Err(invalid("tools", "Tool names must be unique."));
-        }
-        let Some(schema @ Value::Object(_)) = tool.input_schema else {
-            return Err(invalid(at("input_schema"), "Field required"));
+        let function = match defined {
+            Some(function) if function.name == name => function,
+            Some(function) => return Err(invalid(at("name"), format!("Input should be '{}'", function.name))),
+            None => {
+                check_name(&name, || at("name"))?;
+                let parameters = schema(tool.input_schema, i)?;
+                Function { description: tool.description, parameters: Some(parameters), ..Function::new(name) }
+            }
         };
-        if schema.get("type").is_some_and(|kind| kind != "object") {
-            return Err(invalid(at("input_schema.type"), "Input should be 'object'"));
+        if !names.insert(function.name.clone()) {
+            return Err(invalid("tools", "Tool names must be unique."));
         }
         let mut extra = Map::new();
         // Of no consequence to what the model is offered: arguments are streamed as they come in any case.
@@ -63,11 +61,28 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
         if let Some(mark) = tool.cache_control.filter(|mark| !mark.is_null()) {
             extra.insert("cache_control".to_owned(), mark);
         }
-        let function =
-            Function { name, description: tool.description, parameters: Some(schema), ..Function::default() };
         tools.push(Tool { kind: "function".to_owned(), function, extra });
     }
     Ok(tools)
+}
+
+fn check_name(name: &str, at: impl Fn() -> String) -> Result<(), Error> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=128).contains(&name.len()) && name.bytes().all(valid) {
+        return Ok(());
+    }
+    Err(invalid(at(), format!("{} should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'", quoted(name))))
+}
+
+/// The schema of the tool at this place, which has to be one of an object.
+fn schema(schema: Option<Value>, i: usize) -> Result<Value, Error> {
+    let Some(schema @ Value::Object(_)) = schema else {
+        return Err(invalid(format!("tools.{i}.input_schema"), "Field required"));
+    };
+    if schema.get("type").is_some_and(|kind| kind != "object") {
+        return Err(invalid(format!("tools.{i}.input_schema.type"), "Input should be 'object'"));
+    }
+    Ok(schema)
 }
 
 pub(super) fn choice(

@@ -151,7 +151,8 @@ fn assistant<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -> Re
         let name = &call.function.name;
         let is_builtin = config.builtin_tools.contains(name);
         let name = if is_builtin { Cow::Borrowed(name.as_str()) } else { Cow::Owned(mcp::wire_name(name)) };
-        said.push(Some(Kind::ToolUse { id: ids.call(&call.id), name, input: arguments(call, index)? }.into()));
+        let kind = Kind::ToolUse { id: ids.call(&call.id), name, input: arguments(call, index)? };
+        said.push(Some(Block { kind, mark: Mark::among(&call.extra) }));
     }
     if said.iter().all(Option::is_none) {
         // A thought that led to nothing is not taken by the API either.
