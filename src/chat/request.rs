@@ -139,9 +139,10 @@ pub struct Caller {
 
 /// A tool that the client offers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "WireTool")]
 #[non_exhaustive]
 pub struct Tool {
-    /// `function`, the one kind that is supported.
+    /// `function`, the one kind that layers and services see. A door makes functions of others.
     #[serde(rename = "type")]
     pub kind: String,
     /// The function.
@@ -149,6 +150,40 @@ pub struct Tool {
     /// Every other field, as it was sent.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// A tool as clients write it: with its function within, or, as the Responses API and Cursor do, as the function itself.
+#[derive(Deserialize)]
+struct WireTool {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    function: Option<Function>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl TryFrom<WireTool> for Tool {
+    type Error = &'static str;
+
+    fn try_from(WireTool { kind, function, mut extra }: WireTool) -> Result<Self, Self::Error> {
+        let flat = matches!(kind.as_str(), "function" | "custom") && extra.get("name").is_some_and(Value::is_string);
+        let mut text = |name: &str| match extra.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let function = match function {
+            Some(function) => function,
+            None if flat => Function {
+                name: text("name").unwrap_or_default(),
+                description: text("description"),
+                parameters: extra.remove("parameters").filter(|parameters| !parameters.is_null()),
+                extra: Map::new(),
+            },
+            None => return Err("missing field `function`"),
+        };
+        Ok(Tool { kind, function, extra })
+    }
 }
 
 impl Tool {
@@ -232,12 +267,16 @@ impl Serialize for ToolChoice {
 impl<'de> Deserialize<'de> for ToolChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let name = |tool: &Value| tool["function"]["name"].as_str().map(str::to_owned);
+        // Cursor writes a tool's name beside its type.
+        let name = |tool: &Value| {
+            let name = tool["function"]["name"].as_str().or_else(|| tool["name"].as_str());
+            name.map(str::to_owned)
+        };
         let choice = match (value.as_str(), value["type"].as_str()) {
             (Some("none"), _) => Some(ToolChoice::None),
             (Some("auto"), _) => Some(ToolChoice::Auto),
             (Some("required"), _) => Some(ToolChoice::Required),
-            (_, Some("function")) => name(&value).map(ToolChoice::Function),
+            (_, Some("function" | "custom")) => name(&value).map(ToolChoice::Function),
             (_, Some("allowed_tools")) => {
                 let allowed = &value["allowed_tools"];
                 let names = allowed["tools"].as_array().and_then(|tools| tools.iter().map(name).collect());

@@ -241,6 +241,7 @@ fn conversations_as_clients_send_them_are_let_through() {
         ("no arguments, no type, an image", json!([hi(), bare, shown])),
         ("an empty list of calls", json!([hi(), {"role": "assistant", "content": "a", "tool_calls": []}, hi()])),
         ("an empty result", json!([hi(), calls(&["a"]), {"role": "tool", "tool_call_id": "a", "content": ""}])),
+        ("contents of nothing", json!([{"role": "system", "content": null}, {"role": "user", "content": []}, hi()])),
         ("names", json!([{"role": "user", "name": "ann", "content": "hi"}])),
     ] {
         assert_eq!(checked(&conversation(messages)), Ok(vec![]), "{case}");
@@ -309,7 +310,7 @@ fn refusals() -> Vec<Value> {
         schema(json!({"type": ["object", "null"]})),
         schema(json!({"type": "object", "properties": ["a"]})),
         tools(json!(many)),
-        tools(json!([{"type": "custom", "function": {"name": "f"}}])),
+        tools(json!([{"type": "web", "function": {"name": "f"}}])),
         tools(json!([function("", json!({}))])),
         tools(json!([function("a.b", json!({}))])),
         tools(json!([function(&long, json!({}))])),
@@ -336,7 +337,6 @@ fn refusals() -> Vec<Value> {
         conversation(json!([{"role": "user"}])),
         conversation(json!([{"role": "user", "content": null}])),
         conversation(json!([{"role": "user", "content": []}])),
-        conversation(json!([{"role": "system", "content": null}, hi()])),
         call(json!({"id": "a", "type": "custom", "function": {"name": "f", "arguments": "{}"}})),
         call(json!({"id": "a", "type": "function", "function": {"name": "", "arguments": "{}"}})),
         call(json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "[]"}})),

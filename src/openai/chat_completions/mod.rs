@@ -1,15 +1,22 @@
 //! Chat Completions: `POST /v1/chat/completions`.
+//!
+//! What Cursor sends here is in part of the Responses API: tools without `function` around them, `custom` tools, and `input`
+//! in place of `messages`.
 
 mod chunk;
 mod completion;
+mod custom_tools;
 pub(crate) mod fields;
+mod input;
 mod wire;
 
 use self::chunk::ChunkEncoder;
 use self::completion::CompletionCollector;
+use self::custom_tools::CustomTools;
 use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming};
 use crate::http::fields::Ignored;
 use crate::http::request;
+use crate::openai::responses::Places;
 use crate::{ChatRequest, Error};
 
 /// The door of Chat Completions. The conversation has this dialect's own shape, so a body is a chat request as it is.
@@ -20,6 +27,9 @@ pub(crate) struct ChatCompletions;
 #[derive(Debug)]
 pub(crate) struct Reply {
     include_usage: bool,
+    custom_tools: CustomTools,
+    /// Where the messages are in the request's `input`, if it has that in place of them.
+    places: Option<Places>,
 }
 
 impl Door for ChatCompletions {
@@ -27,19 +37,40 @@ impl Door for ChatCompletions {
     const NAME: &'static str = "chat_completions";
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
-        let request: ChatRequest = request::decode(&incoming.body)?;
         let mut ignored = Ignored::by(incoming.abilities);
-        fields::check(&request, &mut ignored)?;
+        let (request, custom_tools, places) = match request::decode::<ChatRequest>(&incoming.body) {
+            Ok(mut request) if !request.messages.is_empty() => {
+                let custom_tools = CustomTools::of(&mut request);
+                fields::check(&request, &mut ignored)?;
+                (request, custom_tools, None)
+            }
+            _ if input::is_in(&incoming.body) => {
+                let (request, custom_tools, places) = input::decode(&incoming.body, &mut ignored)?;
+                (request, custom_tools, Some(places))
+            }
+            other => {
+                let request = other?;
+                fields::check(&request, &mut ignored)?;
+                (request, CustomTools::default(), None)
+            }
+        };
         let include_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
-        let (streamed, reply) = (request.stream == Some(true), Reply { include_usage });
+        let (streamed, reply) = (request.stream == Some(true), Reply { include_usage, custom_tools, places });
         Ok(Asked { request, streamed, background: false, ignored: ignored.names, reply })
     }
 
     fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {
-        Box::new(ChunkEncoder::new(&head, reply.include_usage))
+        reply.custom_tools.encoder(ChunkEncoder::new(&head, reply.include_usage))
     }
 
-    fn collector(&self, _reply: Reply, head: Head) -> Box<dyn Collector> {
-        Box::new(CompletionCollector::new(head))
+    fn collector(&self, reply: Reply, head: Head) -> Box<dyn Collector> {
+        reply.custom_tools.collector(CompletionCollector::new(head))
+    }
+
+    fn in_its_words(&self, reply: &Reply, error: Error) -> Error {
+        match &reply.places {
+            Some(places) => places.name(error),
+            None => error,
+        }
     }
 }

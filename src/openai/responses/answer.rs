@@ -9,9 +9,9 @@ use bytes::BytesMut;
 
 use super::echo::{Echo, Outcome};
 use super::events::Writer;
-use super::free_text::FreeText;
 use super::output::{ItemJson, Kind, OutputItem, Shown, Status, SummaryPart, TextPart};
 use super::tools::{Origin, Tools};
+use crate::openai::free_text::FreeText;
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
 /// The one part of a message, and of a summary.

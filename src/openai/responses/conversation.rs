@@ -15,6 +15,7 @@ use crate::chat::call_id::canonical;
 use crate::chat::{self, CalledFunction, Message, Reasoning, Role, ToolCall};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::chat_completions::fields::{check_file, check_image};
+use crate::openai::free_text;
 
 /// How OpenAI's own encrypted reasoning begins. A client that has changed models in a conversation may send some.
 const OPENAIS: &str = "gAAAA";
@@ -160,20 +161,25 @@ impl Reader<'_> {
         let missing = |field: &str| invalid(format!("{at}.{field}"), format!("A call needs its `{field}`. Add it."));
         let Some(id) = item.call_id.map(told_id) else { return Err(missing("call_id")) };
         let Some(name) = item.name.filter(|name| !name.is_empty()) else { return Err(missing("name")) };
+        let name = self.tools.function(item.namespace.as_deref(), &name);
         let arguments = if custom {
             let Some(Value::String(input)) = item.input else { return Err(missing("input")) };
-            json!({"input": input}).to_string()
+            free_text::arguments(&input)
         } else {
             let Some(Value::String(arguments)) = item.arguments else { return Err(missing("arguments")) };
-            check_arguments(&arguments).map_err(|message| invalid(format!("{at}.arguments"), message))?;
-            arguments
+            if self.tools.origin(&name).is_some_and(|tool| tool.custom) {
+                // Cursor knows no other calls than of functions.
+                free_text::arguments(&arguments)
+            } else {
+                check_arguments(&arguments).map_err(|message| invalid(format!("{at}.arguments"), message))?;
+                arguments
+            }
         };
         let known_by = canonical(&id);
         if known_by.is_empty() {
             let message = format!("The id {id:?} has no letter or digit to know the call by. Give it some.");
             return Err(invalid(format!("{at}.call_id"), message));
         }
-        let name = self.tools.function(item.namespace.as_deref(), &name);
         let message = self.assistant(index)?;
         let call = ToolCall {
             id: id.clone(),

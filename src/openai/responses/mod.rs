@@ -35,7 +35,6 @@ mod door;
 mod echo;
 mod events;
 mod fields;
-mod free_text;
 mod items;
 mod kept;
 mod listing;
@@ -55,6 +54,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use backing::{ResponseStore, StoreFuture, StoredResponse};
 pub(crate) use door::Responses;
+pub(crate) use fields::check;
+pub(crate) use prepare::{Places, Prepared, prepare};
+pub(crate) use request::CreateResponse;
 
 /// Seconds since 1970.
 fn now() -> u64 {

@@ -7,11 +7,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::chat::{Function, Tool, ToolChoice};
 use crate::http::fields::{Ignored, invalid, unsupported};
+use crate::openai::free_text;
 
 /// A tool, as the request has it. It serialises as an answer repeats it.
 #[derive(Debug, Default, Deserialize)]
@@ -164,7 +165,7 @@ impl Taken {
             ignored.name("tools[].", name, &Value::Bool(true));
         }
         let (description, parameters) = if custom {
-            (Some(described(param.description, param.format.as_ref())), Some(text_parameters()))
+            (Some(free_text::described(param.description, param.format.as_ref())), Some(free_text::parameters()))
         } else {
             (param.description, param.parameters)
         };
@@ -192,29 +193,6 @@ fn flat_name(namespace: Option<&str>, name: &str) -> String {
         Some(namespace) if namespace.ends_with("__") => format!("{namespace}{name}"),
         Some(namespace) => format!("{namespace}__{name}"),
     }
-}
-
-/// The arguments of the function that stands for a tool of free text.
-fn text_parameters() -> Value {
-    json!({
-        "type": "object",
-        "properties": {"input": {"type": "string", "description": "The whole text, as it is."}},
-        "required": ["input"],
-        "additionalProperties": false,
-    })
-}
-
-fn described(description: Option<String>, format: Option<&Value>) -> String {
-    let mut text = description.unwrap_or_default();
-    if !text.is_empty() {
-        text.push_str("\n\n");
-    }
-    text.push_str("This tool takes plain text: give all of it as the one argument `input`.");
-    if let Some(definition) = format.and_then(|format| format["definition"].as_str()) {
-        let syntax = format.and_then(|format| format["syntax"].as_str()).unwrap_or("formal");
-        text.push_str(&format!(" The text must follow this {syntax} grammar:\n\n{definition}"));
-    }
-    text
 }
 
 fn check_name(name: &str, at: &str) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod choices;
+mod cursor;
 mod guard;
 mod observe;
 mod plain;

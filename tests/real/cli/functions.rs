@@ -310,3 +310,29 @@ async fn a_schema_that_the_cli_refuses_is_a_400() {
     }
     assert_eq!(stack.api.requests().len(), 0);
 }
+
+/// Cursor's shapes: `input` in place of messages, tools without `function` around them, one of free text.
+#[tokio::test]
+async fn a_custom_tool_of_cursors_goes_round_on_one_process() {
+    let Some(stack) = Stack::real().await else { return };
+    let tools = json!([
+        {"type": "function", "name": "read_file", "parameters": {"type": "object"}},
+        {"type": "custom", "name": "ApplyPatch", "description": "Edits.", "format": {
+            "type": "grammar", "syntax": "lark", "definition": "start: \"x\""}},
+    ]);
+    let call = json!({"input": "*** Begin Patch\n+é"});
+    let mut body = json!({"model": "claude-opus-4", "tools": tools, "store": false,
+        "input": [{"role": "user", "content": format!("[[tool ApplyPatch {call}]]")}]});
+    let answer = stack.completion(body.clone()).await;
+    let called = &answer["choices"][0]["message"]["tool_calls"][0];
+    assert_eq!(called["function"], json!({"name": "ApplyPatch", "arguments": "*** Begin Patch\n+é"}));
+
+    let arguments = &called["function"]["arguments"];
+    body["input"].as_array_mut().unwrap().extend([
+        json!({"type": "function_call", "call_id": called["id"], "name": "ApplyPatch", "arguments": arguments}),
+        json!({"type": "function_call_output", "call_id": called["id"], "output": "patched"}),
+    ]);
+    let answer = stack.ask(body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-claude-process")), (200, Some("live")), "{}", answer.text());
+    assert_eq!(stack.started().len(), 1);
+}

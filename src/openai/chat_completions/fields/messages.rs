@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::parts;
 use crate::Error;
 use crate::chat::call_id::canonical;
-use crate::chat::{Message, Role, ToolCall};
+use crate::chat::{Content, Message, Role, ToolCall};
 use crate::error::shortened;
 use crate::http::fields::{Ignored, invalid, unsupported};
 
@@ -62,8 +62,14 @@ fn check_turn(messages: &[Message], no_prefill: Option<&str>) -> Result<(), Erro
         let message = format!("The last message is the assistant's own. {advice}");
         return Err(invalid(format!("messages[{}].role", messages.len() - 1), message));
     }
-    if !messages.iter().any(|message| matches!(message.role, Role::User | Role::Tool)) {
-        let message = "There is nothing to answer: no message is a `user` message. Send at least one.";
+    let asks = |message: &Message| match (message.role, &message.content) {
+        (Role::Tool, _) => true,
+        (Role::User, Some(Content::Text(_))) => true,
+        (Role::User, Some(Content::Parts(parts))) => !parts.is_empty(),
+        _ => false,
+    };
+    if !messages.iter().any(asks) {
+        let message = "There is nothing to answer: no `user` message says anything. Send at least one that does.";
         return Err(invalid("messages", message));
     }
     Ok(())

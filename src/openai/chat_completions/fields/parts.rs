@@ -17,14 +17,11 @@ const ACCEPTED: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 pub(super) fn check(i: usize, message: &Message, ignored: &mut Ignored) -> Result<(), Error> {
     match &message.content {
         Some(Content::Text(_)) => Ok(()),
-        // Clients replay turns in which the model said nothing, with and without calls.
-        Some(Content::Null) | None if message.role == Role::Assistant => Ok(()),
-        Some(Content::Null) | None => {
+        // Clients replay turns in which the model said nothing, with and without calls. Cursor sends such ones of others.
+        Some(Content::Null) => Ok(()),
+        None if message.role == Role::Assistant => Ok(()),
+        None => {
             let message = format!("A {} message needs `content`: a string or an array of parts.", name(message.role));
-            Err(invalid(format!("messages[{i}].content"), message))
-        }
-        Some(Content::Parts(parts)) if parts.is_empty() && message.role == Role::User => {
-            let message = "The array of parts is empty. Send at least one part, or a string.";
             Err(invalid(format!("messages[{i}].content"), message))
         }
         Some(Content::Parts(parts)) => {

@@ -1,6 +1,37 @@
-//! The text of a `custom` tool's call, out of the JSON in which the model gives it: `{"input": "..."}`, piece by piece.
+//! A `custom` tool, which takes free text: to the model it is a function with one text, `{"input": "..."}`.
+//!
+//! [`FreeText`] takes the text out of that JSON again, piece by piece.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// The arguments of the function that stands for such a tool.
+pub(crate) fn parameters() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"input": {"type": "string", "description": "The whole text, as it is."}},
+        "required": ["input"],
+        "additionalProperties": false,
+    })
+}
+
+/// What the function is described as: the tool's own words, and the grammar of its text, where it has one.
+pub(crate) fn described(description: Option<String>, format: Option<&Value>) -> String {
+    let mut text = description.unwrap_or_default();
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str("This tool takes plain text: give all of it as the one argument `input`.");
+    if let Some(definition) = format.and_then(|format| format["definition"].as_str()) {
+        let syntax = format.and_then(|format| format["syntax"].as_str()).unwrap_or("formal");
+        text.push_str(&format!(" The text must follow this {syntax} grammar:\n\n{definition}"));
+    }
+    text
+}
+
+/// The arguments that hold this text.
+pub(crate) fn arguments(text: &str) -> String {
+    json!({"input": text}).to_string()
+}
 
 /// Reads the arguments as they come.
 #[derive(Debug, Default)]
