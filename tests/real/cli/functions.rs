@@ -324,11 +324,13 @@ async fn a_custom_tool_of_cursors_goes_round_on_one_process() {
     let mut body = json!({"model": "claude-opus-4", "tools": tools, "store": false,
         "input": [{"role": "user", "content": format!("[[tool ApplyPatch {call}]]")}]});
     let answer = stack.completion(body.clone()).await;
+    let said = &answer["choices"][0]["message"]["content"];
     let called = &answer["choices"][0]["message"]["tool_calls"][0];
     assert_eq!(called["function"], json!({"name": "ApplyPatch", "arguments": "*** Begin Patch\n+é"}));
 
     let arguments = &called["function"]["arguments"];
     body["input"].as_array_mut().unwrap().extend([
+        json!({"role": "assistant", "content": said}),
         json!({"type": "function_call", "call_id": called["id"], "name": "ApplyPatch", "arguments": arguments}),
         json!({"type": "function_call_output", "call_id": called["id"], "output": "patched"}),
     ]);
