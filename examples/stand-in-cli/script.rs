@@ -86,6 +86,10 @@ fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
             Some((_, rest)) => directive(told, rest, gap),
             None => echo(text, gap),
         },
+        "hold" => {
+            hold(rest);
+            echo(text, gap)
+        }
         "silence" => Answer::Silence,
         "history" => say([told.to_json().to_string()], gap),
         "pid" => say([std::process::id().to_string()], gap),
@@ -94,6 +98,13 @@ fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
         "cwd" => say([std::env::current_dir().unwrap_or_default().display().to_string()], gap),
         _ => echo(text, gap),
     }
+}
+
+/// Takes the megabytes that a text begins with, for as long as this process runs.
+fn hold(text: &str) {
+    let megabytes: usize = text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    // Written to, so that they are there.
+    Vec::leak(vec![1u8; megabytes * 1_000_000]);
 }
 
 /// Two, three and four bytes a character, and one made of several.

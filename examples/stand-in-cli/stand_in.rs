@@ -47,6 +47,7 @@ Answers "echo: " and the text of the last user turn, or what a directive in doub
   [[crash]] [[crash-mid]]               exit 1 before the first event, or after some deltas
   [[crash-at N ...]] [[half-at N ...]]  exit 1 after N lines of the turn, or in the middle of the next
   [[hang-at N ...]]                     N lines of the turn, and then nothing, whatever is said to it
+  [[hold MB ...]]                       an echo, and from then on so many megabytes of memory more
   [[silence]]                           no answer, ever
   [[history]]                           everything it was told, as JSON
   [[pid]] [[args]] [[env NAME]] [[cwd]] what it was started as

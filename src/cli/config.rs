@@ -15,6 +15,7 @@ pub(crate) struct Config {
     pub(crate) withheld: Vec<OsString>,
     pub(crate) warm_processes: usize,
     pub(crate) max_processes: usize,
+    pub(crate) max_memory: Option<u64>,
     pub(crate) idle_timeout: Duration,
     pub(crate) queue_limit: usize,
     pub(crate) queue_timeout: Duration,
@@ -39,6 +40,7 @@ impl Default for Config {
             withheld: Vec::new(),
             warm_processes: 1,
             max_processes: 8,
+            max_memory: None,
             idle_timeout: Duration::from_secs(600),
             queue_limit: 64,
             queue_timeout: Duration::from_secs(30),
@@ -115,6 +117,18 @@ impl ClaudeCliBuilder {
     /// How many processes there may be in all: busy, parked, live and warm together. Default: 8, at least 1.
     pub fn max_processes(mut self, processes: usize) -> Self {
         self.config.max_processes = processes.max(1);
+        self
+    }
+
+    /// How much memory all processes may hold together, in bytes: the conversation that has been silent for longest ends
+    /// where it is exceeded, and no process starts for which there is no room, except where there is none at all. Default: as
+    /// much as [`max_processes`](Self::max_processes) of them take, some 110 MB each and 82 MB once for all (2.1.328).
+    ///
+    /// Each one's own memory counts, and what they share, once. Commands that an agent runs do not count. Busy processes
+    /// are never ended for it, so answers that run may go beyond it. Where the system has no `/proc`, as macOS, each
+    /// process counts 110 MB.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.config.max_memory = Some(bytes);
         self
     }
 

@@ -36,8 +36,8 @@ mod turn;
 
 pub use config::ClaudeCliBuilder;
 pub use pool::{
-    ConversationState, ConversationStatus, Health, HealthStatus, NotReady, ProcessCounts, ProcessEvents, QueueLength,
-    RequestCounts, Status,
+    ConversationState, ConversationStatus, Health, HealthStatus, NotReady, ProcessCounts, ProcessEvents, ProcessMemory,
+    QueueLength, RequestCounts, Status,
 };
 pub use process::Version;
 pub use rate_limits::{Overage, UsageWindow};

@@ -34,6 +34,10 @@ pub(super) fn summary(report: &Value, url: &str) -> String {
     let states = ["busy", "live", "parked", "warm"].map(|state| format!("{} {state}", count(&processes[state])));
     let (total, max) = (count(&processes["total"]), count(&processes["max"]));
     line(&mut out, format_args!("Processes    {}; {total} of {max} places taken", states.join(", ")));
+    if let Some(held) = claude["memory"]["held_bytes"].as_u64() {
+        let most = claude["memory"]["max_bytes"].as_u64().map(|most| format!(" of {}", megabytes(most)));
+        line(&mut out, format_args!("Memory       {}{}", megabytes(held), most.unwrap_or_default()));
+    }
     line(&mut out, format_args!("Queue        {} of {}", count(&queue["length"]), count(&queue["max"])));
 
     let now = report["now"].as_f64().unwrap_or(0.0);
@@ -107,6 +111,10 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes / 1_000_000)
 }
 
 fn span(seconds: u64) -> String {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::{Origin, Pool};
-use crate::cli::process::Version;
+use crate::cli::process::{Memory, Version};
 use crate::cli::rate_limits::UsageWindow;
 
 /// The state of a [`ClaudeCli`](crate::cli::ClaudeCli); serialized, it is what `GET /health` shows.
@@ -19,6 +19,8 @@ pub struct Health {
     pub claude_code_version: Option<Version>,
     /// How many processes there are, by what they do.
     pub processes: ProcessCounts,
+    /// How much memory they hold.
+    pub memory: ProcessMemory,
     /// The requests that wait for a process.
     pub queue: QueueLength,
     /// How the requests so far came by their processes.
@@ -56,6 +58,18 @@ pub struct ProcessCounts {
     pub total: usize,
     /// How many there may be.
     pub max: usize,
+}
+
+/// The memory of all processes together, in bytes: each one's own, and what they share, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessMemory {
+    /// What they hold now; nothing where the system has no `/proc` to say it, as macOS.
+    #[serde(rename = "held_bytes")]
+    pub held: Option<u64>,
+    /// What they may hold, if that is limited.
+    #[serde(rename = "max_bytes")]
+    pub max: Option<u64>,
 }
 
 /// The queue for processes.
@@ -135,6 +149,7 @@ impl Pool {
                 total: shared.places.taken(),
                 max: shared.config.max_processes,
             },
+            memory: ProcessMemory { held: self.memory(), max: shared.config.max_memory },
             queue: QueueLength { length: shared.queue.length(), max: shared.config.queue_limit },
             requests: RequestCounts {
                 live: served(Origin::Live),
@@ -144,5 +159,14 @@ impl Pool {
             subscription: shared.subscription.windows(),
             overage: shared.subscription.overage(),
         }
+    }
+
+    /// What the processes hold now: 20 µs for each.
+    fn memory(&self) -> Option<u64> {
+        // One that has just ended holds nothing; where this one's own is not said, nobody's is.
+        Memory::of(std::process::id())?;
+        let all = self.shared.places.pids().into_iter().filter_map(Memory::of);
+        let sum = all.fold(Memory::default(), std::ops::Add::add);
+        Some(sum.own.saturating_add(sum.shared))
     }
 }

@@ -190,6 +190,7 @@ impl Lease {
         pooled.starting = None;
         pooled.counted.end = End::WithAll;
         let shared = &hold.pool.shared;
+        shared.places.had_a_turn(pooled.process.pid);
         // The least recently used stand first.
         shared.lock().live.push((pooled, held));
         shared.places.process_available();

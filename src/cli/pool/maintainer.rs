@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::places::Places;
 use super::{End, Pool, PooledProcess, Shared, Starting};
 use crate::cli::conversation::LiveConversation;
 
@@ -15,6 +16,9 @@ const HOLD_BACK_FROM: usize = 3;
 /// A conversation gives way to a warm process once it has been silent for so long. Those that are quicker, and fill all
 /// places, stay: ending each of them in turn would make every one of their turns a replay.
 const HOLD_BACK_AFTER: Duration = Duration::from_secs(60);
+
+/// How often the memory of all processes is measured where it is limited.
+const MEASURE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a start takes at the most that counts: from then on it no longer keeps others from starting.
 const START_TIME: Duration = Duration::from_secs(1);
@@ -44,9 +48,10 @@ impl Shared {
     /// One round. Says when the next one is due at the latest.
     fn maintain(self: &Arc<Self>) -> Option<Instant> {
         let expires = self.end_expired();
+        let grows = self.end_over_memory();
         let starts = self.start_warm();
         let gives_way = self.hold_a_place_back();
-        [expires, starts, gives_way].into_iter().flatten().min()
+        [expires, grows, starts, gives_way].into_iter().flatten().min()
     }
 
     /// Ends what has died or waited for too long. Says when the next one will have.
@@ -80,6 +85,24 @@ impl Shared {
         drop(state);
         drop((dead, expired));
         due
+    }
+
+    /// Ends conversations, those first that have been silent for longest, while processes hold more memory than they may. Says
+    /// when they are to be measured again.
+    fn end_over_memory(&self) -> Option<Instant> {
+        if !self.places.have_memory_limit() {
+            return None;
+        }
+        let now = Instant::now();
+        let due = self.lock().measured.map_or(now, |last| last + MEASURE_EVERY);
+        if due <= now {
+            self.places.measure_all();
+            self.lock().measured = Some(now);
+        }
+        while let Some(pooled) = self.least_recently_used(Places::exceed_memory) {
+            tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way: max_memory is exceeded");
+        }
+        (self.places.taken() > 0).then_some(if due <= now { now + MEASURE_EVERY } else { due })
     }
 
     /// Starts warm processes as far as they are wanted and may be. Says when that is to be tried again.

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `lease` | a process for one turn, and how it is given back |
 //! | `queue` | who is next for a process, or to start one |
-//! | `places` | how many processes there may be |
+//! | `places` | where processes are, and how many there may be |
+//! | `room` | how many more fit, in number and in memory |
 //! | `circuit` | whether starting them works |
 //! | `refill` | when a warm one that was taken is replaced |
 //! | `maintainer` | the task that keeps warm ones, and ends those that have waited too long |
@@ -30,18 +31,20 @@ mod maintainer;
 mod places;
 mod queue;
 mod refill;
+mod room;
 mod status;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 use self::circuit::Circuit;
-pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, QueueLength, RequestCounts};
+pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, ProcessMemory, QueueLength, RequestCounts};
 use self::lease::Starting;
 pub(crate) use self::lease::{Lease, Origin, PooledProcess, Recall};
 use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
 use self::refill::Refill;
+use self::room::Room;
 pub use self::status::{ConversationState, ConversationStatus, Status};
 pub use self::tally::ProcessEvents;
 use self::tally::{Counted, End, Tally};
@@ -93,6 +96,8 @@ struct State {
     live: Vec<(PooledProcess, LiveConversation)>,
     circuit: Circuit,
     refill: Refill,
+    /// When all processes' memory was measured last.
+    measured: Option<Instant>,
 }
 
 impl Drop for Shared {
@@ -110,7 +115,10 @@ impl Pool {
                 state: Mutex::default(),
                 queue: Queue::new(config.max_processes, Arc::default()),
                 starts: Queue::new(cpus, Arc::clone(&maintainer)),
-                places: Places::new(config.max_processes, Arc::clone(&maintainer)),
+                places: Places::new(
+                    Room { processes: config.max_processes, memory: config.max_memory },
+                    Arc::clone(&maintainer),
+                ),
                 maintainer,
                 maintainer_runs: AtomicBool::new(false),
                 version: OnceCell::new(),
@@ -179,8 +187,10 @@ impl Pool {
     ) -> Result<Leased, Error> {
         self.start();
         self.version().await?;
-        let permit = self.wait_in_queue(caller).await?;
         let shared = &self.shared;
+        // Where memory is limited, who has a permit may still have to wait until a busy process is done.
+        let mut no_room = std::pin::pin!(tokio::time::sleep(shared.config.queue_timeout));
+        let permit = self.wait_in_queue(caller).await?;
         // Made when it is first needed, since its place in the queue is from then on.
         let mut turn_to_start = None;
         let mut starting = None;
@@ -203,7 +213,7 @@ impl Pool {
             if starting.is_none() {
                 // What has to give way ends while this waits for its turn to start, rather than while it holds that.
                 wanted.get_or_insert_with(|| shared.places.want());
-                if let Some(gives_way) = shared.least_recently_used() {
+                if let Some(gives_way) = shared.gives_way() {
                     gives_way.give_way();
                 }
                 let turn = turn_to_start.get_or_insert_with(|| Box::pin(shared.starts.acquire(caller.key, usize::MAX)));
@@ -211,6 +221,7 @@ impl Pool {
                     biased;
                     permit = turn => starting = permit.ok(),
                     () = freed => {}
+                    () = &mut no_room, if shared.places.have_memory_limit() => return Err(self.no_memory()),
                 }
                 continue;
             }
@@ -225,9 +236,13 @@ impl Pool {
                 return Ok((self.leased(pooled, Origin::Cold, permit), None));
             }
             wanted.get_or_insert_with(|| shared.places.want());
-            match shared.least_recently_used() {
+            match shared.gives_way() {
                 Some(gives_way) => gives_way.give_way(),
-                None => freed.await,
+                None => tokio::select! {
+                    biased;
+                    () = freed => {}
+                    () = &mut no_room, if shared.places.have_memory_limit() => return Err(self.no_memory()),
+                },
             }
         }
     }
@@ -241,12 +256,7 @@ impl Pool {
 
     async fn wait_in_queue(&self, caller: &Caller) -> Result<Permit, Error> {
         let Config { queue_limit, queue_timeout, max_processes, .. } = self.shared.config;
-        let busy = |why: String| {
-            let message = format!(
-                "Rate limit reached for this server: all {max_processes} Claude Code processes are busy, and {why}"
-            );
-            Error::new(ErrorKind::QueueFull, message).with_retry_after(Duration::from_secs(5))
-        };
+        let busy = |why: String| busy(format!("all {max_processes} Claude Code processes are busy, and {why}"));
         match tokio::time::timeout(queue_timeout, self.shared.queue.acquire(caller.key, queue_limit)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(queue::Full)) => {
@@ -257,6 +267,22 @@ impl Pool {
             }
         }
     }
+}
+
+impl Pool {
+    fn no_memory(&self) -> Error {
+        let waited = self.shared.config.queue_timeout;
+        busy(format!(
+            "the Claude Code processes that are busy leave no memory for another, and none was free within {waited:?}. Try \
+             again later, or raise max_memory."
+        ))
+    }
+}
+
+/// A refusal that is over soon.
+fn busy(why: String) -> Error {
+    let message = format!("Rate limit reached for this server: {why}");
+    Error::new(ErrorKind::QueueFull, message).with_retry_after(Duration::from_secs(5))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -292,16 +318,24 @@ impl Shared {
         (warm, dead)
     }
 
-    /// The process whose conversation has been silent for longest, where one has to give way.
-    fn least_recently_used(&self) -> Option<PooledProcess> {
+    /// The process whose conversation has been silent for longest, where one has to give way to a request.
+    fn gives_way(&self) -> Option<PooledProcess> {
+        self.least_recently_used(Places::are_short)
+    }
+
+    /// The process whose conversation has been silent for longest, if the places are such.
+    fn least_recently_used(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
         let mut state = self.lock();
-        (self.places.are_short() && !state.live.is_empty()).then(|| state.live.remove(0).0.ending(End::Evicted))
+        (are(&self.places) && !state.live.is_empty()).then(|| state.live.remove(0).0.ending(End::Evicted))
     }
 
     fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {
         let started = Instant::now();
         let orphans = Arc::clone(self.orphans.get_or_init(|| Arc::new(Orphans::watch(&self.config))));
-        let process = Process::spawn(&self.config, orphans, move || drop(occupant), move || drop(place))?;
+        let place = Arc::new(place);
+        let until_reaped = Arc::clone(&place);
+        let process = Process::spawn(&self.config, orphans, move || drop(occupant), move || drop(until_reaped))?;
+        place.is_of(process.pid);
         Ok(PooledProcess {
             process,
             settings: Settings::default(),

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// At most `max_processes` processes exist at once, those that are on their way out included.
+use super::room::{NEW, Room};
+use crate::cli::process::Memory;
+
+/// At most `max_processes` processes exist at once, those that are on their way out included, and none is started that
+/// `max_memory` has no room for.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     shared: Arc<Shared>,
@@ -14,7 +18,7 @@ pub(super) struct Places {
 
 #[derive(Debug)]
 struct Shared {
-    max: usize,
+    room: Room,
     taken: Mutex<Taken>,
     /// Wakes whoever waits for a place, or for a process that needs none.
     freed: Notify,
@@ -24,34 +28,79 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Taken {
-    /// By number, whether the process in it is ending.
-    places: HashMap<u64, bool>,
+    /// By number.
+    places: HashMap<u64, Taker>,
     next: u64,
     /// How many requests wait for a place.
     wanted: usize,
 }
 
+/// The process in a place.
+#[derive(Debug)]
+struct Taker {
+    is_ending: bool,
+    /// Once it is known.
+    pid: Option<u32>,
+    has_had_a_turn: bool,
+    /// What it held when it was measured last since its first turn.
+    last: Memory,
+    /// What it counts.
+    memory: Memory,
+}
+
+impl Taker {
+    fn measure(&mut self) {
+        if let Some(now) = self.pid.and_then(Memory::of) {
+            self.holds(now);
+        }
+    }
+
+    fn holds(&mut self, now: Memory) {
+        if self.has_had_a_turn {
+            // For a second after a turn it holds up to 30 MB that it is about to free (2.1.328): the smaller of two counts.
+            self.memory = Memory { own: now.own.min(self.last.own), ..now };
+            self.last = now;
+        } else {
+            // It grows with its first turn, for which there must be room.
+            self.memory = Memory { own: now.own.max(NEW.own), ..now };
+        }
+    }
+}
+
+impl Taken {
+    fn memory(&self) -> impl Iterator<Item = Memory> {
+        self.places.values().map(|taker| taker.memory)
+    }
+
+    /// Without those that are ending.
+    fn memory_to_stay(&self) -> impl Iterator<Item = Memory> {
+        self.places.values().filter(|taker| !taker.is_ending).map(|taker| taker.memory)
+    }
+}
+
 impl Places {
-    pub(super) fn new(max: usize, maintainer: Arc<Notify>) -> Self {
-        Places { shared: Arc::new(Shared { max, taken: Mutex::default(), freed: Notify::new(), maintainer }) }
+    pub(super) fn new(room: Room, maintainer: Arc<Notify>) -> Self {
+        Places { shared: Arc::new(Shared { room, taken: Mutex::default(), freed: Notify::new(), maintainer }) }
     }
 
     /// A place, if one is free: the first half goes with the process until it is reaped, the second with whoever wants it.
     pub(super) fn take(&self) -> Option<(Place, Occupant)> {
         let mut taken = self.shared.lock();
-        if taken.places.len() >= self.shared.max {
+        if self.shared.room.beside(taken.memory()) == 0 {
             return None;
         }
         let number = taken.next;
         taken.next += 1;
-        taken.places.insert(number, false);
+        taken
+            .places
+            .insert(number, Taker { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW });
         Some((Place { places: self.clone(), number }, Occupant { places: self.clone(), number }))
     }
 
     /// Whether a place is free that no request waits for.
     pub(super) fn have_spare(&self) -> bool {
         let taken = self.shared.lock();
-        taken.wanted == 0 && taken.places.len() < self.shared.max
+        taken.wanted == 0 && self.shared.room.beside(taken.memory()) > 0
     }
 
     /// Counts a request as waiting for a place, for as long as the value is kept.
@@ -63,14 +112,41 @@ impl Places {
     /// Whether more requests wait than places are free or about to be: then another process has to give way.
     pub(super) fn are_short(&self) -> bool {
         let taken = self.shared.lock();
-        let free = self.shared.max - taken.places.len();
-        taken.wanted > free + taken.places.values().filter(|ending| **ending).count()
+        taken.wanted > self.shared.room.beside(taken.memory_to_stay())
     }
 
-    /// Whether every place has a process in it that is wanted.
+    /// Whether there is room for no more, and none of those that are there is ending.
     pub(super) fn are_all_in_use(&self) -> bool {
         let taken = self.shared.lock();
-        taken.places.len() >= self.shared.max && !taken.places.values().any(|ending| *ending)
+        self.shared.room.beside(taken.memory()) == 0 && !taken.places.values().any(|taker| taker.is_ending)
+    }
+
+    /// Whether memory is limited.
+    pub(super) fn have_memory_limit(&self) -> bool {
+        self.shared.room.memory.is_some()
+    }
+
+    /// Whether those that are not ending hold more memory than they may.
+    pub(super) fn exceed_memory(&self) -> bool {
+        self.shared.room.is_exceeded_by(self.shared.lock().memory_to_stay())
+    }
+
+    /// The process with this number has had a turn.
+    pub(super) fn had_a_turn(&self, pid: u32) {
+        let mut taken = self.shared.lock();
+        if let Some(taker) = taken.places.values_mut().find(|taker| taker.pid == Some(pid)) {
+            taker.has_had_a_turn = true;
+        }
+    }
+
+    /// Measures all of them.
+    pub(super) fn measure_all(&self) {
+        self.shared.lock().places.values_mut().for_each(Taker::measure);
+    }
+
+    /// The processes that are there.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.shared.lock().places.values().filter_map(|taker| taker.pid).collect()
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -102,6 +178,15 @@ pub(super) struct Place {
     number: u64,
 }
 
+impl Place {
+    /// It is of the process with this number.
+    pub(super) fn is_of(&self, pid: u32) {
+        if let Some(taker) = self.places.shared.lock().places.get_mut(&self.number) {
+            taker.pid = Some(pid);
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.shared.lock().places.remove(&self.number);
@@ -118,8 +203,8 @@ pub(super) struct Occupant {
 
 impl Drop for Occupant {
     fn drop(&mut self) {
-        if let Some(ending) = self.places.shared.lock().places.get_mut(&self.number) {
-            *ending = true;
+        if let Some(taker) = self.places.shared.lock().places.get_mut(&self.number) {
+            taker.is_ending = true;
         }
     }
 }
@@ -141,9 +226,13 @@ impl Drop for Wanted {
 mod tests {
     use super::*;
 
+    fn places(processes: usize) -> Places {
+        Places::new(Room { processes, memory: None }, Arc::default())
+    }
+
     #[test]
     fn a_place_is_free_at_the_reap_and_not_when_its_process_is_no_longer_wanted() {
-        let places = Places::new(1, Arc::default());
+        let places = places(1);
         let (place, occupant) = places.take().unwrap();
         drop(occupant);
         assert!(places.take().is_none());
@@ -153,7 +242,7 @@ mod tests {
 
     #[test]
     fn one_process_gives_way_for_each_request_that_waits_and_no_more() {
-        let places = Places::new(2, Arc::default());
+        let places = places(2);
         let (_one, first) = places.take().unwrap();
         let (_two, second) = places.take().unwrap();
         assert!(!places.are_short());
@@ -169,7 +258,7 @@ mod tests {
 
     #[test]
     fn nothing_gives_way_while_a_place_is_free() {
-        let places = Places::new(2, Arc::default());
+        let places = places(2);
         let _one = places.take().unwrap();
         let _waits = places.want();
         assert!(!places.are_short());
@@ -179,10 +268,54 @@ mod tests {
 
     #[test]
     fn a_place_that_a_request_waits_for_is_not_spare() {
-        let places = Places::new(1, Arc::default());
+        let places = places(1);
         let waits = places.want();
         assert!(!places.have_spare());
         drop(waits);
         assert!(places.have_spare());
+    }
+
+    #[test]
+    fn there_are_no_more_places_than_memory_has_room_for() {
+        let memory = Some(NEW.shared + 2 * NEW.own);
+        let places = Places::new(Room { processes: 8, memory }, Arc::default());
+        let (_one, first) = places.take().unwrap();
+        let _two = places.take().unwrap();
+        assert!(places.take().is_none() && places.are_all_in_use() && !places.exceed_memory());
+        let _waits = places.want();
+        assert!(places.are_short());
+        drop(first);
+        assert!(!places.are_short(), "the first is on its way out");
+        assert!(places.take().is_none(), "and there until then");
+    }
+
+    #[test]
+    fn what_a_process_holds_only_for_a_moment_does_not_count() {
+        let mut taker = Taker { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW };
+        let mut counts = |megabytes: u64, has_had_a_turn: bool| {
+            taker.has_had_a_turn = has_had_a_turn;
+            taker.holds(Memory { own: megabytes * 1_000_000, shared: 0 });
+            taker.memory.own / 1_000_000
+        };
+        assert_eq!([10, 90].map(|held| counts(held, false)), [110, 110], "it comes up");
+        assert_eq!([140, 105, 106].map(|held| counts(held, true)), [110, 105, 105], "its first turn");
+        assert_eq!([180, 185, 120].map(|held| counts(held, true)), [106, 180, 120], "a large one");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_counts_what_it_holds_once_it_has_had_a_turn() {
+        let pid = std::process::id();
+        let places = Places::new(Room { processes: 8, memory: Some(NEW.shared + NEW.own) }, Arc::default());
+        let (place, _occupant) = places.take().unwrap();
+        place.is_of(pid);
+        places.measure_all();
+        assert!(!places.have_spare(), "it grows with its first turn");
+        places.had_a_turn(pid);
+        places.measure_all();
+        let own = Memory::of(pid).unwrap().own;
+        assert!(own < NEW.own / 2, "this test's own memory");
+        assert_eq!(places.pids(), [pid]);
+        assert_eq!(places.shared.room.beside(places.shared.lock().memory()), 0, "half of a new one does not fit");
     }
 }

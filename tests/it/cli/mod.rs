@@ -3,6 +3,8 @@
 mod birth;
 mod functions;
 mod live;
+#[cfg(target_os = "linux")]
+mod memory;
 mod places;
 mod pool;
 mod recognition;

@@ -7,6 +7,8 @@ mod failures;
 mod fields;
 mod functions;
 mod marks;
+#[cfg(target_os = "linux")]
+mod memory;
 mod messages;
 mod prompt_cache;
 mod responses;
