@@ -120,7 +120,7 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How much memory all processes may hold together, in bytes: the conversation that has been silent for longest ends
+    /// How much memory all processes may hold together, in bytes: a conversation that waits ends
     /// where it is exceeded, and no process starts for which there is no room, except where there is none at all. Default: as
     /// much as [`max_processes`](Self::max_processes) of them take, some 110 MB each and 82 MB once for all (2.1.328).
     ///

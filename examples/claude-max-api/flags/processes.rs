@@ -19,7 +19,7 @@ pub(crate) struct Processes {
     #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
     pub(crate) max_processes: usize,
     /// How much memory they may hold together, in MiB: about 110 MB each, and 82 once for
-    /// all. The conversation that has been silent for longest ends where it is more, and
+    /// all. A conversation that waits for its next message ends where it is more, and
     /// answers that run may go beyond. Default: no limit but their number
     #[arg(long, verbatim_doc_comment, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_memory: Option<u32>,

@@ -201,6 +201,9 @@ pub(crate) struct PendingToolCalls {
 #[derive(Debug)]
 pub(crate) struct LiveConversation {
     caller: Caller,
+    /// Other functions want another process. The CLI can be told of another list in the middle (`tools/list_changed`, or
+    /// `mcp_set_servers` without and then with the server), but goes on offering the model those that are gone; and the API's
+    /// cache, of which functions are the beginning, is lost either way (2.1.328).
     setup_digests: SetupDigests,
     /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.

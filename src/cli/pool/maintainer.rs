@@ -87,8 +87,7 @@ impl Shared {
         due
     }
 
-    /// Ends conversations, those first that have been silent for longest, while processes hold more memory than they may. Says
-    /// when they are to be measured again.
+    /// Ends conversations while processes hold more memory than they may. Says when they are to be measured again.
     fn end_over_memory(&self) -> Option<Instant> {
         if !self.places.have_memory_limit() {
             return None;
@@ -99,7 +98,7 @@ impl Shared {
             self.places.measure_all();
             self.lock().measured = Some(now);
         }
-        while let Some(pooled) = self.least_recently_used(Places::exceed_memory) {
+        while let Some(pooled) = self.gives_way_if(Places::exceed_memory) {
             tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way: max_memory is exceeded");
         }
         (self.places.taken() > 0).then_some(if due <= now { now + MEASURE_EVERY } else { due })

@@ -5,6 +5,7 @@
 //! | `lease` | a process for one turn, and how it is given back |
 //! | `queue` | who is next for a process, or to start one |
 //! | `places` | where processes are, and how many there may be |
+//! | `eviction` | which conversation gives way |
 //! | `room` | how many more fit, in number and in memory |
 //! | `circuit` | whether starting them works |
 //! | `refill` | when a warm one that was taken is replaced |
@@ -25,6 +26,7 @@ use tokio::sync::{Notify, OnceCell};
 use tokio::time::Instant;
 
 mod circuit;
+mod eviction;
 mod health;
 mod lease;
 mod maintainer;
@@ -38,6 +40,7 @@ mod tally;
 mod tests;
 
 use self::circuit::Circuit;
+use self::eviction::Held;
 pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, ProcessMemory, QueueLength, RequestCounts};
 use self::lease::Starting;
 pub(crate) use self::lease::{Lease, Origin, PooledProcess, Recall};
@@ -318,15 +321,20 @@ impl Shared {
         (warm, dead)
     }
 
-    /// The process whose conversation has been silent for longest, where one has to give way to a request.
+    /// The process that gives way to a request, where one has to.
     fn gives_way(&self) -> Option<PooledProcess> {
-        self.least_recently_used(Places::are_short)
+        self.gives_way_if(Places::are_short)
     }
 
-    /// The process whose conversation has been silent for longest, if the places are such.
-    fn least_recently_used(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
+    /// The process that gives way, if the places are such that one has to.
+    fn gives_way_if(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
         let mut state = self.lock();
-        (are(&self.places) && !state.live.is_empty()).then(|| state.live.remove(0).0.ending(End::Evicted))
+        if !are(&self.places) {
+            return None;
+        }
+        let held = state.live.iter().map(|(_, held)| Held { answers: held.turns, is_parked: held.pending.is_some() });
+        let at = eviction::gives_way(held)?;
+        Some(state.live.remove(at).0.ending(End::Evicted))
     }
 
     fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {

@@ -54,7 +54,8 @@ impl Queue {
         Queue { shared: Arc::new(Shared { inner: Mutex::new(inner), permits, spare }) }
     }
 
-    /// A permit, when it is this caller's turn. Refused at once where `limit` requests wait already.
+    /// A permit, when it is this caller's turn. Refused where `limit` requests wait already: this one, or if another caller
+    /// has two more of them than this one, that one's last.
     ///
     /// The place in the queue is taken with the call, and given up when the future is dropped.
     pub(super) fn acquire(&self, key: Key, limit: usize) -> impl Future<Output = Result<Permit, Full>> + use<> {
@@ -98,7 +99,7 @@ impl Queue {
         if inner.take_free() {
             return Ok(Entered::Permit(self.permit()));
         }
-        if inner.length >= limit {
+        if inner.length >= limit && !inner.make_room_for(key) {
             return Err(Full);
         }
         let (grant, granted) = oneshot::channel();
@@ -148,6 +149,17 @@ impl Inner {
         let free = self.free > 0;
         self.free -= usize::from(free);
         free
+    }
+
+    /// Refuses the last request of the caller that has most of them in the queue, if that is another one that would still have more.
+    fn make_room_for(&mut self, key: Key) -> bool {
+        let own = self.callers.iter().find(|(caller, _)| *caller == key).map_or(0, |(_, waiters)| waiters.len());
+        let most = self.callers.iter_mut().max_by_key(|(_, waiters)| waiters.len());
+        let Some((_, waiters)) = most.filter(|(_, waiters)| waiters.len() > own + 1) else { return false };
+        // It learns of it as its grant is dropped.
+        let refused = waiters.pop_back();
+        self.length -= usize::from(refused.is_some());
+        refused.is_some()
     }
 
     fn next_in_turn(&mut self) -> Option<Waiter> {
@@ -273,6 +285,22 @@ mod tests {
         let _held = queue.try_acquire().unwrap();
         let _waits = queue.acquire(None, 1).boxed();
         assert_eq!(queue.acquire(None, 1).now_or_never().unwrap().unwrap_err(), Full);
+    }
+
+    #[test]
+    fn who_fills_the_queue_makes_room_for_another_caller_until_both_have_as_much() {
+        let queue = queue(1);
+        let _held = queue.try_acquire().unwrap();
+        let mut many: Vec<_> = (0..4).map(|_| queue.acquire(Some(1), 4).boxed()).collect();
+        assert_eq!(queue.acquire(Some(1), 4).now_or_never().unwrap().unwrap_err(), Full);
+        let mut few: Vec<_> = (0..2).map(|_| queue.acquire(Some(2), 4).boxed()).collect();
+        assert_eq!(queue.acquire(Some(2), 4).now_or_never().unwrap().unwrap_err(), Full);
+        assert_eq!(queue.length(), 4);
+        let refused = |waiting: &mut Vec<BoxFuture<'static, Result<Permit, Full>>>| -> Vec<bool> {
+            waiting.iter_mut().map(|turn| matches!(turn.now_or_never(), Some(Err(Full)))).collect()
+        };
+        assert_eq!(refused(&mut many), [false, false, true, true], "the last of them");
+        assert_eq!(refused(&mut few), [false, false]);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod connections;
 mod doctor;
+mod fairness;
 mod flags;
 mod keys;
 mod killed;

@@ -44,12 +44,12 @@ async fn the_memory_of_all_processes_is_in_health() {
 
 #[tokio::test]
 async fn a_conversation_that_grows_has_the_one_that_is_silent_for_longest_give_way() {
-    let claude = limited_to(300);
+    let claude = limited_to(330);
     let (mut oldest, mut second) = (Chat::new(&claude), Chat::new(&claude));
     oldest.say("[[hold 100]]").await;
     second.say("[[hold 100]]").await;
     assert_eq!((evicted(&claude), claude.health().processes.live), (0, 2));
-    assert_eq!(second.say("[[hold 120]]").await.process, "live");
+    assert_eq!(second.say("[[hold 160]]").await.process, "live");
     // Its growth counts once it has been measured twice.
     until("the oldest to give way", || evicted(&claude) == 1 && claude.health().processes.total == 1).await;
     assert_eq!(second.say("on").await.process, "live");

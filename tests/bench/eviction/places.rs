@@ -1,0 +1,172 @@
+//! The places of one server, and what its turns cost under a rule.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::draw::Draw;
+use super::figures::setting;
+use super::habits::{self, Pattern, Turn, exponential};
+use super::rules::Rule;
+
+/// How long a process waits for its conversation's next message, as `--idle-timeout` has it, in seconds.
+const IDLE: f64 = 600.0;
+
+/// How much later a first token comes on a process that is started for the request, in seconds, and with each turn that is
+/// replayed on it (2.1.328).
+const START: f64 = 0.68;
+const REPLAYED_TURN: f64 = 0.01;
+
+/// What a token costs that is written to the prompt cache, and read from it, in tokens at the input price.
+const WRITTEN: f64 = 1.25;
+const READ: f64 = 0.1;
+
+/// A conversation that a process holds between turns.
+pub(crate) struct Waiting {
+    conversation: u64,
+    /// When its last turn ended, and the one before that.
+    pub(crate) since: f64,
+    pub(crate) before: Option<f64>,
+    pub(crate) turns: usize,
+    /// Whether it waits for a function's result.
+    pub(crate) is_parked: bool,
+    /// What a replay says.
+    pub(crate) tokens: f64,
+    pub(crate) worth: f64,
+    /// When it goes on.
+    pub(crate) next: Option<f64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) turns: u64,
+    pub(crate) replays: u64,
+    /// Input tokens, at the input price.
+    pub(crate) tokens: f64,
+    /// Seconds by which first tokens were later than on live processes, queue included.
+    pub(crate) delay: f64,
+}
+
+/// A conversation under way.
+struct Conversation {
+    number: u64,
+    seat: u64,
+    prompt: f64,
+    tokens: f64,
+    turns: Vec<Turn>,
+    done: usize,
+    ended: Option<f64>,
+    before: Option<f64>,
+}
+
+/// A conversation's next turn, due at some time.
+struct Due(f64, Conversation);
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The earliest is the greatest.
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> Ordering {
+        other.0.total_cmp(&self.0).then(other.1.number.cmp(&self.1.number))
+    }
+}
+
+/// So many seats, each taken by one conversation after the other, and fewer places.
+pub(crate) fn simulate(rule: Rule, pattern: Pattern, seats: u64, places: usize, seed: u64, hours: f64) -> Outcome {
+    let mut outcome = Outcome::default();
+    let cache = setting("CACHE", 300) as f64;
+    let mut due = BinaryHeap::new();
+    for seat in 0..seats {
+        let mut draw = Draw::new(seed, seat);
+        let start = exponential(&mut draw, 300.0);
+        due.push(Due(start, conversation(pattern.of_seat(seat), seat, 0, seed)));
+    }
+    let mut waiting: Vec<Waiting> = Vec::new();
+    let mut floor = 0.0;
+    while let Some(Due(wanted, mut of)) = due.pop() {
+        if wanted > hours * 3600.0 {
+            break;
+        }
+        waiting.retain(|one| one.since + IDLE > wanted);
+        let mut now = wanted;
+        let held = waiting.iter().position(|one| one.conversation == of.number);
+        if let Some(at) = held {
+            waiting.remove(at);
+        } else if waiting.len() >= places {
+            waiting.sort_by(|one, other| one.since.total_cmp(&other.since));
+            // Those that are busy stand among them with the time at which they will be done.
+            now = now.max(waiting[0].since);
+            let idle = waiting.iter().take_while(|one| one.since <= now).count();
+            if let Some(at) = rule.gives_way(&waiting[..idle], now) {
+                floor = waiting.remove(at).worth;
+            }
+        }
+        let turn = &of.turns[of.done];
+        outcome.turns += 1;
+        outcome.delay += now - wanted;
+        let cached = of.ended.is_some_and(|ended| now - ended < cache);
+        let (read, written) = match (held, of.ended) {
+            (Some(_), _) if cached => (of.tokens, turn.new),
+            // What was said stands elsewhere in a replay, so only the prompt is found again.
+            (None, Some(_)) if cached => (of.prompt, of.tokens - of.prompt + turn.new),
+            _ => (0.0, of.tokens + turn.new),
+        };
+        outcome.tokens += READ * read + WRITTEN * written;
+        if held.is_none() {
+            outcome.delay += START + REPLAYED_TURN * of.done as f64;
+            outcome.replays += u64::from(of.done > 0);
+        }
+        let ends = now + turn.answer;
+        let next = turn.silence.map(|silence| ends + silence);
+        of.tokens += turn.new;
+        of.done += 1;
+        (of.before, of.ended) = (of.ended, Some(ends));
+        waiting.push(Waiting {
+            conversation: of.number,
+            since: ends,
+            before: of.before,
+            turns: of.done,
+            is_parked: turn.calls,
+            tokens: of.tokens,
+            worth: rule.worth(floor, of.tokens, of.done),
+            next,
+        });
+        match next {
+            Some(next) => due.push(Due(next, of)),
+            None => {
+                let number = of.number + 1;
+                let pause = exponential(&mut Draw::new(seed ^ 1, number), 30.0);
+                due.push(Due(ends + pause, conversation(pattern.of_seat(of.seat), of.seat, number, seed)));
+            }
+        }
+    }
+    outcome
+}
+
+/// The conversation with this number in its seat.
+fn conversation(pattern: Pattern, seat: u64, number: u64, seed: u64) -> Conversation {
+    let number = if number == 0 { seat << 32 } else { number };
+    let mut draw = Draw::new(seed, number | 1 << 62);
+    let prompt = habits::beginning(pattern);
+    Conversation {
+        number,
+        seat,
+        prompt,
+        tokens: prompt,
+        turns: habits::conversation(pattern, &mut draw),
+        done: 0,
+        ended: None,
+        before: None,
+    }
+}

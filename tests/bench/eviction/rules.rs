@@ -1,0 +1,73 @@
+//! Who gives way: the pool's rule, others that weigh what a replay costs and how likely it is, and one that knows the future.
+
+use super::places::Waiting;
+use super::pool_rule::{Held, gives_way};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Rule {
+    /// Who has been silent for longest.
+    LeastRecentlyUsed,
+    /// The pool's, by its own code.
+    Pool,
+    /// Whose replay is cheapest, with age: GreedyDual.
+    GreedyDual,
+    /// The same, times how often it has been gone on with: GreedyDual-Size with Frequency, all of one size.
+    GreedyDualFrequency,
+    /// Whose last turn but one is longest ago, those that had one turn only first: LRU-2.
+    LastButOne,
+    /// Whose replay is cheapest times the chance that it comes: the longer a silence, the less likely an end to it soon.
+    Expected,
+    /// Who will be silent for longest. Nobody can know; it is the most there is to win in number of replays.
+    Foresight,
+}
+
+impl Rule {
+    pub(crate) const ALL: [Rule; 7] = [
+        Rule::LeastRecentlyUsed,
+        Rule::Pool,
+        Rule::GreedyDual,
+        Rule::GreedyDualFrequency,
+        Rule::LastButOne,
+        Rule::Expected,
+        Rule::Foresight,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Rule::LeastRecentlyUsed => "least recently used",
+            Rule::Pool => "the pool's",
+            Rule::GreedyDual => "GreedyDual",
+            Rule::GreedyDualFrequency => "GreedyDual × frequency",
+            Rule::LastButOne => "LRU-2",
+            Rule::Expected => "cost × chance",
+            Rule::Foresight => "foresight",
+        }
+    }
+
+    /// What a conversation is worth as its turn ends; `floor` is the worth of the last that gave way.
+    pub(crate) fn worth(self, floor: f64, tokens: f64, turns: usize) -> f64 {
+        match self {
+            Rule::GreedyDual => floor + tokens,
+            Rule::GreedyDualFrequency => floor + tokens * turns as f64,
+            _ => 0.0,
+        }
+    }
+
+    /// Which of those that wait gives way. They stand in the order in which their turns ended, as in the pool.
+    pub(crate) fn gives_way(self, waiting: &[Waiting], now: f64) -> Option<usize> {
+        let least = |value: &dyn Fn(&Waiting) -> f64| {
+            let values = waiting.iter().map(value).enumerate();
+            values.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(at, _)| at)
+        };
+        match self {
+            Rule::LeastRecentlyUsed => (!waiting.is_empty()).then_some(0),
+            Rule::Pool => gives_way(waiting.iter().map(|one| Held { answers: one.turns, is_parked: one.is_parked })),
+            Rule::GreedyDual | Rule::GreedyDualFrequency => least(&|one| one.worth),
+            Rule::LastButOne => least(&|one| one.before.unwrap_or(one.since - 1e9)),
+            Rule::Expected => {
+                least(&|one| one.tokens / (1.0 + now - one.since) * if one.turns == 1 { 0.5 } else { 1.0 })
+            }
+            Rule::Foresight => least(&|one| -one.next.unwrap_or(f64::INFINITY)),
+        }
+    }
+}
