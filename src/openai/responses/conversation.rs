@@ -163,10 +163,12 @@ impl Reader<'_> {
         let Some(name) = item.name.filter(|name| !name.is_empty()) else { return Err(missing("name")) };
         let name = self.tools.function(item.namespace.as_deref(), &name);
         let arguments = if custom {
-            let Some(Value::String(input)) = item.input else { return Err(missing("input")) };
+            let Some(Value::String(input)) = item.input.map(|input| *input) else { return Err(missing("input")) };
             free_text::arguments(&input)
         } else {
-            let Some(Value::String(arguments)) = item.arguments else { return Err(missing("arguments")) };
+            let Some(Value::String(arguments)) = item.arguments.map(|arguments| *arguments) else {
+                return Err(missing("arguments"));
+            };
             if self.tools.origin(&name).is_some_and(|tool| tool.custom) {
                 // Cursor knows no other calls than of functions.
                 free_text::arguments(&arguments)
@@ -210,7 +212,7 @@ impl Reader<'_> {
             return Err(invalid(format!("{at}.call_id"), message));
         }
         let at = format!("{at}.output");
-        let content = match item.output.take() {
+        let content = match item.output.take().map(|output| *output) {
             Some(Value::String(text)) => chat::Content::Text(text),
             Some(parts @ Value::Array(_)) => {
                 let parts: Vec<Part> = serde_json::from_value(parts).map_err(|error| {

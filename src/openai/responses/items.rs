@@ -60,15 +60,16 @@ pub(crate) struct Item {
     pub(crate) namespace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// Of a `function_call`. Other kinds of call have other types of it.
+    /// Of a `function_call`. Other kinds of call have other types of it. Boxed, as what follows: a message has none of these,
+    /// and a request may have hundreds of thousands.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) arguments: Option<Value>,
+    pub(crate) arguments: Option<Box<Value>>,
     /// Of a `custom_tool_call`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) input: Option<Value>,
+    pub(crate) input: Option<Box<Value>>,
     /// Of a call's result.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) output: Option<Value>,
+    pub(crate) output: Option<Box<Value>>,
     /// Of reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) summary: Option<Vec<Part>>,

@@ -20,7 +20,7 @@ fn playing(directory: &Path, lines: &[Value]) -> ClaudeCli {
     ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()
 }
 
-fn event(event: Value) -> Value {
+pub(super) fn event(event: Value) -> Value {
     json!({"type": "stream_event", "event": event, "parent_tool_use_id": null})
 }
 

@@ -4,3 +4,4 @@ mod api;
 mod lines;
 mod lost;
 mod start;
+mod unasked;

@@ -1,0 +1,78 @@
+//! What the CLI writes out of turn does not become part of an answer, and what is not quite Unicode is not lost.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tower_claude::cli::ClaudeCli;
+
+use super::lost::event;
+use crate::support::chat::{ask_once, call, hear, messages, request, user};
+use crate::support::claude_bin::stand_in;
+
+/// A CLI of which the first process writes these lines whatever it is told, and the others are stand-ins.
+fn first_writes(directory: &Path, lines: &str) -> ClaudeCli {
+    std::fs::write(directory.join("lines"), lines).unwrap();
+    let (directory, stand_in) = (directory.display(), stand_in());
+    let script = format!(
+        "[ \"$1\" != --version ] && mkdir '{directory}/first' 2> /dev/null && {{ cat '{directory}/lines'; exec cat > \
+         /dev/null; }}; exec '{}' \"$@\"",
+        stand_in.display()
+    );
+    ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()
+}
+
+fn delta(text: &str) -> Value {
+    event(json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}))
+}
+
+/// All lines of a turn that says this.
+fn turn(texts: &[&str]) -> Vec<Value> {
+    let message = json!({"id": "msg_1", "model": "claude-opus-5-5", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let mut lines = vec![
+        json!({"type": "system", "subtype": "init", "tools": []}),
+        event(json!({"type": "message_start", "message": message})),
+        event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
+    ];
+    lines.extend(texts.iter().map(|text| delta(text)));
+    lines.extend([
+        event(json!({"type": "content_block_stop", "index": 0})),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}})),
+        event(json!({"type": "message_stop"})),
+        json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": texts.concat()}),
+    ]);
+    lines
+}
+
+fn written(lines: impl IntoIterator<Item = Value>) -> String {
+    lines.into_iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test]
+async fn what_comes_after_a_result_is_not_the_next_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let claude = first_writes(directory.path(), &written(turn(&["asked"]).into_iter().chain(turn(&["LATE"]))));
+    let first = ask_once(&claude, "one").await;
+    assert_eq!(first.text, "asked");
+    let history = [user("one"), first.message(), user("two")];
+    let second = hear(call(&claude, request(messages(history))).await.unwrap()).await.unwrap();
+    assert_eq!(second.text, "echo: two");
+}
+
+#[tokio::test]
+async fn what_comes_before_a_message_begins_is_neither_told_nor_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let early = std::iter::repeat_with(|| delta("EARLY")).take(1000);
+    let start =
+        event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}));
+    let lines = written([start].into_iter().chain(early).chain(turn(&["asked"])));
+    let answer = ask_once(&first_writes(directory.path(), &lines), "one").await;
+    assert_eq!((answer.text.as_str(), answer.blocks), ("asked", 1));
+}
+
+#[tokio::test]
+async fn half_a_character_is_a_replacement_character_and_what_stands_around_it_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = written(turn(&["before HIGH", "LOW after"])).replace("HIGH", "\\ud83d").replace("LOW", "\\ude00");
+    let answer = ask_once(&first_writes(directory.path(), &lines), "one").await;
+    assert_eq!(answer.text, "before \u{fffd}\u{fffd} after");
+}
