@@ -228,6 +228,7 @@ mod tests {
         assert!(texts(&[" a b\n"]).matches(&texts(&["a b"])));
         assert!(texts(&["ab"]).matches(&texts(&["a", "b"])));
         assert!(texts(&["a", " ", "b"]).matches(&texts(&["a", "b"])));
+        assert!(texts(&["a b", "c"]).matches(&texts(&["a", "b c"])));
         assert!(!texts(&["a b"]).matches(&texts(&["ab"])));
         assert!(!texts(&["a  b"]).matches(&texts(&["a b"])));
         assert!(!texts(&["a\n b", "c"]).matches(&texts(&["a\n  b", "c"])));
@@ -285,6 +286,15 @@ mod tests {
         assert!(!call("c", "f", "{}").matches(&call("c", "f", "{\"a\":1}")));
         assert!(!call("c", "f", "{\"a\":\" b\"}").matches(&call("c", "f", "{\"a\":\"b\"}")));
         assert!(call("c", "f", "").matches(&call("c", "f", "{}")));
+        assert!(!call("c", "f", "{\"a\":1.5}").matches(&call("c", "f", "{\"a\":1.25}")));
+        // 2^60 and 2^60 + 1: one and the same as floating point.
+        let large = |number: u64| call("c", "f", &json!({"a": number}).to_string());
+        assert!(!large(1 << 60).matches(&large((1 << 60) + 1)));
+    }
+
+    #[test]
+    fn a_digest_is_seeded_so_that_nobody_can_prepare_two_messages_of_one() {
+        assert_ne!(hasher().finish(), DefaultHasher::new().finish());
     }
 
     proptest! {
