@@ -308,6 +308,10 @@ mod tests {
             "http://example.com..",
             "http://a,b.com/",
             "http://example.com:/",
+            "http://example.com/a b",
+            "http://example.com/a\u{a0}b",
+            "http://example.com/a\u{0}b",
+            "http://example.com/a\\b",
         ] {
             assert_eq!(judge(url), Some("is not a plain address, such as https://example.com/page"), "{url}");
         }

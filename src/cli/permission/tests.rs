@@ -93,6 +93,7 @@ fn every_path_and_pattern_of_the_file_tools_must_stay_in_the_workspace() {
     for (tool, input) in outside {
         let reason = server.hook(tool, input.clone()).unwrap_or_else(|| panic!("{tool} {input} was let pass"));
         assert!(reason.contains("is outside the workspace") && reason.contains(&server.path("ws")), "{reason}");
+        assert!(reason.contains("Keep to paths in"), "{reason}");
     }
 }
 
