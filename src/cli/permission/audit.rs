@@ -82,6 +82,12 @@ mod tests {
     }
 
     #[test]
+    fn a_long_command_is_cut_where_a_character_ends() {
+        assert_eq!(cut(&"a".repeat(4096)), "a".repeat(4096));
+        assert_eq!(cut(&format!("a{}", "é".repeat(2048))), format!("a{}...", "é".repeat(2047)));
+    }
+
+    #[test]
     fn of_an_address_the_host_alone_is_named() {
         assert_eq!(host("https://user:pw@example.com:8443/secret?secret"), "example.com");
         assert_eq!(host("not an address"), "?");

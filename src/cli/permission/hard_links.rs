@@ -222,6 +222,11 @@ mod tests {
         let place = Place::new();
         let of = |path: &str, most| elsewhere_of(&place.path(path), &place.path("ws"), None, most);
         assert_eq!((of("ws", 1), of("ws", 2)), (Some(Elsewhere::TooMany), None));
+        assert_eq!(
+            (of("ws/in.txt", 0), of("ws/sub", 1)),
+            (None, None),
+            "with one name each there is nothing to look for"
+        );
         place.link("ws/in.txt", "ws/sub/second.txt");
         assert_eq!((of("ws/sub/second.txt", 0), of("ws/sub/second.txt", 3)), (Some(Elsewhere::TooMany), None));
     }
