@@ -56,6 +56,7 @@ mod authorize;
 mod body;
 mod body_memory;
 mod count_values;
+mod dispatch;
 pub(crate) mod door;
 pub(crate) mod fields;
 mod guard;
