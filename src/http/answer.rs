@@ -38,7 +38,6 @@ where
     B::Error: Into<request::BoxError>,
 {
     let note = Note::of(&request);
-    note.key(options.keys.name(request.headers()));
     let (incoming, share) = incoming(&options, request).await?;
     let (caller, bytes) = (incoming.caller.clone(), incoming.body.len());
     door.fetch(&incoming).await?;

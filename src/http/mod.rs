@@ -81,5 +81,5 @@ pub use guard::{Guard, GuardLayer};
 pub use observe::metrics;
 pub use observe::{AccessLog, Observe, ObserveLayer, Observed, Outcome, RequestReport};
 pub use own_route::Access;
-pub use service::{ApiService, CallerName};
+pub use service::ApiService;
 pub use stack::{HttpStack, http_stack};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -16,6 +16,7 @@ use tower::Service;
 use super::body::Body;
 use super::body_memory::BodyMemory;
 use super::models::Models;
+use super::observe::Note;
 use super::options::Options;
 use super::own_route::Access;
 use super::request::BoxError;
@@ -115,12 +116,12 @@ impl<S> ApiService<S> {
         self.set(|options| options.keys.want([(None, key.into())]))
     }
 
-    /// Further keys, each with a name for who has it: `[(name, key)]`. The name is in [`Caller::name`] for layers, in the
-    /// field `key` of the request's span, and as [`CallerName`] in the extensions of the response; the key is in none
-    /// of them. One name may have several keys, for the time in which one replaces another. A list of none lets nobody
-    /// in.
+    /// Further keys, each with a name for whoever holds it: `[(name, key)]`. Layers find the name in [`Caller::name`],
+    /// observers in [`RequestReport::key`], and logs in the field `key` of the request's span; the key itself is in none of
+    /// them. One name may have several keys, so that one can replace another. An empty list lets nobody in.
     ///
     /// [`Caller::name`]: crate::chat::Caller::name
+    /// [`RequestReport::key`]: super::RequestReport::key
     #[must_use]
     pub fn api_keys(self, keys: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let keys = keys.into_iter().map(|(name, key)| (Some(name.into()), key.into()));
@@ -202,28 +203,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let name = self.options.keys.name(request.headers());
-        if let Some(name) = &name {
-            tracing::Span::current().record("key", &**name);
+        let key = self.options.keys.name(request.headers());
+        if let Some(key) = &key {
+            tracing::Span::current().record("key", &**key);
         }
-        self.respond(request).named(name)
+        Note::of(&request).key(key);
+        self.respond(request)
     }
 }
 
 /// The future of [`ApiService`]: a response, in any case.
-pub struct ResponseFuture {
-    response: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
-    name: Option<Arc<str>>,
-}
+pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
 
 impl ResponseFuture {
     pub(super) fn new(future: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
-        ResponseFuture { response: Box::pin(future), name: None }
-    }
-
-    /// The same, with the caller's name on the response.
-    fn named(self, name: Option<Arc<str>>) -> Self {
-        ResponseFuture { name, ..self }
+        ResponseFuture(Box::pin(future))
     }
 }
 
@@ -231,28 +225,12 @@ impl Future for ResponseFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = ready!(self.response.as_mut().poll(cx));
-        if let Some(name) = self.name.take() {
-            response.extensions_mut().insert(CallerName(name));
-        }
-        Poll::Ready(Ok(response))
+        self.0.as_mut().poll(cx).map(Ok)
     }
 }
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("ResponseFuture")
-    }
-}
-
-/// In the extensions of a response of [`ApiService`]: the name of the key that the request came with, where that is one of
-/// [`ApiService::api_keys`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallerName(Arc<str>);
-
-impl CallerName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }

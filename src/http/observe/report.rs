@@ -19,7 +19,8 @@ pub struct RequestReport {
     pub request_id: Option<String>,
     /// The API that was asked, where a model was: `chat_completions`, `responses` or `messages`.
     pub door: Option<&'static str>,
-    /// The name of the key that was sent; `None` where any key will do, or where none that is known came.
+    /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` where any
+    /// key will do, where the key has no name, or where no known key was sent.
     pub key: Option<Arc<str>>,
     /// The model that answered, as the API behind the inner service names it.
     pub model: Option<String>,

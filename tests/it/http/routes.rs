@@ -3,9 +3,9 @@
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 use tower_claude::chat::Model;
-use tower_claude::http::{ApiService, CallerName};
+use tower_claude::http::{ApiService, ObserveLayer, RequestReport};
 use tower_claude::{Error, ErrorKind, FinishReason};
 
 use crate::support::answer::{ask, body, get, post};
@@ -126,20 +126,29 @@ async fn with_an_api_key_all_but_health_want_it() {
 }
 
 #[tokio::test]
-async fn a_named_key_tells_layers_and_responses_whose_it_is() {
+async fn a_named_key_tells_layers_and_observers_whose_it_is() {
     let (seen, mut callers) = tokio::sync::mpsc::unbounded_channel();
     let inner = inner(move |request| {
         seen.send(request.caller.name.as_deref().map(str::to_owned)).unwrap();
         std::future::ready(Ok(response([finished(FinishReason::Stop)].into_iter().collect())))
     });
     let service = ApiService::new(inner).api_key("sk-0").api_keys([("ada", "sk-1"), ("bob", "sk-2"), ("ada", "sk-3")]);
+    let (reports, observed) = std::sync::mpsc::channel();
+    let observe = ObserveLayer::new(move |report: &RequestReport| {
+        let _ = reports.send(report.key.as_deref().map(str::to_owned));
+    });
     for (key, name) in [("sk-0", None), ("sk-1", Some("ada")), ("sk-2", Some("bob")), ("sk-3", Some("ada"))] {
-        let mut request = post(&body(json!({})));
-        request.headers_mut().insert("x-api-key", key.parse().unwrap());
-        let response = service.clone().oneshot(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.extensions().get().map(CallerName::as_str), name, "{key}");
-        assert_eq!(callers.recv().await.unwrap().as_deref(), name, "{key}");
+        for (mut request, asks_the_model) in [(post(&body(json!({}))), true), (get("/v1/models"), false)] {
+            request.headers_mut().insert("x-api-key", key.parse().unwrap());
+            let response = observe.layer(service.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            if asks_the_model {
+                assert_eq!(callers.recv().await.unwrap().as_deref(), name, "{key}");
+            }
+            // The request is over when its answer has gone.
+            drop(response);
+            assert_eq!(observed.try_recv().unwrap().as_deref(), name, "{key}");
+        }
     }
     let mut request = post(&body(json!({})));
     request.headers_mut().insert("x-api-key", "ada".parse().unwrap());
