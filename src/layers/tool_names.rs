@@ -47,7 +47,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 #[derive(Clone, Debug)]
 pub struct ToolNamesLayer {
     table: Arc<HashMap<String, String>>,
-    condition: Predicate,
+    predicate: Predicate,
 }
 
 impl ToolNamesLayer {
@@ -55,13 +55,13 @@ impl ToolNamesLayer {
     pub fn new<C: Into<String>, M: Into<String>>(names: impl IntoIterator<Item = (C, M)>) -> Self {
         let table = names.into_iter().map(|(client, model)| (client.into(), model.into()));
         let table = table.filter(|(client, model)| client != model).collect();
-        ToolNamesLayer { table: Arc::new(table), condition: Predicate::default() }
+        ToolNamesLayer { table: Arc::new(table), predicate: Predicate::default() }
     }
 
     /// Only changes requests for which this is true.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
-        self.condition = Predicate::new(holds);
+        self.predicate = Predicate::new(holds);
         self
     }
 }
@@ -70,7 +70,7 @@ impl<S> Layer<S> for ToolNamesLayer {
     type Service = ToolNames<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ToolNames { inner, table: Arc::clone(&self.table), condition: self.condition.clone() }
+        ToolNames { inner, table: Arc::clone(&self.table), predicate: self.predicate.clone() }
     }
 }
 
@@ -79,7 +79,7 @@ impl<S> Layer<S> for ToolNamesLayer {
 pub struct ToolNames<S> {
     inner: S,
     table: Arc<HashMap<String, String>>,
-    condition: Predicate,
+    predicate: Predicate,
 }
 
 impl<S> ToolNames<S> {
@@ -100,7 +100,7 @@ where
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
         let mut back = None;
-        if !self.table.is_empty() && self.condition.holds(&request) {
+        if !self.table.is_empty() && self.predicate.holds(&request) {
             let names = Names::new(&self.table, request.functions().map(|function| function.name.as_str()));
             names.rename(&mut request);
             back = Some(names.back()).filter(|names| !names.is_empty()).map(|names| Back { names });

@@ -7,12 +7,14 @@
 //! client sent and was told, by that: layers may then change both as they like. Otherwise, and where that is not clear,
 //! by the messages as they come: then they must be what this process was told, and what it answered.
 
+mod mismatch;
+
 use std::collections::VecDeque;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use tokio::time::Instant;
 
+pub(crate) use self::mismatch::Mismatch;
 use super::prompt::marks::{Lifetime, Marks};
 use super::prompt::mcp::{CallResult, PendingCall};
 use super::prompt::{self, Settings, Setup};
@@ -312,78 +314,5 @@ impl LiveConversation {
     fn withheld(&self, call: &PendingCall, by_client: bool) -> bool {
         let client = self.client.as_ref().filter(|_| by_client);
         client.is_some_and(|client| !client.was_told_of(&call.tool_use_id))
-    }
-}
-
-/// Why a request does not go on with a conversation: the comparison that failed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mismatch {
-    Caller,
-    Model,
-    Tools,
-    Client(recognition::Mismatch),
-    NoReply,
-    System,
-    Length { held: usize, sent: usize },
-    Message(usize),
-    Reply,
-    Marks,
-    ResultTooLarge,
-    ResultMissing,
-    ResultUnknown,
-}
-
-impl Mismatch {
-    /// A word for it, of which there are few.
-    pub(crate) fn reason(&self) -> &'static str {
-        use recognition::Mismatch as Client;
-        match self {
-            Mismatch::Caller => "caller",
-            Mismatch::Model => "model",
-            Mismatch::Tools => "tools",
-            Mismatch::System => "system",
-            Mismatch::Marks => "marks",
-            Mismatch::Reply | Mismatch::Client(Client::Reply(_)) => "reply",
-            Mismatch::ResultTooLarge | Mismatch::ResultMissing | Mismatch::ResultUnknown => "results",
-            Mismatch::NoReply | Mismatch::Length { .. } | Mismatch::Message(_) | Mismatch::Client(_) => "history",
-        }
-    }
-
-    /// Of two conversations that a request does not go on with, the one that it is closer to is the one to explain.
-    pub(crate) fn closeness(&self) -> usize {
-        use recognition::Mismatch as Client;
-        match self {
-            Mismatch::Caller => 0,
-            Mismatch::NoReply | Mismatch::Client(Client::NoReply) => 1,
-            Mismatch::Length { .. } | Mismatch::Client(Client::Length { .. }) => 2,
-            Mismatch::Model => 3,
-            Mismatch::Tools => 4,
-            Mismatch::System => 5,
-            Mismatch::Message(place) => place.saturating_add(6),
-            Mismatch::Client(Client::Message(place)) => (*place as usize).saturating_add(6),
-            _ => usize::MAX,
-        }
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Mismatch::Caller => f.write_str("another caller, or another session of the same one, holds it"),
-            Mismatch::Model => f.write_str("another model is asked for"),
-            Mismatch::Tools => f.write_str("the functions, tool_choice or response_format are not what they were"),
-            Mismatch::Client(mismatch) => mismatch.fmt(f),
-            Mismatch::NoReply => f.write_str("the request has no assistant message"),
-            Mismatch::System => f.write_str("the system prompt is not what it was"),
-            Mismatch::Length { held, sent } => {
-                write!(f, "the request has {sent} messages before its last assistant message, the conversation {held}")
-            }
-            Mismatch::Message(place) => write!(f, "the message at {place} is not what it was"),
-            Mismatch::Reply => f.write_str("the last assistant message is not what Claude Code answered"),
-            Mismatch::Marks => f.write_str("its marks for the prompt cache live longer or shorter than others do now"),
-            Mismatch::ResultTooLarge => f.write_str("a result is too large, or of a kind, for the control channel"),
-            Mismatch::ResultMissing => f.write_str("a call that Claude Code waits for has no result"),
-            Mismatch::ResultUnknown => f.write_str("a result is of no call that Claude Code waits for"),
-        }
     }
 }

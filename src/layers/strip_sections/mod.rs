@@ -44,19 +44,19 @@ use crate::chat::Message;
 #[derive(Clone, Debug)]
 pub struct StripSectionsLayer {
     sections: Arc<Sections>,
-    condition: Predicate,
+    predicate: Predicate,
 }
 
 impl StripSectionsLayer {
     /// Takes these sections out.
     pub fn new(sections: Sections) -> Self {
-        StripSectionsLayer { sections: Arc::new(sections), condition: Predicate::default() }
+        StripSectionsLayer { sections: Arc::new(sections), predicate: Predicate::default() }
     }
 
     /// Only changes requests for which this is true.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
-        self.condition = Predicate::new(holds);
+        self.predicate = Predicate::new(holds);
         self
     }
 }
@@ -65,7 +65,7 @@ impl<S> Layer<S> for StripSectionsLayer {
     type Service = StripSections<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StripSections { inner, sections: Arc::clone(&self.sections), condition: self.condition.clone() }
+        StripSections { inner, sections: Arc::clone(&self.sections), predicate: self.predicate.clone() }
     }
 }
 
@@ -74,7 +74,7 @@ impl<S> Layer<S> for StripSectionsLayer {
 pub struct StripSections<S> {
     inner: S,
     sections: Arc<Sections>,
-    condition: Predicate,
+    predicate: Predicate,
 }
 
 impl<S> StripSections<S> {
@@ -94,7 +94,7 @@ where
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        if self.condition.holds(&request) {
+        if self.predicate.holds(&request) {
             let instructions = request.messages.iter_mut().filter(|message| message.role.is_instructions());
             instructions.for_each(|message| strip(message, &self.sections));
         }

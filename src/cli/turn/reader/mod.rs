@@ -1,6 +1,7 @@
 //! The lines of a turn as events: a state machine from one line to none, one or several events, without any I/O.
 
 mod blocks;
+mod control;
 #[cfg(test)]
 mod tests;
 mod unstreamed;
@@ -13,9 +14,8 @@ use super::failure::Failure;
 use super::tool_calls::{CallPlace, ToolCalls};
 use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
 use crate::cli::prompt::marks::KnownLifetime;
-use crate::cli::prompt::mcp::PendingCall;
-use crate::cli::protocol::incoming::{ApiUsage, ControlReply, FullMessage, ModelTaken, StreamEvent, read};
-use crate::cli::protocol::{ControlRequest, Line, Outgoing, STRUCTURED_OUTPUT};
+use crate::cli::protocol::incoming::{ApiUsage, FullMessage, StreamEvent, read};
+use crate::cli::protocol::{ControlRequest, Line, Outgoing};
 use crate::cli::rate_limits::{RateLimitInfo, Subscription};
 use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
@@ -336,66 +336,5 @@ impl TurnReader {
         let reason = if self.paused { FinishReason::Pause } else { FinishReason::Stop };
         self.keep(reason, None, out);
         Ok(())
-    }
-
-    fn take_init(&mut self, line: &Line<'_>, request: &PreparedRequest) -> Result<(), Error> {
-        if self.setup_confirmed {
-            return Ok(());
-        }
-        let tools: Vec<String> = read(line.tools);
-        request.setup.functions.check_taken(&tools)?;
-        // An invalid schema is ignored without a word (2.1.328).
-        if request.setup.schema.is_some() && !tools.iter().any(|tool| tool == STRUCTURED_OUTPUT) {
-            return Err(Error::invalid_request(
-                "Claude Code refused the schema of response_format. Check that it is a valid JSON schema of an object.",
-            )
-            .with_param("response_format.json_schema.schema"));
-        }
-        self.setup_confirmed = true;
-        Ok(())
-    }
-
-    fn take_control_request(&mut self, line: &Line<'_>, context: Context<'_>, out: &mut Step) {
-        let Some(request_id) = line.request_id.as_ref() else { return };
-        let request_id = request_id.as_str();
-        let request: ControlRequest = read(line.request);
-        match request.subtype.as_str() {
-            "mcp_message" => match PendingCall::read(request_id, &request.message) {
-                Some(call) => {
-                    let events = self.calls.issued(call);
-                    if !events.is_empty() {
-                        // The model said it long ago, and the CLI comes to it only now.
-                        self.start(out);
-                        out.events.extend(events);
-                    }
-                    self.park_if_complete(out);
-                }
-                None => context.request.setup.functions.answer(request_id, &request.message, &mut out.replies),
-            },
-            "can_use_tool" | "hook_callback" => out.questions.push((request_id.to_owned(), request)),
-            other => out.replies.refuse(request_id, &format!("Unsupported control request subtype: {other}")),
-        }
-    }
-
-    fn take_control_reply(&mut self, reply: ControlReply<'_>) -> Result<(), Error> {
-        let id = reply.request_id.as_ref().map_or("", |id| id.as_str());
-        if reply.subtype.as_ref().is_none_or(|subtype| subtype.as_str() != "error") {
-            if id == "model" {
-                self.knows_model = true;
-                self.model = read::<ModelTaken>(reply.response).model.unwrap_or_default();
-            }
-            return Ok(());
-        }
-        let said = reply.error.map(String::from).unwrap_or_default();
-        match id {
-            "model" => Err(Error::new(
-                ErrorKind::ModelNotFound,
-                format!("Claude Code does not take this model: {said} See GET /v1/models for names."),
-            )
-            .with_param("model")),
-            request => {
-                Err(Error::new(ErrorKind::Cli, format!("Claude Code refused the control request {request}: {said}")))
-            }
-        }
     }
 }
