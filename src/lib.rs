@@ -1,6 +1,6 @@
 //! OpenAI-compatible APIs as a tower service, backed by the Claude Code CLI as a long-lived process.
 //!
-//! A client speaks Chat Completions or another of the APIs served; a `claude` that is installed and logged in on this
+//! A client speaks Chat Completions, Responses or Anthropic's Messages; the `claude` that is installed and logged in on this
 //! machine answers. In between is a stack of ordinary [`tower`] services, whose layers translate a typed request and its
 //! stream of events:
 //!
@@ -60,12 +60,12 @@
 //!
 //! # Features
 //!
-//! Each of them is on unless `default-features = false` is set. What is left without any is the conversation
-//! ([`chat`], [`Error`]), the [`layers`], and [`testing`].
+//! All are on unless `default-features = false` is set. Without any of them, the conversation ([`chat`], [`Error`]), the
+//! [`layers`] and [`testing`] remain.
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `cli` | [`cli`], on Unix alone |
+//! | `cli` | [`cli`], on Unix only |
 //! | `http` | [`http`], and the APIs in [`openai`] and Anthropic's |
 //! | `metrics` | `http::metrics`, and with it `http` |
 //!

@@ -1,4 +1,4 @@
-//! What a service of chat requests can do, as it says itself.
+//! What the inner service says it can do.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 /// What a service of chat requests makes of a request's settings: by this the HTTP edge lets a field through, names it
 /// in `x-ignored-parameters`, or refuses it with 400.
 ///
-/// Of what nothing is said here, the edge thinks well: every setting that an API knows is taken to be honoured, and
-/// handed on in [`ChatRequest::extra`](crate::ChatRequest::extra). Fields that no API knows are named as ignored, and what no
-/// answer of this crate could hold (audio, token probabilities) is refused.
+/// The edge assumes the best of a setting that is not listed here: if an API knows it, it counts as honoured and is passed
+/// on in [`ChatRequest::extra`](crate::ChatRequest::extra). Fields that no API knows are named as ignored, and whatever this
+/// crate's answers cannot carry (audio, token probabilities) is refused.
 ///
-/// Names are those of Chat Completions, or of the API that alone has the setting: `temperature`, `top_k`. Below the top
-/// level they are written as the header has them (`messages[].reasoning_content`), and a content part goes by its type
-/// (`image_url`, `input_audio`). Of the settings that a [`ChatRequest`](crate::ChatRequest) has names for, these can be
-/// ignored or refused: `max_completion_tokens`, `parallel_tool_calls`, `prompt_cache_key`, `reasoning_effort`,
-/// `response_format` and `tools`. `stop` and `n` the edge sees to.
+/// Names are those of Chat Completions, or of the only API that has the setting: `temperature`, `top_k`. Nested fields are
+/// written as in the header (`messages[].reasoning_content`), and a content part goes by its type (`image_url`,
+/// `input_audio`). Of the settings that are fields of [`ChatRequest`](crate::ChatRequest), these can be ignored or refused:
+/// `max_completion_tokens`, `parallel_tool_calls`, `prompt_cache_key`, `reasoning_effort`, `response_format` and `tools`.
+/// The edge itself handles `stop` and `n`.
 ///
 /// ```
 /// use tower_claude::chat::Abilities;
@@ -43,7 +43,7 @@ pub(crate) enum Ability {
 }
 
 impl Abilities {
-    /// Nothing is said yet.
+    /// Lists no settings.
     pub fn new() -> Self {
         Abilities::default()
     }
@@ -60,14 +60,14 @@ impl Abilities {
         self.state(names, Ability::Ignored)
     }
 
-    /// Without this an answer would not be what was asked for: it is refused with 400. `advice` says in a sentence or two
-    /// why, and what to do instead.
+    /// A request with this setting is refused with 400, because an answer without it would not be what was asked for.
+    /// `advice` says why in a sentence or two, and what to do instead.
     #[must_use]
     pub fn refuses(self, name: impl Into<Cow<'static, str>>, advice: impl Into<Cow<'static, str>>) -> Self {
         self.state([name], Ability::Refused(advice.into()))
     }
 
-    /// An answer cannot go on from an assistant message at the end of the conversation: it is refused with 400.
+    /// A conversation that ends with an assistant message, for the answer to continue, is refused with 400.
     /// `advice` says why, and what to do instead.
     #[must_use]
     pub fn refuses_prefill(mut self, advice: impl Into<Cow<'static, str>>) -> Self {

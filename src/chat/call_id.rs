@@ -3,7 +3,7 @@
 /// The longest id that a client can be trusted to send back whole.
 const LONGEST: usize = 40;
 
-/// The id as clients may send it back: letters and digits alone, the first 40 of them.
+/// The id as clients may send it back: only its letters and digits, and at most 40 of them.
 ///
 /// OpenClaw strips everything else from the ids in its history, so two ids are the same call where these are equal.
 pub(crate) fn canonical(id: &str) -> String {

@@ -28,17 +28,17 @@ pub struct Message {
     /// Which call a tool message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
-    /// What the model thought before and while it said this. Chat Completions has no field for it; other doors do.
+    /// The model's reasoning before and during this message. Chat Completions has no field for it; other doors do.
     #[serde(skip)]
     pub reasoning: Vec<Reasoning>,
-    /// Whether a tool message tells of a failure. Chat Completions has no field for it; other doors do.
+    /// Whether a tool message reports a failure. Chat Completions has no field for it; other doors do.
     #[serde(skip)]
     pub is_error: bool,
     /// Every other field, as it was sent.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-    /// Set by a layer on a message that the client will not repeat in its next request: the model sees it, and it does
-    /// not count when the conversation is recognised. Never part of the JSON.
+    /// Marks a message, usually one that a layer added, that the client will not send again. The model sees it; it is ignored
+    /// when a later request is matched to this conversation. Never part of the JSON.
     #[serde(skip)]
     pub ephemeral: bool,
     /// Which of the client's messages this is; `None` for one that a layer has made. Never part of the JSON.
@@ -94,11 +94,11 @@ impl Message {
 
 /// A block of the model's reasoning, as a client hands it back with the message that it led to.
 ///
-/// The API takes a block only as it gave it, so nothing of it is ever changed.
+/// The API accepts a block only exactly as it sent it, so no part of one is ever changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reasoning {
-    /// What the model thought, perhaps summarised or left out, and what proves that it is the model's own.
+    /// The model's thoughts, perhaps summarised or left out, with a signature that proves they are the model's own.
     #[non_exhaustive]
     Signed {
         /// The text; empty where the client was not shown it.
@@ -108,7 +108,7 @@ pub enum Reasoning {
         /// How many content parts and calls of the message came before it.
         place: usize,
     },
-    /// What nobody but the model may read.
+    /// Reasoning that only the model may read.
     #[non_exhaustive]
     Redacted {
         /// What the API gave in its place.
@@ -119,12 +119,12 @@ pub enum Reasoning {
 }
 
 impl Reasoning {
-    /// What the model thought, with its signature, behind so many content parts and calls of the message.
+    /// The model's thoughts with their signature, after `place` content parts and calls of the message.
     pub fn signed(text: impl Into<String>, signature: impl Into<String>, place: usize) -> Self {
         Reasoning::Signed { text: text.into(), signature: signature.into(), place }
     }
 
-    /// What nobody but the model may read, behind so many content parts and calls of the message.
+    /// Reasoning that only the model may read, after `place` content parts and calls of the message.
     pub fn redacted(data: impl Into<String>, place: usize) -> Self {
         Reasoning::Redacted { data: data.into(), place }
     }

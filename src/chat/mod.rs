@@ -1,7 +1,7 @@
 //! What flows through the layers: a typed request in the shape of Chat Completions, and a stream of events back.
 //!
-//! JSON becomes a [`ChatRequest`] once, at the HTTP edge; whatever a field of the request this crate has no name for is
-//! kept in `extra` and encoded back unchanged. A field whose value is `null` counts as absent, as OpenAI's schema has it;
+//! JSON becomes a [`ChatRequest`] once, at the HTTP edge. Fields that this crate has no name for are kept in `extra` and
+//! encoded back unchanged. A field whose value is `null` counts as absent, as OpenAI's schema has it;
 //! only a message's `content` keeps the difference.
 
 pub(crate) mod abilities;

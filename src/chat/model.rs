@@ -1,8 +1,8 @@
-//! What lists of models tell of one.
+//! A model, as a list of models shows it.
 
-/// A model that is offered: its id, and what is known of it.
+/// A model on offer: its id, and what else is known about it.
 ///
-/// A plain id is one, too, of which nothing else is known.
+/// A plain id converts into a model about which nothing else is known.
 ///
 /// ```
 /// use tower_claude::chat::Model;
@@ -14,13 +14,13 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Model {
-    /// What a request has in `model`.
+    /// What a request sends in `model`.
     pub id: String,
-    /// What people read. The id, unless it is set.
+    /// The name that people see; the id unless set.
     pub display_name: Option<String>,
-    /// Whose model it is. `tower-claude`, unless it is set.
+    /// Who owns the model; `tower-claude` unless set.
     pub owned_by: String,
-    /// How many tokens of conversation it can have before it, if that is known.
+    /// The size of its context window in tokens, if known.
     pub context_window: Option<u64>,
 }
 
@@ -30,21 +30,21 @@ impl Model {
         Model { id: id.into(), display_name: None, owned_by: "tower-claude".to_owned(), context_window: None }
     }
 
-    /// Says what people read in place of the id.
+    /// Sets the name that people see in place of the id.
     #[must_use]
     pub fn display_name(mut self, name: impl Into<String>) -> Self {
         self.display_name = Some(name.into());
         self
     }
 
-    /// Says whose model it is.
+    /// Sets who owns the model.
     #[must_use]
     pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
         self.owned_by = owner.into();
         self
     }
 
-    /// Says how many tokens of conversation it can have before it.
+    /// Sets the size of its context window, in tokens.
     #[must_use]
     pub fn context_window(mut self, tokens: u64) -> Self {
         self.context_window = Some(tokens);

@@ -1,18 +1,18 @@
-//! How a conversation is recognised whatever layers make of it: by what its client sent, and by what it was told.
+//! How a conversation is recognised, whatever layers do to it: by what its client sent, and by what the client was told.
 //!
 //! [`RecognizeLayer`](crate::layers::RecognizeLayer) stands outside of all other layers. On the way in it puts a
 //! [`Told`] into the request, which holds a digest of each message as the client sent it, and stamps the messages with
 //! their places ([`Sent`]). On the way out it records in the same [`Told`] what the client is told in the end.
 //!
-//! The inner service keeps a [`ClientSide`] for each conversation that it holds. A later request goes on with that
-//! conversation where its client sends the same messages, then the answer as it was told, then something new:
+//! The inner service keeps a [`ClientSide`] for each conversation it holds. A later request continues that conversation if
+//! its client sends the same messages, then the answer as the client was told it, then something new:
 //!
 //! ```text
 //!   held:    sent 0, sent 1, sent 2 ... | told
 //!   request: sent 0, sent 1, sent 2 ... | sent k (the answer) | sent k+1 ... (new)
 //! ```
 //!
-//! What layers made of the messages, and of the answer, is not looked at.
+//! What layers did to the messages and to the answer plays no part.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,7 +43,7 @@ pub struct Told {
 struct Shared {
     sent: Box<[(Role, Digest)]>,
     reply: Mutex<Reply>,
-    /// How many conversations are kept that claim to have led to this answer.
+    /// How many held conversations claim to have led to this answer.
     kept: AtomicU32,
 }
 
@@ -106,7 +106,7 @@ impl Reply {
         })
     }
 
-    /// Keeps no more than it takes to recognise the answer, for the minutes that it may have to wait.
+    /// Keeps only what is needed to recognise the answer: it may have to wait for minutes.
     fn complete(&mut self) {
         self.digest = Some(self.digest());
         self.texts = Vec::new();
@@ -137,7 +137,7 @@ pub(crate) struct ClientSide {
     lasting: Vec<(u32, Digest)>,
     /// The place of the client's last assistant message.
     last_reply: Option<u32>,
-    /// How many of the layered messages are no news to a process that holds the conversation.
+    /// How many of the layered messages a process that holds the conversation already knows.
     known: usize,
 }
 
@@ -158,22 +158,22 @@ impl ClientSide {
         Some(ClientSide { told, lasting, last_reply, known })
     }
 
-    /// How many of the request's messages, as layers left them, are no news to a process that holds the conversation:
-    /// those up to the last answer.
+    /// How many of the request's messages, as layers left them, a process that holds the conversation already knows: those
+    /// up to the last answer.
     pub(crate) fn known(&self) -> usize {
         self.known
     }
 
-    /// Whether the client was told of the call of this id. One that layers withheld from it, it will never answer.
+    /// Whether the client was told of the call with this id. It will never answer a call that layers withheld from it.
     pub(crate) fn was_told_of(&self, id: &str) -> bool {
         let id = call_id::canonical(id);
         self.told.reply().calls.iter().any(|(_, call)| call_id::canonical(&call.id) == id)
     }
 
-    /// Says that a process holds the conversation as it stands after this request and its answer.
+    /// Notes that a process holds the conversation as it stands after this request and its answer.
     ///
-    /// Where two do, because a layer asked twice for one answer, neither can be recognised: which of them the client was
-    /// told of is not known.
+    /// If two processes do, because a layer asked twice for one answer, neither can be recognised: nobody knows which of the
+    /// two answers the client was told.
     pub(crate) fn keep(&self) {
         self.told.shared.kept.fetch_add(1, Ordering::Relaxed);
     }

@@ -30,7 +30,7 @@ pub struct ChatRequest {
     /// The client's own functions that the model may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Tool>>,
-    /// Which of them it may or must call; absent means [`ToolChoice::Auto`].
+    /// Which of the functions it may or must call; absent means [`ToolChoice::Auto`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
     /// Whether one turn may hold several calls; absent means yes.
@@ -63,11 +63,11 @@ pub struct ChatRequest {
     /// The client's name for requests that share a prefix; it scopes the reuse of live processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cache_key: Option<String>,
-    /// Every other field, as it was sent. That a field gets a name here, and so leaves this map, is a breaking change.
+    /// Every other field, as it was sent. Giving a field a name here, which takes it out of this map, is a breaking change.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-    /// Whether the model thinks, and what the client reads of it, where a door has a field for that. `reasoning_effort`
-    /// says how much. Never part of the JSON.
+    /// Whether the model thinks before it answers, where a door has a field for that. `reasoning_effort` says how much.
+    /// Never part of the JSON.
     #[serde(skip)]
     pub thinking: Option<Thinking>,
     /// Whether the client asks to read the model's reasoning, summarised. Without it the model's own default stands.
@@ -91,7 +91,7 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// A request of a model to go on with these messages; everything else is for the caller to set.
+    /// A request for `model` to continue these messages. Every other field is empty, for the caller to set.
     pub fn new(model: impl Into<String>, messages: impl IntoIterator<Item = Message>) -> Self {
         ChatRequest { model: model.into(), messages: messages.into_iter().collect(), ..ChatRequest::default() }
     }
@@ -120,7 +120,7 @@ pub enum Thinking {
     Disabled,
     /// It may, as it sees fit.
     Adaptive,
-    /// It may, for about so many tokens at most, on models that can be told so.
+    /// It may, for at most about this many tokens, on models that accept a budget.
     Budget(u32),
 }
 
@@ -128,7 +128,7 @@ pub enum Thinking {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Caller {
-    /// A hash of the API key that came with the request, so that the key itself goes no further than the edge.
+    /// A hash of the API key that came with the request; the key itself goes no further than the edge.
     pub key: Option<u64>,
     /// The name that the operator gave to that key, for logs and metrics
     /// ([`ApiService::api_keys`](crate::http::ApiService::api_keys)).
@@ -211,7 +211,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// A function of this name, with no arguments; what else is known of it is for the caller to set.
+    /// A function of this name, without arguments or description: the caller sets those.
     pub fn new(name: impl Into<String>) -> Self {
         Function { name: name.into(), ..Function::default() }
     }

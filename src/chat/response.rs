@@ -20,7 +20,7 @@ pub struct ChatResponse {
     pub created: u64,
     /// The model that really answers.
     pub model: String,
-    /// What is to stand in the HTTP response's head, such as `x-claude-process`. A layer may add to it.
+    /// Headers for the HTTP response, such as `x-claude-process`. A layer may add to them.
     pub headers: HeaderMap,
     /// How long the request waited for its turn, where the inner service has a queue.
     pub queued: Option<Duration>,
@@ -29,7 +29,7 @@ pub struct ChatResponse {
 }
 
 impl ChatResponse {
-    /// An answer of these events, with an id and time of its own.
+    /// An answer of these events, with a new id and the current time.
     pub fn new(model: impl Into<String>, events: EventStream) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         ChatResponse {
@@ -78,9 +78,9 @@ pub enum ChatEvent {
     ReasoningBlockStart,
     /// More of the model's reasoning.
     ReasoningDelta(String),
-    /// More of what proves that the block of reasoning is the model's own, for a client that hands it back.
+    /// More of the signature that proves the block of reasoning is the model's own, for a client that hands it back.
     ReasoningSignature(String),
-    /// A block of reasoning that nobody but the model may read: what a client hands back in its place.
+    /// A block of reasoning that only the model may read, encrypted: a client hands it back as it is.
     RedactedReasoning(String),
     /// A source of what the block of text says, as the Messages API has it.
     Citation(Value),
@@ -115,7 +115,7 @@ pub enum ChatEvent {
     /// More on why the answer ends, as the Messages API has it, such as the category of a refusal.
     /// [`Finished`](Self::Finished) follows.
     StopDetails(Value),
-    /// What the turn has cost so far; replaces what was said before. Not sent to clients.
+    /// The tokens that the turn has cost so far; replaces any earlier count. Not sent to clients.
     Usage(Usage),
     /// The answer is complete. Nothing follows.
     #[non_exhaustive]
@@ -177,7 +177,7 @@ pub enum FinishReason {
     ContentFilter,
     /// The conversation fills the model's context window.
     ContextWindow,
-    /// The model paused in the middle of a long turn, and goes on where its answer is sent back as it is.
+    /// The model paused in the middle of a long turn, and continues if its answer is sent back unchanged.
     Pause,
 }
 
@@ -199,20 +199,20 @@ impl FinishReason {
 pub struct Usage {
     /// All tokens of the prompt, cached ones included.
     pub prompt_tokens: u64,
-    /// Those of them that were read from the prompt cache.
+    /// Prompt tokens that were read from the prompt cache.
     pub cached_tokens: u64,
-    /// Those of them that were written to it.
+    /// Prompt tokens that were written to the prompt cache.
     pub cache_write_tokens: u64,
-    /// Those of them that stay there for an hour rather than five minutes.
+    /// Of those written, the tokens that stay cached for an hour rather than five minutes.
     pub cache_write_1h_tokens: u64,
     /// All tokens of the answer, reasoning included.
     pub completion_tokens: u64,
-    /// Those of them that were reasoning.
+    /// Tokens of the answer that were reasoning.
     pub reasoning_tokens: u64,
 }
 
 impl Usage {
-    /// So many tokens of the prompt and of the answer.
+    /// Counts the tokens of the prompt and of the answer; no details.
     pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
         Usage { prompt_tokens, completion_tokens, ..Usage::default() }
     }

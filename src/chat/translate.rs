@@ -59,8 +59,8 @@ impl fmt::Debug for EventStream {
 
 /// A rewriting of an answer, one event at a time: each goes in, and none, one or several come out.
 ///
-/// A closure will do for a translation that holds nothing back. One that does, such as a redaction that waits for the
-/// end of a word, gives back what it holds in [`end`](Self::end), so that no text is lost, however the answer ends:
+/// A closure will do for a translation that holds nothing back. One that does hold text back, such as a redaction that
+/// waits for the end of a word, releases it in [`end`](Self::end). No text is lost then, however the answer ends:
 ///
 /// ```
 /// use tower_claude::ChatEvent;
@@ -99,7 +99,7 @@ impl fmt::Debug for EventStream {
 /// # }).unwrap();
 /// ```
 ///
-/// Where the client goes away, the turn is cancelled: the translation is dropped like everything else of the answer.
+/// When the client goes away the turn is cancelled, and the translation is dropped with the rest of the answer.
 pub trait Translate: Send + 'static {
     /// The next event. What is pushed takes its place.
     fn event(&mut self, event: ChatEvent, out: &mut Events);
@@ -133,8 +133,8 @@ impl Events {
         self.ready.push_back(event);
     }
 
-    /// Ends the answer with what has been pushed. The inner stream is dropped, and with it the turn: push the
-    /// [`ChatEvent::Finished`] that it will not come to.
+    /// Ends the answer with what has been pushed. The inner stream and its turn are dropped before they send
+    /// [`ChatEvent::Finished`], so push one yourself.
     pub fn finish(&mut self) {
         self.finished = true;
     }

@@ -108,7 +108,7 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How many processes are kept started for whoever comes next. Default: 1. Each takes about 150 MB.
+    /// How many processes are kept ready for new conversations. Default: 1. Each takes about 150 MB.
     pub fn warm_processes(mut self, processes: usize) -> Self {
         self.config.warm_processes = processes;
         self
@@ -169,24 +169,24 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How long an answer may go on without anybody's asking for its next event, where there is one: then the turn fails, and
-    /// its process is free for others. It ends the turns of clients that have stopped reading, not of those that read
-    /// slowly: a server asks for more each time the system has room for what it writes. Default: 5 minutes.
+    /// How long an event of an answer may wait for anybody to read it. Then the turn fails, and its process is free for
+    /// others. This ends the turns of clients that have stopped reading, not of those that read slowly: a server asks for
+    /// more each time the system has room for what it writes. Default: 5 minutes.
     ///
-    /// It is looked at twice in this time, so it may be up to half as much longer.
+    /// The check runs twice in this time, so a turn may last up to half as long again.
     pub fn unread_timeout(mut self, timeout: Duration) -> Self {
         self.config.unread_timeout = timeout;
         self
     }
 
-    /// How often the CLI itself tries again when the API is overloaded or limits the rate. Default: 1: the
-    /// client learns of it soon, and its own retries work. The CLI's own default is 10.
+    /// How often the CLI itself retries when the API is overloaded or limits the rate. Default: 1, so the client hears of it
+    /// soon and can retry itself. The CLI's own default is 10.
     pub fn upstream_retries(mut self, retries: u32) -> Self {
         self.config.upstream_retries = retries;
         self
     }
 
-    /// What becomes of requests that would draw on the account's extra usage. Default: they are answered.
+    /// What happens to requests that would draw on the account's extra usage. Default: they are answered.
     pub fn overage(mut self, overage: Overage) -> Self {
         self.config.overage = overage;
         self
@@ -208,8 +208,8 @@ impl ClaudeCliBuilder {
     /// Default: none. With any of them the CLI keeps its own system prompt, and the client's is appended to it.
     ///
     /// Every use of one is decided here before it happens: it must be one of these tools, and each path in its input must
-    /// be in the workspace once `..` and symbolic links have been followed. What is refused the model is told, and why.
-    /// What Claude Code itself holds to be dangerous, such as writing to `.git/hooks`, is refused too. Settings, hooks
+    /// be in the workspace once `..` and symbolic links have been followed. The model is told what was refused, and why.
+    /// What Claude Code itself considers dangerous, such as writing to `.git/hooks`, is refused too. Settings, hooks
     /// and instructions that lie in the workspace are not read. Without a workspace, whatever touches files is refused.
     ///
     /// - A path with white space at an end of one of its parts, or with a control character in it, is refused, since Claude
@@ -221,20 +221,20 @@ impl ClaudeCliBuilder {
     ///   refused, and with them the metadata services of clouds; so are names of one part and those that end in
     ///   `.localhost`, `.local`, `.internal` or the like. Redirects to other hosts Claude Code reports to the model, which
     ///   has to ask again. A name that changes its address between the look-up here and the fetch gets past this.
-    /// - What is checked could be replaced by a link before it is used, by whoever can make links in the workspace: none
-    ///   of the tools can but `Bash`. Claude Code looks at the path again as it opens it.
+    /// - A path could be replaced by a link between this check and its use, by anyone who can make links in the workspace; of
+    ///   the tools, only `Bash` can. Claude Code checks the path again as it opens it.
     ///
     /// For `Bash` this is a best effort: a command whose words lead out of the workspace is refused, but a command can
     /// build a path as it runs, and a program that it starts can open any file. **Enabling `Bash` gives the model, and
-    /// anyone who can send requests, a shell as this process's user.** Where that is too much, run the server
-    /// in a container or as a user of its own.
+    /// anyone who can send requests, a shell as this process's user.** If that is too much, run the server in a container or
+    /// as a separate user.
     pub fn builtin_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.config.builtin_tools = tools.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Whether the audit has the commands that `Bash` is given, whole. Default: no, since they may hold what was said; it has
-    /// the name of their first program.
+    /// Whether the audit records `Bash` commands in full. Default: no, since they may quote the conversation; it records only
+    /// the name of a command's first program.
     ///
     /// The audit is a `tracing` event of the target `audit` for each decision on a built-in tool: the tool, `allowed` or
     /// `denied` and why, the paths or hosts that it names, and the id of its use. A use that is allowed, and of which Claude

@@ -1,24 +1,26 @@
 //! The inner service: Claude Code as a long-lived process that speaks a line protocol.
 //!
-//! A request becomes a turn on a process that holds its conversation already, or else on a warm one to which the
+//! A request becomes a turn on the process that already holds its conversation or, failing that, on a warm one, to which the
 //! history is replayed as real turns.
 //!
-//! The rooms, in the order in which a request passes through them. Each uses only those below it:
+//! How to read it: start at `answer` in `service`, the whole life of a request on one page, then follow one line back to the
+//! client in `Turn::next`. These are the rooms in the order in which a request passes through them, each using only those
+//! below it; an evening is enough:
 //!
 //! | room | its idea |
 //! |---|---|
 //! | `service` | [`ClaudeCli`], the tower service |
-//! | `abilities` | what Claude Code makes of the settings of a request |
+//! | `abilities` | which settings of a request Claude Code honours, ignores or refuses |
 //! | `config` | what the operator decides |
-//! | `turn` | one turn on one process: what it is told, its lines as events, its deadlines and failures |
+//! | `turn` | one turn on one process: what the process is told, its lines as events, deadlines and failures |
 //! | `pool` | warm and live processes, and the queue for them |
-//! | `conversation` | what a process holds between turns, and when a request goes on with that |
+//! | `conversation` | what a process holds between turns, and which request continues it |
 //! | `prompt` | what a request is to the CLI: setup, settings, turns, and the client's functions as an MCP server |
 //! | `permission` | what Claude Code's own tools may do |
 //! | `process` | one child: pipes, group, death, version |
 //! | `protocol` | the line protocol as types, without policy |
 //! | `rate_limits` | the subscription's usage windows |
-//! | `metrics` | the state of all that as metrics |
+//! | `metrics` | the state of all of it as metrics |
 
 mod abilities;
 mod config;

@@ -15,22 +15,22 @@ use super::prompt;
 use super::turn::{Turn, TurnSpan};
 use crate::{ChatRequest, ChatResponse, Error, EventStream, blocking};
 
-/// How often a turn is tried again because its process had died before it heard of the turn.
+/// How often a turn is tried again because its process died before it reacted to the turn.
 const OTHER_PROCESSES: usize = 3;
 
-/// Says how the request came by its process: `live`, `warm` or `cold`.
+/// Says how the request got its process: `live`, `warm` or `cold`.
 const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
 
-/// Names what the CLI could not be told. The edge adds what the client's dialect has beyond that.
+/// Names fields that the CLI could not be told. The edge adds those that only the client's dialect has.
 const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-ignored-parameters");
 
 /// A tower service that answers chat requests through the Claude Code CLI.
 ///
 /// It is always ready: a request waits for a process in its own future. That future resolves at the first sign of an
-/// answer, so whatever fails before is an error of the call, not of its events. Clones share their processes, which end
-/// when the last clone and the last response are gone.
+/// answer, so an earlier failure is an error of the call, and a later one is among its events. Clones share their
+/// processes, which end when the last clone and the last response are gone.
 ///
-/// `stop`, `n` and `stream` are not its business: [`ApiService`](crate::http::ApiService) sees to them.
+/// It ignores `stop`, `n` and `stream`: [`ApiService`](crate::http::ApiService) handles those.
 ///
 /// ```no_run
 /// use tower::ServiceExt;
@@ -50,7 +50,7 @@ pub struct ClaudeCli {
 }
 
 impl ClaudeCli {
-    /// Configures one.
+    /// Begins to configure one.
     pub fn builder() -> ClaudeCliBuilder {
         ClaudeCliBuilder::default()
     }
@@ -59,7 +59,10 @@ impl ClaudeCli {
         ClaudeCli { pool: Pool::new(config) }
     }
 
-    /// The CLI's version; an error that says what to do where it is missing or too old. Runs `claude --version` once.
+    /// The CLI's version. Runs `claude --version` once.
+    ///
+    /// # Errors
+    /// Where the CLI is missing or too old; the error says what to do.
     pub async fn version(&self) -> Result<Version, Error> {
         self.pool.version().await.copied()
     }
@@ -75,12 +78,12 @@ impl ClaudeCli {
         self.pool.ready()
     }
 
-    /// The state of the processes and the queue, and what is known of the subscription, for `GET /health`.
+    /// The state of the processes and the queue, and what is known about the subscription, for `GET /health`.
     pub fn health(&self) -> Health {
         self.pool.health()
     }
 
-    /// The same in full, with the conversations that are held and what has happened so far: for operators.
+    /// The same in full, for operators: with each conversation held, and counts of what has happened so far.
     pub fn status(&self) -> Status {
         self.pool.status()
     }
@@ -132,7 +135,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         let (origin, pid) = (lease.origin, lease.pooled.process.pid);
         if live.is_none() && request.has_history() {
             pool.replayed(closest.map_or("none_held", |mismatch| mismatch.reason()));
-            tell_why_not_live(closest);
+            log_why_not_live(closest);
         }
         match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
@@ -149,7 +152,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
                 }
                 return Ok(response);
             }
-            // A process of its own that dies at once would do so again.
+            // A process started for this request that dies at once would do so again.
             Err(failed) if failed.dead && origin != Origin::Cold && tries < OTHER_PROCESSES => {
                 tracing::info!(pid, "a claude process had died between turns; another takes the turn");
                 tries += 1;
@@ -165,8 +168,8 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     }
 }
 
-/// Says why a conversation is replayed: the nearest that a process held, and where that is another one.
-fn tell_why_not_live(closest: Option<Mismatch>) {
+/// Logs why a conversation is replayed: how it differs from the closest one that a process holds.
+fn log_why_not_live(closest: Option<Mismatch>) {
     match closest {
         Some(mismatch) => tracing::debug!(%mismatch, "no process holds this conversation; it is replayed"),
         None => tracing::debug!("no process holds any conversation; this one is replayed"),

@@ -1,4 +1,4 @@
-//! What the inner service says of the settings that a chat request has names for, at whichever door they came in.
+//! Checks the settings that are fields of a chat request against what the inner service can do, whatever the door.
 
 use super::door::Door;
 use super::fields::unsupported;
@@ -6,7 +6,7 @@ use crate::chat::abilities::Ability;
 use crate::chat::{Abilities, ChatRequest, Content};
 use crate::{Error, ErrorKind};
 
-/// Adds the settings without effect to `ignored`, by the door's names for them.
+/// Adds settings that have no effect to `ignored`, under the door's names for them.
 ///
 /// # Errors
 /// 400 where the request has a setting, or a kind of part, that the inner service refuses.

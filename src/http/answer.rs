@@ -21,7 +21,7 @@ use crate::chat::Caller;
 use crate::layers::{ChoicesLayer, RecognizeLayer, StopLayer};
 use crate::{ChatRequest, ChatResponse, Error, blocking};
 
-/// What of the request has no effect.
+/// Names the fields of the request that have no effect.
 const IGNORED_HEADER: &str = "x-ignored-parameters";
 
 /// Reads the request, has the inner service answer it, and begins to write the answer.
@@ -55,7 +55,7 @@ where
 
     let turn = async move {
         let answer = ask(inner, request, bytes, streamed, note).await;
-        // Whoever answers has heard all of the request.
+        // The inner service has taken the request; its body's memory is free again.
         drop(share);
         answer
     };
@@ -91,8 +91,8 @@ where
     Ok(response)
 }
 
-/// Reads a request's body, and finds out who sent it. What is made of the body takes about as much memory as it did, so its
-/// share is given back when that is gone.
+/// Reads a request's body, and finds out who sent it. The decoded request takes about as much memory as the body did, so
+/// the caller keeps the share until that is gone too.
 pub(crate) async fn incoming<B>(options: &Options, request: Request<B>) -> Result<(Incoming, Share), Error>
 where
     B: http_body::Body,
@@ -107,7 +107,8 @@ where
     Ok((Incoming { headers, caller, abilities: options.abilities.clone(), body }, share))
 }
 
-/// Has the inner service answer a request that was so many bytes, with `n` and `stop` seen to, and notes what becomes of it.
+/// Asks the inner service, behind the layers that handle `n` and `stop`, and notes how that went. `bytes` is the length of
+/// the request's body.
 pub(crate) async fn ask<S>(
     inner: S,
     request: ChatRequest,
@@ -132,7 +133,7 @@ where
     Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices, note)))
 }
 
-/// Waits for the whole answer. The first failure is the answer's.
+/// Waits for the whole answer. The first failure fails all of it.
 pub(crate) async fn collect(mut events: Settled, mut collector: Box<dyn Collector>) -> Result<Body, Error> {
     let mut failed = None;
     while let Some(item) = events.next().await {

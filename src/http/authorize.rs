@@ -1,4 +1,4 @@
-//! Who asks: the key that came with a request, whether it is one that is wanted, and the client's session.
+//! Who is asking: the key that came with a request, whether it is a known one, and the client's session.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::{Error, ErrorKind};
 #[derive(Clone)]
 pub(crate) struct Keys {
     wanted: Option<Vec<Key>>,
-    /// Hashed with every key. Made anew in each process, unless what is kept by caller outlives that.
+    /// Hashed with every key. New in each process, unless a store that outlives the process brings its own.
     salt: [u8; 16],
 }
 
-/// A key that is let in, and the name of who has it, if that was told.
+/// A key that is let in, and the name of whoever holds it, if the operator gave one.
 #[derive(Clone)]
 struct Key {
     name: Option<Arc<str>>,
@@ -29,18 +29,18 @@ impl Keys {
         Keys { wanted: None, salt: uuid::Uuid::new_v4().into_bytes() }
     }
 
-    /// From here on these will do as well as those before them, and no others.
+    /// Lets these keys in, beside those added before, and no others.
     pub(crate) fn want(&mut self, keys: impl IntoIterator<Item = (Option<String>, String)>) {
         let keys = keys.into_iter().map(|(name, key)| Key { name: name.map(Arc::from), key });
         self.wanted.get_or_insert_default().extend(keys);
     }
 
-    /// From here on keys are hashed with this.
+    /// Hashes keys with this salt from now on.
     pub(crate) fn salt(&mut self, salt: [u8; 16]) {
         self.salt = salt;
     }
 
-    /// Refuses a request without a key that is wanted.
+    /// Refuses a request that comes without a known key, where one is required.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         let Some(wanted) = &self.wanted else { return Ok(()) };
         // Both begin as OpenAI's own messages do: programs tell by them what has gone wrong.
@@ -58,12 +58,12 @@ impl Keys {
         Err(Error::new(ErrorKind::InvalidApiKey, message))
     }
 
-    /// The name of the key that came with a request, if it is wanted and has one.
+    /// The name of the key that came with a request, if the key is known and has one.
     pub(crate) fn name(&self, headers: &HeaderMap) -> Option<Arc<str>> {
         find(self.wanted.as_ref()?, key(headers)?)?.name.clone()
     }
 
-    /// Who asks: the key as a number that only who has the salt can make of it, its name, and the session.
+    /// The caller: the key as a number that cannot be computed without the salt, the key's name, and the session.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
         let session = ["x-session-affinity", "session_id"].into_iter().find_map(|name| headers.get(name));
         Caller {
@@ -79,7 +79,7 @@ impl Keys {
     }
 }
 
-/// The wanted key that was sent, in a time that does not tell how near to one it was: all are looked at, to their end.
+/// The known key that was sent. All keys are compared to their end, so the time taken does not tell how close a guess was.
 fn find<'a>(wanted: &'a [Key], sent: &[u8]) -> Option<&'a Key> {
     wanted.iter().fold(None, |found, key| if same(sent, key.key.as_bytes()) { Some(key) } else { found })
 }
@@ -100,7 +100,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// A key as it may be shown to whoever sent it: where it is long, both its ends.
+/// A key as it may be shown to whoever sent it: both ends of a long one, nothing of a short one.
 fn masked(key: &[u8]) -> String {
     const SHOWN: usize = 4;
     match std::str::from_utf8(key) {
@@ -111,7 +111,7 @@ fn masked(key: &[u8]) -> String {
     }
 }
 
-/// Whether they are the same, in a time that does not tell where they differ.
+/// Whether the two are equal, in a time that does not depend on where they differ.
 fn same(left: &[u8], right: &[u8]) -> bool {
     let difference = left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right));
     std::hint::black_box(difference) == 0 && left.len() == right.len()

@@ -1,7 +1,7 @@
-//! How many values some JSON has, counted before any of them is made.
+//! Counts the values in some JSON before any of them is built.
 //!
 //! A value can take forty times the memory of its text: `0,` is two bytes, and `{"role":"user"},` makes a message with
-//! all its fields. So their number is bounded, rather than what each kind of them may become.
+//! all its fields. So the number of values is limited, rather than the size that each kind of them may grow to.
 
 use memchr::memchr2;
 
@@ -13,7 +13,7 @@ pub(crate) const MAX_VALUES: usize = 500_000;
 
 /// Refuses JSON with too many values.
 pub(crate) fn check_values(json: &[u8]) -> Result<(), Error> {
-    // Each takes a byte and what divides it from the next.
+    // A value takes at least one byte and a separator.
     if json.len().div_ceil(2) <= MAX_VALUES || count(json) <= MAX_VALUES {
         return Ok(());
     }
@@ -24,7 +24,7 @@ pub(crate) fn check_values(json: &[u8]) -> Result<(), Error> {
     Err(Error::new(ErrorKind::RequestTooLarge, message))
 }
 
-/// The number of values, empty arrays and objects counting twice. What is not JSON has some number or other.
+/// The number of values; empty arrays and objects count twice. For text that is not JSON the number means nothing.
 fn count(mut json: &[u8]) -> usize {
     let mut count = 1;
     while let Some((&byte, rest)) = json.split_first() {

@@ -1,4 +1,4 @@
-//! What a door is: one dialect in which a chat is asked for and answered, such as Chat Completions.
+//! A door: one dialect of requests and answers, such as Chat Completions.
 //!
 //! A door says how the bytes of a request become a [`ChatRequest`], and how the events of the answer become bytes again.
 //! Everything between those two is the same for all doors and is done once, in [`answer`](super::answer).
@@ -28,7 +28,7 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// The door's name in logs and metrics.
     const NAME: &'static str;
 
-    /// Fetches what [`decode`](Self::decode) will need and does not have at hand. Most doors need nothing.
+    /// Fetches whatever [`decode`](Self::decode) needs from elsewhere. Most doors need nothing.
     fn fetch<'a>(&'a self, _incoming: &'a Incoming) -> Fetched<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -42,17 +42,17 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
         setting
     }
 
-    /// What writes the answer to a streamed request.
+    /// Makes the writer of the answer to a streamed request.
     fn encoder(&self, reply: Self::Reply, head: Head) -> Box<dyn Encoder>;
 
-    /// What writes the answer to any other request.
+    /// Makes the writer of the answer to any other request.
     fn collector(&self, reply: Self::Reply, head: Head) -> Box<dyn Collector>;
 
-    /// Adds what belongs into the answer's headers.
+    /// Adds this dialect's headers to the answer.
     fn headers(&self, _reply: &Self::Reply, _head: &Head, _headers: &mut HeaderMap) {}
 
-    /// Takes over a turn that is to go on whether or not its client stays, where [`Asked::background`] says so.
-    /// `turn` asks the inner service. What comes back is sent at once.
+    /// Takes over a turn that goes on whether or not its client stays, where [`Asked::background`] says so. `turn` asks the
+    /// inner service. The body returned is sent at once.
     fn in_background(
         &self,
         _reply: Self::Reply,
@@ -63,7 +63,7 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
         Err(Error::new(ErrorKind::Internal, "This door has no turns in the background."))
     }
 
-    /// An error of the inner service, which names parameters as a [`ChatRequest`] has them, in this door's words.
+    /// Translates an error of the inner service, which names parameters as [`ChatRequest`] does, into this dialect's names.
     fn in_its_words(&self, _reply: &Self::Reply, error: Error) -> Error {
         error
     }
@@ -87,13 +87,13 @@ pub(crate) struct Incoming {
     pub(crate) body: Bytes,
 }
 
-/// A turn of the inner service that has not begun: its answer's head, the headers of that, and its events.
+/// A turn of the inner service that has not begun. It resolves to the answer's head, its headers and its events.
 pub(crate) type Turn = Pin<Box<dyn Future<Output = Result<(Head, HeaderMap, Settled), Error>> + Send>>;
 
 /// Resolves when what a request refers to is at hand.
 pub(crate) type Fetched<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 
-/// What has to be done before a client hears of the end of its answer.
+/// Work to finish before a client hears of the end of its answer.
 pub(crate) type Saving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether an answer is streamed, and how.
@@ -115,16 +115,16 @@ pub(crate) struct Asked<R> {
     pub(crate) streamed: bool,
     /// Whether the turn goes on without its client: [`Door::in_background`].
     pub(crate) background: bool,
-    /// The names of the fields that have no effect, for the header `x-ignored-parameters`.
+    /// Names of fields that have no effect, for the header `x-ignored-parameters`.
     pub(crate) ignored: Vec<String>,
     /// What the door remembers until the answer is written.
     pub(crate) reply: R,
 }
 
-/// What is known of an answer when its first event may still be far off.
+/// What is known about an answer before its first event.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
-    /// `chatcmpl-` and 32 hexadecimal digits. A door whose ids begin otherwise puts its own prefix there.
+    /// `chatcmpl-` and 32 hexadecimal digits. A door whose ids have another prefix replaces this one.
     pub(crate) id: String,
     /// When the answer began, in seconds since 1970.
     pub(crate) created: u64,
@@ -137,30 +137,30 @@ pub(crate) struct Head {
 /// Writes the events of one answer as server-sent events.
 ///
 /// The events are settled (see [`Settled`](super::settle::Settled)): calls without arguments have got `{}`, the finish
-/// reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`]. Events that a door
-/// does not show are passed over.
+/// reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`]. Doors skip events
+/// that they do not show.
 pub(crate) trait Encoder: Send + 'static {
-    /// What is sent before the first event, with the head.
+    /// Writes what comes before the first event.
     fn start(&mut self, out: &mut BytesMut);
 
-    /// What an event of the choice at this index becomes: nothing, one server-sent event, or several.
+    /// Writes an event of the choice at this index as none, one or several server-sent events.
     ///
     /// # Errors
     /// Where the event cannot be written in this dialect. It ends the answer as a failure among the events would.
     fn event(&mut self, choice: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error>;
 
-    /// What follows when every choice has finished.
+    /// Writes what follows when every choice has finished.
     fn end(&mut self, out: &mut BytesMut);
 
-    /// What follows instead when the answer fails.
+    /// Writes what follows instead when the answer fails.
     fn error(&mut self, error: &Error, out: &mut BytesMut);
 
-    /// What is to be waited for before the last event or failure is sent. Asked after each of them.
+    /// Work to await before the last event, or the failure, is sent. Asked for after each event.
     fn saving(&mut self) -> Option<Saving> {
         None
     }
 
-    /// What keeps a silent connection from looking dead: a comment, which clients skip.
+    /// Writes what keeps a silent connection from looking dead: a comment, which clients skip.
     fn keep_alive(&mut self, out: &mut BytesMut) {
         out.extend_from_slice(b": keep-alive\n\n");
     }
@@ -174,10 +174,10 @@ pub(crate) trait Collector: Send + 'static {
     /// The body, when every choice has finished.
     fn finish(self: Box<Self>) -> Result<Body, Error>;
 
-    /// Told of a failure of the answer, which is then the response's. Nothing follows it.
+    /// Hears that the answer has failed; the failure becomes the response. Nothing follows.
     fn fail(&mut self, _error: &Error) {}
 
-    /// What is to be waited for before the body or the failure is sent. Asked when there is no further event.
+    /// Work to await before the body, or the failure, is sent. Asked for when there are no more events.
     fn saving(&mut self) -> Option<Saving> {
         None
     }

@@ -18,7 +18,7 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     /// The JSON type that it must have, `null` aside, which counts as absent.
     pub(crate) shape: Shape,
-    /// The values, as JSON text, that ask for nothing, so that there is nothing to ignore or to refuse.
+    /// Values, as JSON text, that ask for nothing: with these there is nothing to ignore or to refuse.
     pub(crate) harmless: &'static [&'static str],
     pub(crate) treatment: Treatment,
 }
@@ -44,7 +44,7 @@ pub(crate) enum Treatment {
     Honoured,
     /// It asks for nothing that would change the answer.
     Accepted,
-    /// No answer of this crate could be what was asked for: 400, with what to do instead.
+    /// This crate's answers cannot carry what is asked for: 400, with what to do instead.
     Refused(&'static str),
 }
 
@@ -71,7 +71,7 @@ impl Field {
     }
 }
 
-/// Lets a field of a request in that its door has no name for. Says whether it is the inner service's to see.
+/// Checks a field that its door has no name for. Returns whether the inner service gets to see it.
 ///
 /// # Errors
 /// 400, where the field is of another type than the API's, or cannot be done.
@@ -92,8 +92,8 @@ pub(crate) fn admit(table: &[Field], name: &str, value: &Value, ignored: &mut Ig
     decide(name, name, field.map(|field| field.treatment), ignored)
 }
 
-/// Lets a setting in that is not at the request's top level: `path` is where it is, `name` what it is in a chat request.
-/// Says whether it is the inner service's to see.
+/// Checks a nested setting: `path` is where it stands, `name` what it is called in a chat request. Returns whether the
+/// inner service gets to see it.
 ///
 /// # Errors
 /// 400, where the inner service says that it cannot be done.
@@ -124,7 +124,7 @@ pub(crate) struct Ignored {
 }
 
 impl Ignored {
-    /// None yet, of a request to a service that can do this.
+    /// No names yet, for a request to a service with these abilities.
     pub(crate) fn by(abilities: Abilities) -> Self {
         Ignored { abilities, ..Ignored::default() }
     }
@@ -162,12 +162,12 @@ impl Ignored {
     }
 }
 
-/// A request that nobody could answer as it is.
+/// An error for a request that no server could answer.
 pub(crate) fn invalid(param: impl Into<String>, message: impl Into<String>) -> Error {
     Error::invalid_request(message).with_param(param)
 }
 
-/// A request that the API's own servers would answer, and this one cannot.
+/// An error for a request that the API's own servers would answer, but this one cannot.
 pub(crate) fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Error {
     Error::new(ErrorKind::UnsupportedParameter, message).with_param(param)
 }
@@ -198,7 +198,7 @@ impl Shape {
     }
 }
 
-/// What a value is, for a message that says what it should have been.
+/// The JSON type of a value, for a message that says what it should have been.
 pub(crate) fn found(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -21,7 +21,7 @@ use super::response::error_response;
 use crate::error::shortened;
 use crate::{Error, ErrorKind};
 
-/// Refuses, with 403, requests of pages and host names that were not allowed.
+/// Refuses, with 403, requests from pages and for host names that are not allowed.
 ///
 /// - A `Host` passes if it is loopback (`localhost`, `*.localhost`), an IP address, or allowed by name.
 /// - An `Origin` passes if it is the request's own host, or allowed. Pages of allowed origins get CORS headers, and
@@ -66,7 +66,7 @@ struct Allowed {
 }
 
 impl GuardLayer {
-    /// Lets in what is local and nothing else.
+    /// Lets in local hosts and pages, and nothing else.
     pub fn new() -> Self {
         GuardLayer::default()
     }
@@ -123,7 +123,7 @@ impl<S> Guard<S> {
         &mut self.inner
     }
 
-    /// The service within, by itself.
+    /// The service within, without this one.
     pub fn into_inner(self) -> S {
         self.inner
     }

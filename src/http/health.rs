@@ -1,4 +1,4 @@
-//! How the server is: `GET /health` for people, `/live` for who would restart it, `/ready` for who sends it requests.
+//! The server's health: `GET /health` for people, `/live` for a supervisor, `/ready` for a load balancer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::body_memory::BodyMemory;
 use super::response::{RETRY_SOON, json_response};
 use crate::Error;
 
-/// What the operator has to say of the server's health.
+/// What the operator adds to the server's health.
 #[derive(Clone, Default)]
 pub(crate) struct Health {
     report: Option<Arc<dyn Fn() -> Value + Send + Sync>>,
@@ -20,22 +20,22 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// From here on this is asked.
+    /// Asks this for `/health` from now on.
     pub(crate) fn ask(&mut self, report: impl Fn() -> Value + Send + Sync + 'static) {
         self.report = Some(Arc::new(report));
     }
 
-    /// From here on this is asked whether requests should be sent here.
+    /// Asks this for `/ready` from now on.
     pub(crate) fn ask_ready<E: fmt::Display>(&mut self, ready: impl Fn() -> Result<(), E> + Send + Sync + 'static) {
         self.ready = Some(Arc::new(move || ready().map_err(|reason| reason.to_string())));
     }
 
-    /// That the process runs, and nothing else.
+    /// `/live`: says only that the process runs.
     pub(crate) fn live() -> Result<Response<Body>, Error> {
         json_response(StatusCode::OK, &json!({"status": "live"}))
     }
 
-    /// Whether requests should be sent here; if not, 503 and the reason.
+    /// `/ready`: 200 if requests should be sent here, else 503 with the reason.
     pub(crate) fn ready(&self) -> Result<Response<Body>, Error> {
         match self.ready.as_ref().map_or(Ok(()), |ready| ready()) {
             Ok(()) => json_response(StatusCode::OK, &json!({"status": "ready"})),

@@ -1,4 +1,4 @@
-//! The models that are offered, in the operator's order. In which form they are told of is each door's own.
+//! The models on offer, in the operator's order. Each dialect has its own form for them.
 
 use crate::chat::Model;
 use crate::{Error, ErrorKind};

@@ -7,13 +7,13 @@ use http::{Method, Response, header};
 
 use super::body::Body;
 
-/// Who may ask for a route of the operator's own.
+/// Who may use a route of the operator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
     /// Everyone who can reach the server.
     Open,
-    /// Who sends a key, where [one is wanted](super::ApiService::api_key).
+    /// Everyone who sends a known key, where [keys are set](super::ApiService::api_key).
     Key,
 }
 
@@ -47,7 +47,7 @@ impl OwnRoutes {
 }
 
 impl OwnRoute {
-    /// What it may be asked with, as an `Allow` header has it.
+    /// The methods it takes, for an `Allow` header.
     pub(crate) const ALLOW: &str = "GET, HEAD";
 
     pub(crate) fn allows(&self, method: &Method) -> bool {

@@ -42,7 +42,7 @@ fn explain<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Error
             let tracked: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
             let path = tracked.err().map(|error| error.path().to_string()).filter(|path| path != ".");
             let message = error.to_string();
-            // What is missing has no path of its own, only its parent's.
+            // For a missing field, serde reports the path of its parent.
             let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
             let param = match (path, missing) {
                 (Some(path), Some(missing)) => Some(format!("{path}.{missing}")),

@@ -1,4 +1,4 @@
-//! Responses that are whole: a value as JSON, an error, the same without its body.
+//! Responses that are sent in one piece: a value as JSON, an error, or the head alone.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::body::Body;
 use crate::{Error, ErrorKind};
 
-/// A response that is this value as JSON.
+/// A response with this value as JSON.
 pub(crate) fn json_response<T: Serialize>(status: StatusCode, value: &T) -> Result<Response<Body>, Error> {
     let mut response = Response::new(Body::json(value)?);
     *response.status_mut() = status;
@@ -17,7 +17,7 @@ pub(crate) fn json_response<T: Serialize>(status: StatusCode, value: &T) -> Resu
     Ok(response)
 }
 
-/// A response that is nothing but this error, in OpenAI's form.
+/// A response with this error, in OpenAI's form.
 pub(crate) fn error_response<B: From<Bytes>>(error: &Error) -> Response<B> {
     let mut response = Response::new(B::from(Bytes::from(error.body().to_string())));
     *response.status_mut() = error.status();
@@ -27,9 +27,9 @@ pub(crate) fn error_response<B: From<Bytes>>(error: &Error) -> Response<B> {
     response
 }
 
-/// What an error has in the head of its response, whatever the form of its body.
+/// The status and headers of an error's response, whatever the form of its body.
 pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
-    // A client that is told no time guesses one: Continue's waits two and a half minutes.
+    // Without a time, a client guesses one: Continue waits two and a half minutes.
     if let Some(wait) = error.retry_after().or_else(|| usual_wait(error.kind())) {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -51,7 +51,7 @@ fn usual_wait(kind: ErrorKind) -> Option<Duration> {
 /// What is busy now is likely not to be then.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(5);
 
-/// What the head of a stream of events has.
+/// Adds the headers of a stream of events.
 pub(crate) fn event_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx holds a response back until it has a buffer full, unless it is told not to.

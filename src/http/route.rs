@@ -60,7 +60,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// What it may be asked with, as an `Allow` header has it.
+    /// The methods it takes, for an `Allow` header.
     pub(crate) fn allow(&self) -> &'static str {
         match self {
             Route::ChatCompletions | Route::Responses | Route::InputTokens | Route::Messages | Route::CountTokens => {

@@ -26,12 +26,12 @@ use crate::{ChatRequest, ChatResponse, Error};
 
 /// The API over HTTP, in front of a service of chat requests.
 ///
-/// It never fails, and is always ready: a request waits for the inner service's readiness by itself, so that `/health`
-/// answers while that is busy. The inner service is cloned for each turn. See the [module](super) for the routes and an
+/// It never fails and is always ready: each request waits for the inner service on its own, so `/health` answers while
+/// that is busy. The inner service is cloned for each turn. See the [module](super) for the routes and an
 /// example, and [`http_stack`](super::http_stack) for what belongs around it.
 ///
-/// The head of a streamed answer is sent when the inner service's future has resolved: an error of that future has its
-/// HTTP status, one of the events after it is an `error` event.
+/// The head of a streamed answer is sent when the inner service's future has resolved. An error of that future sets the
+/// HTTP status; an error among the events becomes an `error` event.
 #[derive(Clone, Debug)]
 pub struct ApiService<S> {
     pub(super) inner: S,
@@ -45,16 +45,16 @@ impl<S> ApiService<S> {
         ApiService { inner, options: Arc::default() }
     }
 
-    /// The models that `/v1/models` lists, in this order: their ids, or each with what is known of it. Others may be asked
-    /// for all the same: which ones is for the inner service to say.
+    /// The models that `/v1/models` lists, in this order: plain ids, or [`Model`]s. The list does not restrict requests: the
+    /// inner service decides which models it answers for. Empty unless set.
     #[must_use]
     pub fn models(self, models: impl IntoIterator<Item = impl Into<Model>>) -> Self {
         let models = Models::new(models);
         self.set(|options| options.models = models)
     }
 
-    /// What the inner service says it can do: by this, a field of a request is let through, named as ignored, or refused.
-    /// Unless it is set, everything that an API knows is handed on. [`ClaudeCli`](crate::cli::ClaudeCli) has
+    /// What the inner service can do: this decides whether a field of a request is passed on, named as ignored, or refused.
+    /// Unless set, every field that an API knows is passed on. [`ClaudeCli`](crate::cli::ClaudeCli) has
     /// [its own](crate::cli::ClaudeCli::abilities).
     #[must_use]
     pub fn abilities(self, abilities: Abilities) -> Self {
@@ -68,9 +68,9 @@ impl<S> ApiService<S> {
         self.set(|options| options.health.ask(move || json!(health())))
     }
 
-    /// Whether requests should be sent here, for `/ready`, which balancers ask: 200 where this says yes, else 503 with the
-    /// reason as its `status`. Unless it is set, it is always 200, as `/live` is, which says no more than that the process
-    /// runs. It is called for each request, and should be quick.
+    /// Whether load balancers should send requests here, for `/ready`: 200 for `Ok`, else 503 with the error as its
+    /// `status`. Unless set, `/ready` is always 200, as is `/live`, which says only that the process runs. The closure is
+    /// called for each request, and should be quick.
     ///
     /// ```
     /// use tower_claude::cli::ClaudeCli;
@@ -102,15 +102,14 @@ impl<S> ApiService<S> {
         self.set(|options| options.body_memory = BodyMemory::new(bytes))
     }
 
-    /// How long a stream may be silent before a comment is sent, and between comments. 15 s unless set; zero means
-    /// that there are none.
+    /// How long a stream may be silent before a comment is sent, and between comments. 15 s unless set; zero sends none.
     #[must_use]
     pub fn keep_alive(self, silence: Duration) -> Self {
         self.set(|options| options.keep_alive = silence)
     }
 
-    /// A key that clients may send as `Authorization: Bearer KEY` or `x-api-key: KEY`; without one that is known they get
-    /// nothing but `/health`, `/live` and `/ready`. Unless keys are set, any key will do, and none.
+    /// A key that clients must send, as `Authorization: Bearer KEY` or `x-api-key: KEY`; without a known key they get only
+    /// `/health`, `/live` and `/ready`. Unless keys are set, requests with any key, or none, are answered.
     #[must_use]
     pub fn api_key(self, key: impl Into<String>) -> Self {
         self.set(|options| options.keys.want([(None, key.into())]))
@@ -128,8 +127,8 @@ impl<S> ApiService<S> {
         self.set(|options| options.keys.want(keys))
     }
 
-    /// A route of your own, such as `/metrics`: `GET` of exactly this path, and `HEAD`. It takes the place of the API's where
-    /// that has one of this path, as it has at `/`.
+    /// A route of your own, such as `/metrics`: `GET` and `HEAD` of exactly this path. It replaces a route of the API's at
+    /// the same path, such as `/`.
     ///
     /// ```
     /// use tower_claude::http::{Access, ApiService, Body};
@@ -149,16 +148,16 @@ impl<S> ApiService<S> {
         self.set(|options| options.own_routes.add(path, access, answer))
     }
 
-    /// How much of its answers the Responses API keeps for `previous_response_id` and for `GET`: at most about this many
-    /// bytes of memory, each answer for at most this time, the oldest going first. 64 MiB and 24 hours unless set; the
-    /// newest answer is kept in any case.
+    /// How many answers the Responses API keeps for `previous_response_id` and for `GET`: about this many bytes of them in
+    /// memory, each for at most this time; the oldest go first. 64 MiB and 24 hours unless set; the newest answer is always
+    /// kept.
     #[must_use]
     pub fn keep_responses(self, bytes: usize, age: Duration) -> Self {
         self.set(|options| options.responses = options.responses.bounded(bytes, age))
     }
 
-    /// Where the Responses API keeps its answers besides memory, so that `previous_response_id` and `GET` know them after a
-    /// restart. Nowhere unless set. Memory, within [`keep_responses`](Self::keep_responses), is then a cache of it.
+    /// Where the Responses API keeps its answers besides memory, for `previous_response_id` and `GET` to find them after a
+    /// restart. Nowhere unless set. Memory, within [`keep_responses`](Self::keep_responses), then caches the store.
     #[must_use]
     pub fn store_responses(self, store: impl ResponseStore) -> Self {
         self.set(|options| {
@@ -177,7 +176,7 @@ impl<S> ApiService<S> {
         &mut self.inner
     }
 
-    /// The service within, by itself.
+    /// The service within, without this one.
     pub fn into_inner(self) -> S {
         self.inner
     }

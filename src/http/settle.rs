@@ -1,4 +1,4 @@
-//! One pass over an answer's events before any door writes them: what every door would have to mend is mended here.
+//! One pass over an answer's events before a door writes them, for the corrections that every door would have to make.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,16 +21,16 @@ use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 pub(crate) struct Settled {
     /// Gone when the answer has ended, and with it what its turns hold.
     events: Option<EventStream>,
-    /// Whose the events are.
+    /// The choice that the events belong to.
     current: usize,
     choices: Box<[Choice]>,
     ready: VecDeque<(usize, ChatEvent)>,
     note: Note,
-    /// Whether the first of the answer has been noted.
+    /// Whether the first token has been noted.
     spoken: bool,
 }
 
-/// What has to be known of a choice.
+/// What is known about a choice so far.
 #[derive(Clone, Debug, Default)]
 struct Choice {
     /// Its calls in the order in which they began, each with whether it has had any arguments.
@@ -40,15 +40,15 @@ struct Choice {
 }
 
 impl Settled {
-    /// The events of that many choices, and the note that is taken of their request.
+    /// Settles the events of this many choices, and records them in the request's note.
     pub(crate) fn new(events: EventStream, choices: usize, note: Note) -> Self {
         let choices = vec![Choice::default(); choices].into();
-        // What nobody reads need not be looked for.
+        // Nobody will read when the first token came.
         let spoken = !note.is_taken();
         Settled { events: Some(events), current: 0, choices, ready: VecDeque::new(), note, spoken }
     }
 
-    /// Notes that the answer has failed, for a reason that its events do not tell.
+    /// Notes that the answer failed for a reason that is not among its events.
     pub(crate) fn failed(&self, error: &Error) {
         self.note.failed(error.kind());
     }

@@ -25,7 +25,7 @@ pub(crate) struct EventBytes {
     encoder: Box<dyn Encoder>,
     /// Holds no memory while there is nothing to send.
     buffer: BytesMut,
-    /// What the buffer is made for: the next frame is probably as large as the last one.
+    /// The capacity of the next buffer: the next frame is probably as large as the last one.
     room: usize,
     keep_alive: Duration,
     /// What the end of the answer waits for.
@@ -40,7 +40,7 @@ struct Silence {
 }
 
 impl EventBytes {
-    /// Silence is filled with what the encoder has for it that often, unless that is zero.
+    /// Sends the encoder's keep-alive after this much silence; never, if it is zero.
     pub(crate) fn new(events: Settled, mut encoder: Box<dyn Encoder>, keep_alive: Duration) -> Self {
         let mut buffer = BytesMut::with_capacity(SPARE);
         encoder.start(&mut buffer);

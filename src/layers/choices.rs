@@ -13,17 +13,17 @@ use tower::{Layer, Service, ServiceExt};
 use super::macros::inner_service_accessors;
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream};
 
-/// The most choices that one request may ask for unless the layer is told otherwise: each is a turn of its own.
+/// How many choices one request may ask for, unless set otherwise: each is a whole turn.
 pub(crate) const MAX_CHOICES: u32 = 8;
 
-/// Honours `n`: takes it out of the request, asks the inner service `n` times at once, and makes one answer of theirs.
+/// Honours `n`: takes it out of the request, asks the inner service `n` times at once, and merges the answers into one.
 ///
-/// In that answer [`ChatEvent::Choice`] says whose the events are that follow, whenever that changes; each choice has its
-/// own [`ChatEvent::Finished`]. The first error is the whole answer's: it ends all turns. The answer begins when the
-/// first of the turns does; others may begin later, since an inner service with few processes can only begin one when
-/// another's events have been read to their end. The head is that of the first.
+/// In the merged answer, [`ChatEvent::Choice`] says which choice the following events belong to, whenever that changes;
+/// each choice has its own [`ChatEvent::Finished`]. The first error fails the whole answer and ends all turns. The answer
+/// begins with the first of the turns, and has its head. The others may start later: with few processes, one turn may have
+/// to wait until another's events are drained.
 ///
-/// Where `n` is absent or 1, the inner service's answer is passed on untouched.
+/// If `n` is absent or 1, the inner service's answer is passed on untouched.
 ///
 /// [`ApiService`](crate::http::ApiService) puts this layer around its inner service.
 ///
@@ -61,7 +61,7 @@ impl ChoicesLayer {
         ChoicesLayer { max: MAX_CHOICES }
     }
 
-    /// The most choices that a request may ask for; for more it is refused with
+    /// How many choices a request may ask for; a request for more is refused with
     /// [`InvalidRequest`](ErrorKind::InvalidRequest). 8 unless set.
     #[must_use]
     pub const fn max(mut self, choices: u32) -> Self {

@@ -20,7 +20,7 @@ macro_rules! inner_service_accessors {
     };
 }
 
-/// A response future whose parts are nobody's business.
+/// A public response future with private parts.
 macro_rules! opaque_future {
     ($(#[$attribute:meta])* pub struct $name:ident<$inner:ident>($actual:ty);) => {
         pin_project_lite::pin_project! {

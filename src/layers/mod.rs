@@ -1,17 +1,17 @@
-//! The layers: what a client says and what the inner service wants, translated one idea at a time.
+//! The layers: each translates one thing between what a client says and what the inner service expects.
 //!
 //! | layer | to the request | to the answer |
 //! |---|---|---|
 //! | [`ModelAlias`] | model ids become those of the inner service | |
-//! | [`StripSections`] | named sections of the instructions go | |
-//! | [`ToolNames`] | functions get the names of a table | and the client's names back |
+//! | [`StripSections`] | named sections of the instructions are removed | |
+//! | [`ToolNames`] | functions are renamed by a table | and get the client's names back |
 //! | [`FlattenParts`] | arrays of text parts become one text | |
 //! | [`SeparateBlocks`] | | a blank line between text blocks |
 //! | [`ShowTools`] | | uses of built-in tools become lines of reasoning |
 //! | [`OpenClaw`] | all of these, with OpenClaw's tables | |
 //! | [`Choices`] | `n` is taken out | as many answers become one, told apart |
 //! | [`Stop`] | `stop` is taken out | the answer ends before the first of its texts |
-//! | [`Recognize`] | what the client sent is noted | what it is told is noted |
+//! | [`Recognize`] | notes what the client sent | notes what the client is told |
 //!
 //! Each is a [`tower::Layer`], and makes a [`tower::Service`] of [`ChatRequest`](crate::ChatRequest) to
 //! [`ChatResponse`](crate::ChatResponse). Where one of their futures has to be named, it is
@@ -55,8 +55,9 @@
 //! # }
 //! ```
 //!
-//! A type is for what has state between the two sides. This layer replaces secrets on the way in and puts them back on
-//! the way out, wherever the deltas were cut; [`Translate`](crate::chat::Translate) says when text held back must go:
+//! Write a type for a layer that carries state from the request to the answer. This one replaces a secret on the way in
+//! and restores it on the way out, wherever the deltas were cut; [`Translate`](crate::chat::Translate) says when text that
+//! was held back must be released:
 //!
 //! ```
 //! use std::task::{Context, Poll};
@@ -142,34 +143,34 @@
 //! # What a layer owes the conversation
 //!
 //! A conversation goes on in the process that holds it (`x-claude-process: live`) only if the next request is recognised
-//! as its continuation. Otherwise the whole history is replayed on another process, and this one waits in vain, with some
-//! 150 MB, until it is ended or gives way.
+//! as its continuation. Otherwise the whole history is replayed on another process, while this one, at about 150 MB, waits
+//! in vain until it times out or is evicted.
 //!
-//! [`Recognize`] stands outside of all layers and sees to most of this for you. It notes what the client sent and what it
-//! was told in the end, and the conversation is recognised by that, not by what layers made of it. So a layer may
+//! [`Recognize`] stands outside of all other layers and does most of this for you. It notes what the client sent and what
+//! it was finally told, and the conversation is recognised by that, not by what layers made of it. So a layer may
 //!
 //! - add to the request, or change it, differently each time: the time of day in a system message;
 //! - change the answer without undoing that on the way in: a footer, a redaction, another language;
-//! - keep a call of the model's from the client. When the client goes on, the call is answered with an error for it.
+//! - withhold one of the model's calls from the client. When the client goes on, the call is answered with an error.
 //!
-//! System messages at the beginning that a layer has changed since the last turn are told to the process anew. Of older
-//! messages a live process remembers what they were when it was told them.
+//! If a layer has changed the leading system messages since the last turn, the process is told them again. It remembers
+//! all other messages as they were when it was told them.
 //!
-//! What is left for a layer to do:
+//! What remains for a layer to do:
 //!
 //! - **Keep the setup the same.** A process cannot be given other functions, another `response_format` or another model. A
-//!   layer that changes those must make the same of the same request, each turn.
-//! - **Let ids of calls and results through.** A layer that changes the id of a call changes it back in the result.
-//! - **Change messages in place** where you can, or keep [`Message::sent`](crate::chat::Message::sent) with them: it tells
-//!   which of the messages are new. [`Message::ephemeral`](crate::chat::Message::ephemeral) marks one that the client
+//!   layer that changes those must change them in the same way each turn.
+//! - **Let ids of calls and results through.** A layer that changes the id of a call must change it back in the result.
+//! - **Change messages in place** where you can, or carry [`Message::sent`](crate::chat::Message::sent) over: it tells which
+//!   messages are new. [`Message::ephemeral`](crate::chat::Message::ephemeral) marks one that the client
 //!   will not send again.
-//! - **Ask the inner service once** for each answer. Of two turns for one request, neither is recognised by what the
-//!   client was told, only by what the model said.
-//! - **Say so where the history is meant to change.** A layer that summarises old messages, so the model reads less, takes
-//!   the note out of the request (`request.told = None`): the messages that reach the inner service then count.
+//! - **Ask the inner service once** for each answer. Two turns for one request are not recognised by what the client was
+//!   told, only by what the model said.
+//! - **Say so if the history is meant to change.** A layer that summarises old messages, to give the model less to read,
+//!   takes the note out of the request (`request.told = None`): then the messages that reach the inner service count.
 //!
-//! Without [`Recognize`], as with a [`ClaudeCli`](crate::cli::ClaudeCli) that is called directly, they always count: every
-//! layer has to make the same of the same message each turn, and to undo on the way in what it did to the answer.
+//! Without [`Recognize`], as when a [`ClaudeCli`](crate::cli::ClaudeCli) is called directly, they always count: every layer
+//! must then change the same message in the same way each turn, and undo on the way in what it did to the answer.
 //!
 //! [`assert_conversation_survives`](crate::testing::assert_conversation_survives) tries a layer out, and says which
 //! comparison failed first. In a running server the log says so at the level `debug`.

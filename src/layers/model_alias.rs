@@ -1,4 +1,4 @@
-//! [`ModelAlias`]: the ids that clients send become names of models that the CLI knows.
+//! [`ModelAlias`]: model ids that clients send become the inner service's own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::macros::inner_service_accessors;
 use crate::error::shortened;
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
-/// What ids mean to Claude Code.
+/// Ids that clients send, and Claude Code's alias for each.
 const CLAUDE: &[(&str, &str)] = &[
     ("claude-opus-4", "opus"),
     ("claude-sonnet-4", "sonnet"),
@@ -32,18 +32,18 @@ const CLAUDE_PREFIXES: &[&str] =
 
 /// Turns the model ids of clients into those of the inner service.
 ///
-/// An id is trimmed, its provider prefixes ([`prefix`](Self::prefix)) are taken off, one after the other, and the rest is
-/// looked up, upper and lower case being the same:
+/// An id is trimmed, its provider prefixes ([`prefix`](Self::prefix)) are stripped one after the other, and the rest is
+/// looked up, ignoring case:
 ///
 /// | the id is | the inner service gets | with [`claude`](Self::claude) |
 /// |---|---|---|
 /// | in the table | what the table says | `claude-opus-4`, `opus-max`: `opus`; likewise `sonnet`, `haiku` |
 /// | the same with a version or date | the same | `claude-opus-4-5`, `claude-opus-4.6`, `claude-opus-4-5-20251101`: `opus` |
-/// | of a family that is passed on ([`pass`](Self::pass)) | the id without its prefixes | `claude-3-5-haiku-latest` |
+/// | one that begins as [`pass`](Self::pass) says | the id without its prefixes | `claude-3-5-haiku-latest` |
 /// | unknown | what [`unknown`](Self::unknown) says | `gpt-4o`: `opus` |
 ///
-/// So a version is not pinned: an alias of Claude Code's is its newest model of that family, and the answer names the one
-/// that was really used. To pin a version, give it an entry, which wins:
+/// So versions are not pinned: an alias of Claude Code's stands for its newest model of that family, and the answer names
+/// the model that was used. To pin a version, add an entry for it, which wins:
 /// `.alias("claude-opus-4-5", "claude-opus-4-5-20251101")`.
 ///
 /// ```
@@ -72,11 +72,11 @@ pub struct ModelAliasLayer {
     table: Arc<Table>,
 }
 
-/// What becomes of a model id that nothing is known about.
+/// What becomes of an unknown model id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnknownModel {
-    /// The inner service gets it as it is, without its provider's prefix.
+    /// The inner service gets it as it is, without its provider prefixes.
     Keep,
     /// The inner service gets this model instead.
     Use(String),
@@ -93,7 +93,7 @@ struct Table {
 }
 
 impl ModelAliasLayer {
-    /// This table of ids and models, and nothing else: no prefixes, and unknown ids are kept.
+    /// Just this table of ids and models: no prefixes are stripped, and unknown ids are kept.
     pub fn new<I: Into<String>, M: Into<String>>(table: impl IntoIterator<Item = (I, M)>) -> Self {
         let empty =
             Table { aliases: Vec::new(), prefixes: Vec::new(), passed: Vec::new(), unknown: UnknownModel::Keep };

@@ -1,4 +1,4 @@
-//! [`Recognize`]: a conversation goes on in its live process, whatever the layers inside of this one change.
+//! [`Recognize`]: keeps a conversation in its live process, whatever the layers inside change.
 
 use std::task::{Context, Poll};
 
@@ -8,15 +8,15 @@ use super::macros::{inner_service_accessors, opaque_future};
 use crate::chat::{Events, Told, Translate, TranslateFuture};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
-/// Keeps for each request what the client sent and what it was told, beside what the layers make of both.
+/// Notes for each request what the client sent and what it was told, apart from what the layers make of both.
 ///
-/// [`ClaudeCli`](crate::cli::ClaudeCli) goes on with a conversation in the process that holds it, if the client sends
-/// the same messages as before and then the answer as it was told. Without this layer it can only compare what reaches
-/// it and what it said itself, so every layer would have to give the same result each time, and to undo on the way in
-/// what it did to the answer. With this layer outside of them they need not: see [the contract](super).
+/// [`ClaudeCli`](crate::cli::ClaudeCli) continues a conversation in the process that holds it if the client sends the same
+/// messages as before, and then the answer as it was told. Without this layer it can only compare what reaches it with what
+/// it said itself, so every layer would have to produce the same result each time, and to undo on the way in what it did to
+/// the answer. With this layer outside they need not: see [the contract](super).
 ///
-/// [`ApiService`](crate::http::ApiService) puts it around its inner service. It is for those who serve another edge.
-/// Where there are two, the outer one counts.
+/// [`ApiService`](crate::http::ApiService) puts it around its inner service; mount it yourself behind another edge. If there
+/// are two, the outer one counts.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct RecognizeLayer {}

@@ -1,4 +1,4 @@
-//! [`ToolNames`]: functions have one name for the client and another for the model.
+//! [`ToolNames`]: a function has one name for the client and another for the model.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// Renames functions on the way in, and back on the way out.
 ///
-/// On the way in, the functions in `tools`, in `tool_choice` and in the calls of the history get the names that the table
-/// has for them; on the way out, calls get the client's names back. A table may map many names to one: the way back is
-/// made for each request from the functions that it offers. Where two of them would get the same name, or one would get
-/// the name of a function that is not in the table, the later one keeps its own.
+/// On the way in, functions in `tools`, in `tool_choice` and in the history's calls are renamed by the table; on the way
+/// out, calls get the client's names back. A table may map several names to one, since the way back is worked out for each
+/// request from the functions it offers. If two of those would get the same name, or one would get the name of a function
+/// that is not in the table, the later one keeps its own.
 ///
-/// If a request offers no function that is renamed, its answer is passed on untouched.
+/// If a request offers no function to rename, its answer is passed on untouched.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -58,7 +58,7 @@ impl ToolNamesLayer {
         ToolNamesLayer { table: Arc::new(table), predicate: Predicate::default() }
     }
 
-    /// Only changes requests for which this is true.
+    /// Changes only requests for which this is true. All, unless set.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
         self.predicate = Predicate::new(holds);

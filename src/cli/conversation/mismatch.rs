@@ -23,7 +23,7 @@ pub(crate) enum Mismatch {
 }
 
 impl Mismatch {
-    /// A word for it, of which there are few.
+    /// A word for it: the value of a metric's label, so there are few.
     pub(crate) fn reason(&self) -> &'static str {
         use recognition::Mismatch as Client;
         match self {
@@ -38,7 +38,7 @@ impl Mismatch {
         }
     }
 
-    /// Of two conversations that a request does not go on with, the one that it is closer to is the one to explain.
+    /// How close the request came. Of all conversations that it does not continue, the closest is the one to explain.
     pub(crate) fn closeness(&self) -> usize {
         use recognition::Mismatch as Client;
         match self {
@@ -69,10 +69,12 @@ impl fmt::Display for Mismatch {
             }
             Mismatch::Message(place) => write!(f, "the message at {place} is not what it was"),
             Mismatch::Reply => f.write_str("the last assistant message is not what Claude Code answered"),
-            Mismatch::Marks => f.write_str("its marks for the prompt cache live longer or shorter than others do now"),
-            Mismatch::ResultTooLarge => f.write_str("a result is too large, or of a kind, for the control channel"),
+            Mismatch::Marks => f.write_str("its prompt-cache marks have another lifetime than new ones would"),
+            Mismatch::ResultTooLarge => {
+                f.write_str("the control channel cannot carry a result: it is too large, or of another kind")
+            }
             Mismatch::ResultMissing => f.write_str("a call that Claude Code waits for has no result"),
-            Mismatch::ResultUnknown => f.write_str("a result is of no call that Claude Code waits for"),
+            Mismatch::ResultUnknown => f.write_str("a result belongs to no call that Claude Code waits for"),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A conversation that a process holds between turns, and whether a request goes on with it.
+//! A conversation that a process holds between turns, and whether a request continues it.
 //!
-//! Of a conversation no more is held than the digests of its messages. They survive the small things that clients change
-//! between turns, such as white space around a text, and nothing else; see [`Digest`].
+//! Only the digests of a conversation's messages are kept. They ignore the small things that clients change between turns,
+//! such as white space around a text, and nothing else; see [`Digest`].
 //!
-//! A request is recognised in two ways. Where a [`RecognizeLayer`](crate::layers::RecognizeLayer) has noted what the
-//! client sent and was told, by that: layers may then change both as they like. Otherwise, and where that is not clear,
-//! by the messages as they come: then they must be what this process was told, and what it answered.
+//! A request is recognised in one of two ways. If a [`RecognizeLayer`](crate::layers::RecognizeLayer) has noted what the
+//! client sent and was told, that decides, and layers may change both as they like. Otherwise, or if that is ambiguous, the
+//! messages as they arrive decide: they must be what this process was told, and what it answered.
 
 mod mismatch;
 
@@ -30,15 +30,17 @@ pub(crate) struct PreparedRequest {
     pub(crate) settings: Settings,
     pub(crate) messages: Vec<Message>,
     door: Option<&'static str>,
-    /// How many answers the conversation has.
+    /// How many assistant messages the conversation has.
     turns: usize,
     /// What the client sent and is told; `None` without a `RecognizeLayer`.
     client: Option<ClientSide>,
     setup_digests: SetupDigests,
-    /// Of the messages that the client will send again: those before the assistant's last one, that one, and those after.
+    /// Digests of the messages that the client will send again: those before the assistant's last one, ...
     history: Vec<Digest>,
+    /// ... that one, with its place, ...
     last_reply: Option<(usize, Digest)>,
-    since: Vec<Digest>,
+    /// ... and those after it.
+    after_reply: Vec<Digest>,
     results: Vec<ToolResult>,
 }
 
@@ -62,7 +64,7 @@ struct ToolResult {
 }
 
 impl PreparedRequest {
-    /// Takes as long as it takes to read the whole request.
+    /// Reads the whole request, so it takes time in proportion to the request's size.
     pub(crate) fn of(mut request: ChatRequest) -> Self {
         let client = ClientSide::of(&request);
         let setup = Setup::of(&request);
@@ -83,7 +85,7 @@ impl PreparedRequest {
         PreparedRequest {
             history: lasting(&messages[..reply.unwrap_or(0)]),
             last_reply: reply.map(|at| (at, Digest::of(&messages[at]))),
-            since: lasting(&messages[reply.map_or(0, |at| at + 1)..]),
+            after_reply: lasting(&messages[reply.map_or(0, |at| at + 1)..]),
             results: messages.iter().enumerate().filter_map(result).collect(),
             setup_digests: SetupDigests::of(&setup, &messages),
             door: request.door,
@@ -101,7 +103,7 @@ impl PreparedRequest {
         self.messages.iter().any(|message| !message.reasoning.is_empty())
     }
 
-    /// Whether the client goes on with a conversation rather than beginning one.
+    /// Whether the client continues a conversation rather than beginning one.
     pub(crate) fn has_history(&self) -> bool {
         self.last_reply.is_some()
     }
@@ -116,7 +118,7 @@ impl PreparedRequest {
     pub(crate) fn news(&self, live: &LiveConversation) -> impl Iterator<Item = (usize, &Message)> {
         let first = self.first_new(live.recognized(self).is_ok());
         let leading = prompt::leading_system(&self.messages).len();
-        // What layers say there may be another each time, such as the time of day.
+        // Layers may write something different there each time, such as the time of day.
         let told = &live.setup_digests.system_messages;
         let is_new = move |message: &Message| {
             let digest = Digest::of(message);
@@ -133,12 +135,12 @@ impl PreparedRequest {
         known.unwrap_or_else(|| self.last_reply.map_or(0, |(at, _)| at + 1))
     }
 
-    /// The conversation as it stands once it was answered so. The request is used up.
+    /// The conversation as it stands after this answer. Uses the request up.
     pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> LiveConversation {
         let Answered { reply, model: answered_by, tokens, pending } = answer;
         let mut history = std::mem::take(&mut self.history);
         history.extend(self.last_reply.map(|(_, digest)| digest));
-        history.append(&mut self.since);
+        history.append(&mut self.after_reply);
         let client = self.client.take().inspect(ClientSide::keep);
         LiveConversation {
             caller: std::mem::take(&mut self.caller),
@@ -186,7 +188,7 @@ pub(crate) struct Answered {
     pub(crate) reply: Reply,
     /// The model that answered, as the API names it.
     pub(crate) model: String,
-    /// What the turn took, prompt and answer.
+    /// The turn's tokens, prompt and answer.
     pub(crate) tokens: u64,
     pub(crate) pending: Option<PendingToolCalls>,
 }
@@ -195,7 +197,7 @@ pub(crate) struct Answered {
 #[derive(Debug, Default)]
 pub(crate) struct PendingToolCalls {
     pub(crate) calls: Vec<PendingCall>,
-    /// Calls of the same turn that the client has not been told of yet: the CLI has not issued them.
+    /// Calls of the same turn that the CLI has not issued yet, so the client has not been told of them.
     pub(crate) deferred: VecDeque<ToolCall>,
 }
 
@@ -215,7 +217,7 @@ pub(crate) struct LiveConversation {
     reply: ReplyDigest,
     /// The model that answered, as the API names it.
     pub(crate) answered_by: String,
-    /// The API by which it was last gone on with.
+    /// The API that the last request came by.
     pub(crate) door: Option<&'static str>,
     /// How many answers it has.
     pub(crate) turns: usize,
@@ -234,8 +236,8 @@ impl LiveConversation {
         self.caller.name.as_deref()
     }
 
-    /// Whether the request goes on with this conversation, in a way that this process can take. It is asked under the
-    /// pool's lock, of each process: it compares numbers.
+    /// Whether the request continues this conversation in a way that this process can accept. Runs for each process under
+    /// the pool's lock, so it only compares numbers.
     pub(crate) fn continues(
         &self,
         request: &PreparedRequest,
@@ -263,7 +265,7 @@ impl LiveConversation {
         self.accepts(request, by_client.is_ok())
     }
 
-    /// Whether it is the same conversation to the client; why not, where that is known.
+    /// Whether it is the same conversation from the client's view; if not, and if that is known, why not.
     fn recognized(&self, request: &PreparedRequest) -> Result<(), Option<recognition::Mismatch>> {
         match (&self.client, &request.client) {
             (Some(held), Some(next)) => held.continued_by(next).map_err(Some),
@@ -287,8 +289,8 @@ impl LiveConversation {
         if self.reply.is(reply) { Ok(()) } else { Err(Mismatch::Reply) }
     }
 
-    /// Whether the new messages can be given to it: a parked process takes results of exactly the calls that it waits
-    /// for, but for those that the client never heard of; another takes no results.
+    /// Whether the process can be given the new messages: a parked one accepts results of exactly the calls that it waits
+    /// for, except those that the client never heard of; any other accepts none.
     fn accepts(&self, request: &PreparedRequest, by_client: bool) -> Result<(), Mismatch> {
         let first = request.first_new(by_client);
         let mut results: Vec<&ToolResult> = request.results.iter().filter(|result| result.place >= first).collect();

@@ -1,8 +1,8 @@
-//! One turn on one process: what it is told, by when it must answer, and what becomes of it.
+//! One turn on one process: what the process is told, by when it must answer, and how the turn ends.
 //!
-//! A turn owns its process, and the permit to keep it busy. Both are given back when the turn ends well; when it ends
-//! in any other way, or is dropped, the process group is killed with it. A turn that nobody polls loses both to its
-//! watchdog when its time is up.
+//! A turn owns its process, and the permit to keep it busy. Both are given back when the turn ends well. If it ends in
+//! any other way, or is dropped, the process group is killed. A turn that nobody polls loses both to its watchdog when its
+//! time is up.
 
 use bytes::Bytes;
 use tracing::Instrument;
@@ -36,13 +36,13 @@ pub(crate) struct Turn {
     /// Gone when the turn has ended.
     lease: Option<Lease>,
     reader: TurnReader,
-    /// What the lines so far came to, as far as it has not been taken.
+    /// What the lines so far came to and nobody has taken yet.
     step: Step,
     watchdog: Watchdog,
     span: TurnSpan,
-    /// The client's marks that the process has in its conversation.
+    /// The client's prompt-cache marks that are in the process's conversation.
     marks: Marks,
-    /// Names of what the client asked for and the process was not told.
+    /// Names of fields that the client sent and the process was not told.
     ignored: Vec<&'static str>,
     /// Set once the CLI has reacted to this turn. Earlier lines may be left over from the previous one.
     acknowledged: bool,
@@ -54,16 +54,16 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 pub(crate) struct NotBegun {
     pub(crate) error: Error,
-    /// The process was dead before it had reacted to anything of this turn: another can take the turn in its place.
+    /// The process died before it reacted to this turn: another one can take the turn instead.
     pub(crate) dead: bool,
-    /// The API refused the marks for the prompt cache that the process was told: without them it may answer.
+    /// The API refused the prompt-cache marks that the process was told: without them it may answer.
     pub(crate) marks_refused: bool,
     pub(crate) request: Box<PreparedRequest>,
     pub(crate) span: TurnSpan,
 }
 
 impl Turn {
-    /// Tells the process what is to be told, and waits for the first sign of an answer.
+    /// Tells the process the request, and waits for the first sign of an answer.
     pub(crate) async fn begin(
         pool: Pool,
         lease: Lease,
@@ -94,7 +94,7 @@ impl Turn {
                 if let Some(lease) = &mut turn.lease {
                     lease.acknowledged();
                 }
-                // Nobody else is asked now. They may be megabytes, and the answer may take minutes.
+                // No other process will need them now. They may be megabytes, and the answer may take minutes.
                 turn.request.messages = Vec::new();
                 Ok(turn)
             }
@@ -118,7 +118,7 @@ impl Turn {
         }
     }
 
-    /// What the client asked for and the process was not told, for `x-ignored-parameters`.
+    /// Fields that the client sent and the process was not told, for `x-ignored-parameters`.
     pub(crate) fn ignored(&self) -> &[&'static str] {
         &self.ignored
     }
@@ -212,8 +212,8 @@ impl Turn {
         Ok(())
     }
 
-    /// A process that holds a conversation has nothing to say until it is asked. What is left of its last turn is skipped,
-    /// but if the model speaks, it answers something else.
+    /// A process that holds a conversation should be silent until it is asked. Lines left over from its last turn are
+    /// skipped, but a message of the model's now would be the answer to something else.
     async fn check_silence(&mut self) -> Result<(), Error> {
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         while let Some(line) = futures_util::FutureExt::now_or_never(lease.pooled.process.line()) {
@@ -225,7 +225,7 @@ impl Turn {
         Ok(())
     }
 
-    /// What is to be sent, on another thread where it is much. After each item but the last, the CLI acknowledges.
+    /// The lines to send, built on another thread if there is much of them. The CLI acknowledges each item but the last.
     async fn lines(&mut self, live: Option<LiveConversation>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
@@ -266,7 +266,7 @@ impl Turn {
         self.send_replies().await
     }
 
-    /// Does something with a line, if it is one of the protocol's.
+    /// Parses a line and hands it to `then`; lines that are not the protocol's are skipped.
     fn parsed(
         &mut self,
         line: &[u8],
@@ -275,7 +275,7 @@ impl Turn {
         if let Some(line) = Line::parse(line) {
             return then(self, line);
         }
-        // The model may cut a pair of surrogates in two, and the CLI then writes halves that are not Unicode.
+        // The model may split a surrogate pair, and the CLI then writes halves that are not valid Unicode.
         match without_lone_surrogates(line) {
             Some(mended) => Line::parse(&mended).map_or(Ok(()), |line| then(self, line)),
             None => Ok(()),
@@ -325,7 +325,7 @@ impl Turn {
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         match self.watchdog.unless_cut(lease.pooled.process.send(out.as_bytes())).await? {
             Ok(()) => Ok(()),
-            // What it wrote before it closed its stdin says more than the broken pipe does.
+            // What it wrote before it closed its stdin explains more than the broken pipe does.
             Err(_) => {
                 while self.lease.is_some() {
                     let line = self.line().await?;

@@ -1,4 +1,4 @@
-//! [`ObserveLayer`]: has an observer told of every request, when all of its answer has gone.
+//! [`ObserveLayer`]: tells an observer about every request, once all of its answer has been sent.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 use super::note::Note;
 use super::report::RequestReport;
 
-/// Is told of each request once, when it is over. A closure will do.
+/// Hears about each request once, when it is over. A closure will do.
 pub trait Observe: Send + Sync + 'static {
     /// The request is over. Called where its answer ends: be quick, and do not block.
     fn finished(&self, report: &RequestReport);
@@ -26,12 +26,12 @@ impl<F: Fn(&RequestReport) + Send + Sync + 'static> Observe for F {
     }
 }
 
-/// Has an observer told of every request that passes: when all of its answer has gone, its client is gone, or its turn
-/// in the background has ended.
+/// Tells an observer about every request that passes: once all of its answer has been sent, its client is gone, or its
+/// background turn has ended.
 ///
-/// It stands around [`ApiService`](crate::http::ApiService) or [`http_stack`](crate::http::http_stack). Put it outside
-/// of `http_stack`, and refusals of the guard are told of as well, and the report has the request's id. Several may stand
-/// in one stack; time counts from the outermost.
+/// It goes around [`ApiService`](crate::http::ApiService) or [`http_stack`](crate::http::http_stack). Outside of
+/// `http_stack` it also reports refusals by the guard, and its reports have the request's id. One stack may have several;
+/// time counts from the outermost.
 ///
 /// ```
 /// use std::sync::mpsc::channel;
@@ -102,7 +102,7 @@ impl<S> Observed<S> {
         &mut self.inner
     }
 
-    /// The service within, by itself.
+    /// The service within, without this one.
     pub fn into_inner(self) -> S {
         self.inner
     }

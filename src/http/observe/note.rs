@@ -1,4 +1,4 @@
-//! The note that is taken of a request while it goes on.
+//! The notes taken on a request while it is being answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,10 +9,10 @@ use super::layer::Observe;
 use super::report::{Outcome, RequestReport};
 use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
 
-/// A hand on a request's note. Nothing is written down where nobody observes.
+/// A handle on a request's note. Without an observer, nothing is written down.
 ///
-/// It is reported when the last hand lets go of it: the answer's body has gone and its turn is over, however either came
-/// to its end. So a turn that goes on without its client, in the background, is reported when it ends.
+/// The note is reported when its last handle is dropped: when the answer's body is gone and its turn is over, however
+/// either ended. So a background turn, which goes on without its client, is reported when it ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note(Option<Arc<Inner>>);
 
@@ -23,7 +23,7 @@ struct Inner {
 }
 
 impl Note {
-    /// The note of a request, for this observer too. It is new where nobody else observes the request.
+    /// The note on a request, for this observer too. It is new if nobody else observes the request.
     pub(super) fn begin<B>(request: &mut Request<B>, observer: Arc<dyn Observe>) -> Note {
         let note = Note::of(request);
         if let Some(inner) = &note.0 {
@@ -41,7 +41,7 @@ impl Note {
         note
     }
 
-    /// The note that is taken of a request.
+    /// The note on a request.
     pub(crate) fn of<B>(request: &Request<B>) -> Note {
         request.extensions().get::<Note>().cloned().unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Note {
         self.write(|report| report.door = Some(door));
     }
 
-    /// Whose key it came with.
+    /// The name of the key that it came with.
     pub(crate) fn key(&self, name: Option<Arc<str>>) {
         self.write(|report| report.key = name);
     }
@@ -66,7 +66,7 @@ impl Note {
         });
     }
 
-    /// The first of the answer is there.
+    /// The first token has come.
     pub(crate) fn first_token(&self) {
         if let Some(inner) = &self.0 {
             lock(&inner.report).first_token.get_or_insert_with(|| inner.began.elapsed());
@@ -83,7 +83,7 @@ impl Note {
         self.write(|report| report.outcome = Outcome::Finished(reason));
     }
 
-    /// It has failed. The first failure is what counts.
+    /// The answer has failed. Only the first failure counts.
     pub(crate) fn failed(&self, kind: ErrorKind) {
         self.write(|report| {
             if !matches!(report.outcome, Outcome::Failed(_)) {

@@ -1,4 +1,4 @@
-//! What is told of a request when it is over.
+//! What an observer hears about a request when it is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::{ErrorKind, FinishReason, Usage};
 
-/// What became of one request. Nothing in it is the client's content or a key.
+/// What became of one request. It holds neither content nor keys.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RequestReport {
@@ -32,18 +32,18 @@ pub struct RequestReport {
     pub status: Option<StatusCode>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What it cost, as far as that was known at the end; of all choices together.
+    /// Its token counts, as far as they were known at the end, for all choices together.
     pub usage: Usage,
     /// How long it waited for its turn, where the inner service has a queue.
     pub queued: Option<Duration>,
-    /// From its arrival until the first of the answer: text, reasoning or a call.
+    /// From its arrival to the first token of the answer: text, reasoning or a call.
     pub first_token: Option<Duration>,
-    /// From its arrival until all of the answer had gone, or nobody waited for it any more.
+    /// From its arrival until all of the answer was sent, or nobody waited for it any more.
     pub total: Duration,
 }
 
 impl RequestReport {
-    /// How much of the prompt was read from the cache, from 0 to 1; `None` where no prompt was.
+    /// The share of the prompt that was read from the cache, from 0 to 1; `None` if the prompt had no tokens.
     pub fn cache_share(&self) -> Option<f64> {
         let Usage { prompt_tokens, cached_tokens, .. } = self.usage;
         (prompt_tokens > 0).then(|| cached_tokens as f64 / prompt_tokens as f64)

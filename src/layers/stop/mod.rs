@@ -15,10 +15,9 @@ use crate::{ChatRequest, ChatResponse, Error};
 
 /// Honours `stop`: takes it out of the request, and ends the answer before the first of its texts.
 ///
-/// The turn behind the answer ends there too: the inner stream is dropped at once. Only the answer's text is looked at,
-/// as one text whatever its blocks; reasoning and arguments of calls are not. Text that may be the beginning of a match
-/// is held back until it is known not to be, a call begins, or the answer ends in whatever way. A request without stop
-/// texts has its events passed on untouched.
+/// The turn ends there too: the inner stream is dropped at once. Only the answer's text is searched, as one text across its
+/// blocks; reasoning and the arguments of calls are not. Text that may be the beginning of a match is held back until it
+/// turns out not to be, a call begins, or the answer ends in any way. Without stop texts, events pass untouched.
 ///
 /// What a turn costs is reported at its end, which a match does not wait for: the [`FinishReason::Stop`] that ends the
 /// answer has the last [`ChatEvent::Usage`] seen, with at least a token for each four bytes of the answer.

@@ -1,4 +1,4 @@
-//! [`StripSections`]: named sections are taken out of the client's instructions.
+//! [`StripSections`]: removes named sections from the client's instructions.
 
 mod sections;
 
@@ -15,10 +15,10 @@ use super::predicate::Predicate;
 use crate::ChatRequest;
 use crate::chat::Message;
 
-/// Takes Markdown sections out of the system and developer messages, wherever they stand in the conversation.
+/// Removes Markdown sections from system and developer messages, wherever those stand in the conversation.
 ///
 /// [`Sections`] says which, and what a section is. Only the text of those messages changes; a message with nothing else in
-/// it stays, with empty text. Where the content is an array of parts, each text part is a text of its own.
+/// it stays, with empty text. If the content is an array of parts, each text part is treated as a separate text.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -48,12 +48,12 @@ pub struct StripSectionsLayer {
 }
 
 impl StripSectionsLayer {
-    /// Takes these sections out.
+    /// Removes these sections.
     pub fn new(sections: Sections) -> Self {
         StripSectionsLayer { sections: Arc::new(sections), predicate: Predicate::default() }
     }
 
-    /// Only changes requests for which this is true.
+    /// Changes only requests for which this is true. All, unless set.
     #[must_use]
     pub fn when(mut self, holds: impl Fn(&ChatRequest) -> bool + Send + Sync + 'static) -> Self {
         self.predicate = Predicate::new(holds);

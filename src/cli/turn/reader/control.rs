@@ -14,7 +14,7 @@ impl TurnReader {
         }
         let tools: Vec<String> = read(line.tools);
         request.setup.functions.check_taken(&tools)?;
-        // An invalid schema is ignored without a word (2.1.328).
+        // The CLI silently ignores an invalid schema (2.1.328).
         if request.setup.schema.is_some() && !tools.iter().any(|tool| tool == STRUCTURED_OUTPUT) {
             return Err(Error::invalid_request(
                 "Claude Code refused the schema of response_format. Check that it is a valid JSON schema of an object.",
@@ -34,7 +34,7 @@ impl TurnReader {
                 Some(call) => {
                     let events = self.calls.issued(call);
                     if !events.is_empty() {
-                        // The model said it long ago, and the CLI comes to it only now.
+                        // The model made the call long ago, and the CLI issues it only now.
                         self.start(out);
                         out.events.extend(events);
                     }

@@ -41,7 +41,7 @@ pub(crate) struct TurnReader {
     failure: Failure,
 }
 
-/// What lines come to. A turn has one, and empties it.
+/// What lines come to. Each turn has one, and drains it.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     /// What the client is told.
@@ -63,7 +63,7 @@ pub(crate) enum End {
     Keep(Answered),
 }
 
-/// What a line is read against.
+/// What a line is read in the light of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) request: &'a PreparedRequest,
@@ -102,18 +102,18 @@ enum Block {
 }
 
 impl TurnReader {
-    /// Of a turn on a process that is yet to take its setup.
+    /// For a turn on a process that has yet to take its setup.
     pub(crate) fn fresh() -> Self {
         TurnReader::default()
     }
 
-    /// Of a turn on a process that holds the conversation.
+    /// For a turn on a process that holds the conversation.
     pub(crate) fn live() -> Self {
         TurnReader { setup_confirmed: true, ..TurnReader::default() }
     }
 
-    /// Of a turn in which a process is given the results of calls. Calls that were put off come without a word of the
-    /// model that made them.
+    /// For a turn in which a process is given the results of calls. The CLI issues deferred calls without naming the model
+    /// that made them.
     pub(crate) fn resumed(model: String, deferred: VecDeque<crate::chat::ToolCall>) -> Self {
         TurnReader { model, calls: ToolCalls::resumed(deferred), ..TurnReader::live() }
     }
@@ -128,7 +128,7 @@ impl TurnReader {
         &self.model
     }
 
-    /// Whether the CLI has said which model it takes. One of before 2.1.328 may do so without a name.
+    /// Whether the CLI has said which model it uses. Versions before 2.1.328 may do so without a name.
     pub(crate) fn knows_model(&self) -> bool {
         self.knows_model
     }
@@ -244,10 +244,10 @@ impl TurnReader {
     /// The model's message has ended, for this reason.
     fn stop(&mut self, reason: &str, out: &mut Step) {
         match reason {
-            // The CLI would go on by itself, behind the client's back: end it here.
+            // The CLI would continue unasked, behind the client's back: end it here.
             "max_tokens" => self.finish(FinishReason::Length, End::Kill, out),
             "model_context_window_exceeded" => self.finish(FinishReason::ContextWindow, End::Kill, out),
-            // Likewise: it would tell the model of the refusal and have it try once more.
+            // Likewise: it would tell the model about the refusal and let it try once more.
             "refusal" => self.finish(FinishReason::ContentFilter, End::Kill, out),
             "tool_use" => {
                 self.calls.wait();
@@ -296,8 +296,8 @@ impl TurnReader {
         if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, request, out) }
     }
 
-    /// A result that the CLI gives to a call by itself: it did not understand the call's arguments. The client has been
-    /// told of the call, so the answer ends here and the client decides; the process, which goes on, ends too.
+    /// The CLI has answered a call itself because it did not understand the call's arguments. The client has been told of
+    /// the call, so the answer ends here and the client decides; the process, which would go on, is ended.
     fn take_tool_results(&mut self, line: &Line<'_>, out: &mut Step) {
         let message: FullMessage = read(line.message);
         let mut ids = message.blocks().into_iter().filter_map(|block| block.tool_use_id);
