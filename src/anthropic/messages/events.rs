@@ -82,14 +82,14 @@ impl Encoder for EventEncoder {
                 });
             }
             ChatEvent::ReasoningBlockStart => self.open(Open::Thinking, out),
+            // A layer's words, which belong to no block of the model's, leave none behind.
+            ChatEvent::ReasoningDelta(_) if !self.shows_thinking => {}
             ChatEvent::ReasoningDelta(text) => {
                 self.ensure(Open::Thinking, out);
-                if self.shows_thinking {
-                    self.delta(out, |out| {
-                        out.put_slice(br#"{"type":"thinking_delta","thinking":"#);
-                        json(out, &text);
-                    });
-                }
+                self.delta(out, |out| {
+                    out.put_slice(br#"{"type":"thinking_delta","thinking":"#);
+                    json(out, &text);
+                });
             }
             ChatEvent::ReasoningSignature(signature) => {
                 self.ensure(Open::Thinking, out);

@@ -109,7 +109,9 @@ impl Collector for MessageCollector {
                 }
             }
             ChatEvent::ReasoningBlockStart => self.blocks.push(ContentBlock::thinking("", "")),
-            ChatEvent::ReasoningDelta(text) => self.think(if self.shows_thinking { &text } else { "" }, ""),
+            // A layer's words, which belong to no block of the model's, leave none behind.
+            ChatEvent::ReasoningDelta(_) if !self.shows_thinking => {}
+            ChatEvent::ReasoningDelta(text) => self.think(&text, ""),
             ChatEvent::ReasoningSignature(signature) => self.think("", &signature),
             ChatEvent::RedactedReasoning(data) => self.blocks.push(ContentBlock::RedactedThinking { data }),
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),

@@ -266,6 +266,18 @@ fn streamed(events: Vec<ChatEvent>, shows_thinking: bool) -> Vec<Value> {
 }
 
 #[test]
+fn what_a_layer_tells_as_reasoning_is_no_block_where_thinking_is_not_shown() {
+    let done = ChatEvent::Finished { reason: FinishReason::Stop, usage: usage() };
+    let events = [ChatEvent::ReasoningDelta("exec: ls".to_owned()), ChatEvent::TextDelta("ok".to_owned()), done];
+    let begun = |shown: bool| {
+        let events = streamed(events.to_vec(), shown).into_iter();
+        let begun = events.filter(|event| event["type"] == "content_block_start");
+        begun.map(|event| event["content_block"]["type"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((begun(false), begun(true)), (vec![json!("text")], vec![json!("thinking"), json!("text")]));
+}
+
+#[test]
 fn a_stream_has_the_apis_events_in_its_order_and_loses_nothing() {
     let block =
         |index: u32, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});

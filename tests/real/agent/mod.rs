@@ -4,6 +4,7 @@ mod attempts;
 mod audit;
 mod fence;
 mod killed;
+mod messages;
 mod server;
 
 use std::io::{BufRead, Read};

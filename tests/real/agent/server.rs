@@ -18,7 +18,7 @@ pub(crate) const TOOLS: [&str; 6] = ["Bash", "Read", "Edit", "Write", "Glob", "G
 
 pub(crate) const CONTEXT: &str = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\nnone\n<<<END_OPENCLAW_INTERNAL_CONTEXT>>>";
 
-const PROMPT: &str = "You are a personal assistant running inside OpenClaw.\n## Tooling\n- exec: Run a command\n\
+pub(crate) const PROMPT: &str = "You are a personal assistant running inside OpenClaw.\n## Tooling\n- exec: Run a command\n\
                       ## Safety\nStop when told to.";
 
 pub(crate) struct Server {
@@ -54,7 +54,7 @@ impl Server {
             .builtin_tools(tools.iter().copied())
             .build();
         let stack = layers::openclaw().agent(tools.iter().copied()).show_tools(true).layer(claude.clone());
-        let proxy = http_stack(ApiService::new(stack).abilities(ClaudeCli::abilities()), GuardLayer::new());
+        let proxy = http_stack(ApiService::new(stack).abilities(ClaudeCli::abilities_with(tools)), GuardLayer::new());
         Some(Server { api, claude, proxy, directory })
     }
 
@@ -82,6 +82,17 @@ impl Server {
         let choice = body["choices"][0].take();
         let reason = choice["finish_reason"].as_str().unwrap().to_owned();
         (choice["message"].clone(), reason, process.unwrap())
+    }
+
+    /// The answer to a request of the Messages API.
+    pub(crate) async fn message(&self, request: &Value) -> Value {
+        let body = Full::<bytes::Bytes>::from(request.to_string());
+        let http = Request::post("/v1/messages").header("content-type", "application/json").body(body).unwrap();
+        let answer = async {
+            let response = self.proxy.clone().oneshot(http).await.unwrap();
+            response.into_body().collect().await.unwrap().to_bytes()
+        };
+        serde_json::from_slice(&in_time("the answer", answer).await).unwrap()
     }
 
     /// A turn of OpenClaw's with this text.

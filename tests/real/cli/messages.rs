@@ -139,6 +139,27 @@ async fn thinking_that_stood_between_calls_stands_between_them_in_a_replay() {
 }
 
 #[tokio::test]
+async fn a_tool_that_anthropic_defines_is_the_clients_to_run() {
+    let Some(stack) = Stack::real().await else { return };
+    let mut client = Client::new(&stack);
+    client.body["tools"] = json!([
+        {"type": "bash_20250124", "name": "bash"},
+        {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
+        {"type": "memory_20250818", "name": "memory"},
+    ]);
+    let called = client.say(r#"[[tool bash {"command":"ls -la"}]]"#).await;
+    let call = called["content"].as_array().unwrap().iter().find(|block| block["type"] == "tool_use").unwrap();
+    assert_eq!((&call["name"], &call["input"]), (&json!("bash"), &json!({"command": "ls -la"})));
+    let offered = stack.api.request(0).await["tools"].to_string();
+    for name in ["bash", "str_replace_based_edit_tool", "memory"] {
+        assert!(offered.contains(&format!("mcp__c__{name}")), "{offered}");
+    }
+
+    client.say(results(&called, json!({"content": "a.txt"}))).await;
+    assert_eq!(client.process, "live");
+}
+
+#[tokio::test]
 async fn every_event_of_the_apis_stream_reaches_the_client() {
     let Some(stack) = Stack::real().await else { return };
     for asked in [
