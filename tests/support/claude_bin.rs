@@ -58,7 +58,9 @@ pub(crate) fn example(name: &str) -> PathBuf {
         if changed(&path) < ["src", "examples"].iter().filter_map(|of| newest(&Path::new(PACKAGE).join(of))).max() {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
-            let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(release).status();
+            let traces: &[&str] = if cfg!(feature = "otlp") { &["--features", "otlp"] } else { &[] };
+            let options = [release, traces].concat();
+            let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(options).status();
             assert!(status.is_ok_and(|status| status.success()), "could not build the example {name}");
         }
         built.push(path.clone());

@@ -27,7 +27,7 @@ pub(crate) fn example(name: &str) -> Command {
 
 fn command(path: PathBuf) -> Command {
     let mut command = Command::new(path);
-    for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION"] {
+    for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
         command.env_remove(name);
     }
     // Nor the settings file of whoever runs the tests.

@@ -11,6 +11,7 @@
 //! | `kept` | what is kept of answers |
 //! | `connections` | how many connections, and how they end |
 //! | `logging` | what the log looks like |
+//! | `traces` | where traces go |
 //! | `file` | the file that the others may stand in |
 
 mod access;
@@ -23,6 +24,7 @@ mod listen;
 mod logging;
 mod processes;
 mod tools;
+mod traces;
 
 use clap::Args;
 
@@ -36,6 +38,7 @@ pub(crate) use self::listen::Listen;
 pub(crate) use self::logging::{LogFormat, Logging};
 pub(crate) use self::processes::Processes;
 pub(crate) use self::tools::{Mode, Tools};
+pub(crate) use self::traces::Traces;
 
 /// What the server can be told.
 #[derive(Args, Debug)]
@@ -58,6 +61,8 @@ pub(crate) struct Flags {
     pub(crate) connections: Connections,
     #[command(flatten)]
     pub(crate) logging: Logging,
+    #[command(flatten)]
+    pub(crate) traces: Traces,
     #[command(flatten)]
     pub(crate) file: ConfigFile,
 }

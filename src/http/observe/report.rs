@@ -17,6 +17,8 @@ pub struct RequestReport {
     pub path: String,
     /// The request's id, where the answer has one (`x-request-id`).
     pub request_id: Option<String>,
+    /// The trace that the client made it in, if it said so (`traceparent`, W3C Trace Context). It is the client's word.
+    pub trace_parent: Option<String>,
     /// The API that was asked, where a model was: `chat_completions`, `responses` or `messages`.
     pub door: Option<&'static str>,
     /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` where any

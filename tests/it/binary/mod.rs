@@ -24,3 +24,4 @@ mod start;
 mod status;
 mod store;
 mod supervisor;
+mod traces;

@@ -1,0 +1,28 @@
+//! No traces: this program was built without the feature `otlp`.
+
+use tokio::runtime::Handle;
+use tower_claude::http::RequestReport;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traces;
+
+impl Traces {
+    /// Says so in the log where traces are asked for. The variable may stand there for every program of a machine, so
+    /// it is no reason not to serve.
+    #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
+    pub(crate) fn start(endpoint: Option<&str>, _: &Handle) -> Result<Traces, String> {
+        if endpoint.is_some() {
+            tracing::warn!(
+                "no traces are exported: --otlp-endpoint (or OTEL_EXPORTER_OTLP_ENDPOINT) needs a build with \
+                 `--features otlp`"
+            );
+        }
+        Ok(Traces)
+    }
+
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn finished(&self, _: &RequestReport) {}
+
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn flush(&self) {}
+}

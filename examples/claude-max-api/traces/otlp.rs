@@ -1,0 +1,187 @@
+//! A span for each request that asks a model, for an OpenTelemetry collector, under its conventions for generative AI.
+//!
+//! Spans are made of reports, when requests are over: nothing that was said is in those, so nothing can be in a span. They
+//! are sent in batches, from a thread of OpenTelemetry's; where the collector is away or slow, spans are lost and answers go
+//! on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Status, TracerProvider};
+use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
+use opentelemetry_http::hyper::HyperClient;
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tokio::runtime::Handle;
+use tower_claude::http::{Outcome, RequestReport};
+
+/// How long the collector may take over a batch.
+const BATCH: Duration = Duration::from_secs(10);
+
+/// How long the end of this program waits for the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
+/// The variables by which OpenTelemetry is told of another encoding than Protobuf.
+const PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+
+/// Where spans go; nowhere unless a collector was named.
+#[derive(Clone, Debug)]
+pub(crate) struct Traces(Option<Exported>);
+
+#[derive(Clone, Debug)]
+struct Exported {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+}
+
+impl Traces {
+    /// Sends spans to the collector at this URL, whose path is OTLP's for HTTP: `/v1/traces` under it.
+    pub(crate) fn start(endpoint: Option<&str>, runtime: &Handle) -> Result<Traces, String> {
+        // As OpenTelemetry has it, an empty variable is none.
+        let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else { return Ok(Traces(None)) };
+        let uri = endpoint.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        if uri.is_none() {
+            return Err(format!(
+                "--otlp-endpoint {endpoint:?} is not of the form http://HOST:4318: name a collector without TLS, such as \
+                 one on this machine, which can pass spans on with it"
+            ));
+        }
+        let collector = Collector {
+            client: HyperClient::with_default_connector(BATCH, None),
+            runtime: runtime.clone(),
+            away: Arc::new(AtomicBool::new(false)),
+        };
+        let mut exporter = SpanExporter::builder().with_http();
+        // It would be JSON: the feature that knows both prefers that.
+        if PROTOCOL.into_iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
+            exporter = exporter.with_protocol(Protocol::HttpBinary);
+        }
+        let exporter = exporter
+            .with_http_client(collector)
+            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+            .build()
+            .map_err(|error| format!("--otlp-endpoint {endpoint:?} cannot be used: {error}"))?;
+        // The detectors read OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME.
+        let mut resource = Resource::builder();
+        if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+            resource = resource.with_service_name("claude-max-api");
+        }
+        let resource = resource.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build();
+        let provider = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
+        let tracer = provider.tracer("tower-claude");
+        Ok(Traces(Some(Exported { provider, tracer })))
+    }
+
+    /// A request is over: its span goes out with the next batch.
+    pub(crate) fn finished(&self, report: &RequestReport) {
+        let (Some(Exported { tracer, .. }), Some(door)) = (&self.0, report.door) else { return };
+        let end = SystemTime::now();
+        let name = match &report.model {
+            Some(model) => format!("chat {model}"),
+            None => "chat".to_owned(),
+        };
+        let mut span = SpanBuilder::from_name(name)
+            .with_kind(SpanKind::Server)
+            .with_start_time(end.checked_sub(report.total).unwrap_or(end))
+            .with_attributes(attributes(report, door))
+            .start_with_context(tracer, &parent(report));
+        if let Outcome::Failed(_) = report.outcome {
+            span.set_status(Status::error(report.outcome.as_str()));
+        }
+        span.end_with_timestamp(end);
+    }
+
+    /// Waits a moment for the last spans to be sent. Call it while the runtime is there, from outside of it.
+    pub(crate) fn flush(&self) {
+        if let Some(Exported { provider, .. }) = &self.0
+            && let Err(error) = provider.shutdown_with_timeout(LAST_SPANS)
+        {
+            tracing::warn!(%error, "the last traces were not exported");
+        }
+    }
+}
+
+/// The span within which the client asked, where it named one.
+fn parent(report: &RequestReport) -> Context {
+    let headers = report.trace_parent.iter().map(|parent| ("traceparent".to_owned(), parent.clone()));
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &headers.collect::<HashMap<_, _>>())
+}
+
+/// What has a name in OpenTelemetry's conventions, and what has not under our own.
+fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
+    let usage = report.usage;
+    let outcome = report.outcome.as_str();
+    let finished = matches!(report.outcome, Outcome::Finished(_));
+    let finish_reasons = || Value::Array(Array::String(vec![StringValue::from(outcome)]));
+    let tokens =
+        |name, tokens: u64| (tokens > 0).then(|| KeyValue::new(name, i64::try_from(tokens).unwrap_or(i64::MAX)));
+    let seconds = |name, time: Option<Duration>| time.map(|time| KeyValue::new(name, time.as_secs_f64()));
+    let text = |name, text: Option<&str>| text.map(|text| KeyValue::new(name, text.to_owned()));
+    let known = [
+        KeyValue::new("gen_ai.operation.name", "chat"),
+        KeyValue::new("gen_ai.provider.name", "anthropic"),
+        KeyValue::new("http.request.method", report.method.as_str().to_owned()),
+        KeyValue::new("tower_claude.door", door),
+        KeyValue::new("tower_claude.streamed", report.streamed),
+        KeyValue::new("tower_claude.outcome", outcome),
+    ];
+    let if_any = [
+        text("gen_ai.response.model", report.model.as_deref()),
+        finished.then(|| KeyValue::new("gen_ai.response.finish_reasons", finish_reasons())),
+        tokens("gen_ai.usage.input_tokens", usage.prompt_tokens),
+        tokens("gen_ai.usage.output_tokens", usage.completion_tokens),
+        tokens("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens),
+        tokens("gen_ai.usage.cache_creation.input_tokens", usage.cache_write_tokens),
+        matches!(report.outcome, Outcome::Failed(_)).then(|| KeyValue::new("error.type", outcome)),
+        report.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status.as_u16()))),
+        text("tower_claude.key", report.key.as_deref()),
+        text("tower_claude.process", report.process.as_deref()),
+        text("tower_claude.request_id", report.request_id.as_deref()),
+        seconds("tower_claude.queue_wait", report.queued),
+        seconds("tower_claude.time_to_first_token", report.first_token),
+    ];
+    known.into_iter().chain(if_any.into_iter().flatten()).collect()
+}
+
+/// The way to the collector. OpenTelemetry asks from a thread of its own, and hyper needs tokio's.
+#[derive(Clone, Debug)]
+struct Collector {
+    client: HyperClient,
+    runtime: Handle,
+    /// Whether the last batch failed: the log has a line where that changes, not for each.
+    away: Arc<AtomicBool>,
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let client = self.client.clone();
+        let sent = self
+            .runtime
+            .spawn(async move { client.send_bytes(request).await })
+            .await
+            .unwrap_or_else(|error| Err(error.into()));
+        let trouble = match &sent {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(format!("it answered {}", answer.status())),
+            Err(error) => Some(error.to_string()),
+        };
+        let was_away = self.away.swap(trouble.is_some(), Ordering::Relaxed);
+        match trouble {
+            Some(trouble) if !was_away => {
+                tracing::warn!("traces are lost: the collector of --otlp-endpoint: {trouble}")
+            }
+            None if was_away => tracing::info!("traces are exported again"),
+            _ => {}
+        }
+        sent
+    }
+}
