@@ -9,7 +9,6 @@ pub(crate) struct Traces;
 impl Traces {
     /// Says so in the log where traces are asked for. The variable may stand there for every program of a machine, so
     /// it is no reason not to serve.
-    #[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
     pub(crate) fn start(endpoint: Option<&str>, _: &Handle) -> Result<Traces, String> {
         if endpoint.is_some() {
             tracing::warn!(
@@ -20,9 +19,7 @@ impl Traces {
         Ok(Traces)
     }
 
-    #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn finished(&self, _: &RequestReport) {}
 
-    #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn flush(&self) {}
 }
