@@ -3,7 +3,7 @@
 use tokio::runtime::Handle;
 use tower_claude::http::RequestReport;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Traces;
 
 impl Traces {
