@@ -49,12 +49,14 @@ pub(super) async fn serve<S, B>(
     let mut ending = false;
     let ended = loop {
         tokio::select! {
-            ended = connection.as_mut() => break ended,
-            () = entry.connection().told_to_close() => return,
+            // What comes after the signal is answered with `connection: close`, however late this task is woken.
+            biased;
             _ = draining.wait_for(|draining| *draining), if !ending => {
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = entry.connection().told_to_close() => return,
+            ended = connection.as_mut() => break ended,
         }
     };
     if let Err(error) = &ended {
