@@ -95,7 +95,7 @@ pub(crate) fn check_image(image: &ImageUrl, at: impl Fn() -> String, ignored: &m
 
 pub(crate) fn check_file(file: &File, at: impl Fn(&str) -> String, ignored: &mut Ignored) -> Result<(), Error> {
     if file.file_id.is_some() {
-        let message = "Files cannot be uploaded here, so that no `file_id` is known. Send the file as `file_data`.";
+        let message = "Files cannot be uploaded here, so no `file_id` is known. Send the file as `file_data`.";
         return Err(unsupported(at("file.file_id"), message));
     }
     let at = || at("file.file_data");
