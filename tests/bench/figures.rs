@@ -41,7 +41,21 @@ impl Samples {
 
     /// The median of what these took more than those, pair by pair.
     pub(crate) fn median_difference(&self, those: &Samples) -> f64 {
-        Samples(self.0.iter().zip(&those.0).map(|(this, that)| this - that).collect()).median()
+        self.differences(those).median()
+    }
+
+    /// Between which values that median lies, with 95 % of confidence: by the ranks of a sign test, whatever the
+    /// distribution is.
+    pub(crate) fn interval_of_median_difference(&self, those: &Samples) -> (f64, f64) {
+        let mut sorted = self.differences(those).0;
+        sorted.sort_by(f64::total_cmp);
+        let (count, half) = (sorted.len() as f64, 1.96 * (sorted.len() as f64).sqrt() / 2.0);
+        let at = |rank: f64| sorted.get(rank as usize).or(sorted.last()).copied().unwrap_or(f64::NAN);
+        (at((count / 2.0 - half).floor()), at((count / 2.0 + half).ceil()))
+    }
+
+    fn differences(&self, those: &Samples) -> Samples {
+        Samples(self.0.iter().zip(&those.0).map(|(this, that)| this - that).collect())
     }
 }
 

@@ -7,7 +7,7 @@
 //! cargo build --release --example stand-in-cli && cargo bench --bench overhead
 //! ```
 //!
-//! `PARTS=latency,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured, and `THREADS=1` measures
+//! `PARTS=latency,doors,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured, and `THREADS=1` measures
 //! latency on a server of one thread.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
@@ -15,6 +15,7 @@
 mod bare;
 mod client;
 mod door;
+mod doors;
 mod figures;
 mod latency;
 mod memory;
@@ -37,12 +38,13 @@ fn main() {
     }
     let Some(stand_in) = stand_in() else { return };
     raise_file_limit();
-    let parts = std::env::var("PARTS").unwrap_or_else(|_| "latency,throughput,memory".to_owned());
+    let parts = std::env::var("PARTS").unwrap_or_else(|_| "latency,doors,throughput,memory".to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for part in parts.split(',') {
             match part {
                 "latency" => latency::measure(&stand_in).await,
+                "doors" => doors::measure(&stand_in).await,
                 "throughput" => throughput::measure(&stand_in).await,
                 "memory" => memory::measure(&stand_in).await,
                 other => println!("there is no part {other:?}"),
