@@ -21,6 +21,7 @@ pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reason
 pub use model::Model;
 pub use recognition::{Sent, Told};
 // These stand at the top of the crate.
+#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use request::ChatRequest;
 pub use request::{Caller, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Thinking, Tool, ToolChoice};
 pub(crate) use response::{ChatEvent, FinishReason, Usage};
