@@ -8,7 +8,7 @@ use crate::support::stack::Stack;
 const MB: u64 = 1_000_000;
 
 #[tokio::test]
-async fn memory_has_room_for_two_conversations_and_the_third_takes_the_place_of_the_first() {
+async fn no_more_conversations_are_kept_than_memory_has_room_for() {
     let most = (82 + 2 * 115) * MB;
     let Some(stack) = Stack::real_with(|builder| builder.max_memory(most)).await else { return };
 
@@ -20,7 +20,10 @@ async fn memory_has_room_for_two_conversations_and_the_third_takes_the_place_of_
         // Just after its first turn one holds more than a second later.
         assert!((60..160).contains(&each), "{each} MB each after {text}");
     }
-    assert_eq!((stack.claude.health().processes.total, stack.started().len()), (2, 3));
-    assert_eq!(stack.claude.status().events.ends.get("evicted"), Some(&1));
+    assert_eq!(stack.started().len(), 3);
+    // There is room for two, once they have given back what a first turn takes for a while; until then for one.
+    let kept = stack.claude.health().processes.total;
+    assert!((1..=2).contains(&kept), "{kept} are kept");
+    assert_eq!(stack.claude.status().events.ends.get("evicted"), Some(&(3 - kept as u64)));
     until("them to hold no more than they may", || stack.claude.health().memory.held <= Some(most)).await;
 }
