@@ -7,40 +7,49 @@ use std::collections::HashMap;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use uuid::Uuid;
 
 /// What all their names begin with. The pool's mark follows.
 const PREFIX: &str = "tower-claude-own-";
 
+/// What their names begin with until they are locked.
+const UNLOCKED: &str = "tower-claude-new-";
+
 /// A directory that nobody else may look into, gone with the value.
 #[derive(Debug)]
 pub(super) struct PrivateDirectory {
-    directory: TempDir,
+    path: PathBuf,
     _lock: File,
 }
 
 impl PrivateDirectory {
-    /// One of the pool of this mark.
+    /// One of the pool of this mark. It has the mark in its name only once it is locked, so that nobody takes it for abandoned.
     pub(super) fn new(mark: &str) -> io::Result<Self> {
-        let prefix = format!("{PREFIX}{mark}-");
-        // Whoever looks for directories that are left may take one for such before it is locked.
-        for _ in 0..10 {
-            let mut builder = tempfile::Builder::new();
-            let directory = builder.prefix(&prefix).permissions(Permissions::from_mode(0o700)).tempdir()?;
-            if let Ok(lock) = File::open(directory.path())
-                && lock.try_lock().is_ok()
-                && directory.path().exists()
-            {
-                return Ok(PrivateDirectory { directory, _lock: lock });
-            }
-        }
-        Err(io::Error::other("none can be locked"))
+        Self::within(&std::env::temp_dir(), mark)
+    }
+
+    fn within(temporary: &Path, mark: &str) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        let unlocked = builder.prefix(UNLOCKED).permissions(Permissions::from_mode(0o700)).tempdir_in(temporary)?;
+        let lock = File::open(unlocked.path())?;
+        lock.lock()?;
+        let path = unlocked.path().with_file_name(format!("{PREFIX}{mark}-{}", Uuid::new_v4().simple()));
+        std::fs::rename(unlocked.path(), &path)?;
+        // It is not there any more under this name.
+        let _ = unlocked.keep();
+        Ok(PrivateDirectory { path, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.directory.path()
+        &self.path
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -54,8 +63,10 @@ pub(super) fn abandoned(temporary: &Path) -> Vec<String> {
         // Not through a link: whoever may write here could make one.
         let is_ours = entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
         if is_ours {
-            let is_locked = !File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok());
-            *in_use.entry(mark.to_owned()).or_default() |= is_locked;
+            let lock = File::open(entry.path()).ok().filter(|directory| directory.try_lock().is_ok());
+            // One that is gone by now was in use until then.
+            let is_abandoned = lock.is_some() && entry.path().exists();
+            *in_use.entry(mark.to_owned()).or_default() |= !is_abandoned;
         }
     }
     in_use.into_iter().filter(|(_, in_use)| !in_use).map(|(mark, _)| mark).collect()
@@ -69,6 +80,8 @@ fn mark_of(name: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -95,8 +108,26 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_is_being_made_is_never_taken_for_abandoned() {
+        let temporary = tempfile::tempdir().unwrap();
+        let mark = Uuid::new_v4().simple().to_string();
+        let made = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    drop(PrivateDirectory::within(temporary.path(), &mark).unwrap());
+                }
+                made.store(true, Ordering::Relaxed);
+            });
+            while !made.load(Ordering::Relaxed) {
+                assert_eq!(abandoned(temporary.path()), [""; 0]);
+            }
+        });
+    }
+
+    #[test]
     fn a_directory_is_in_use_until_it_is_gone() {
-        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let mark = Uuid::new_v4().simple().to_string();
         let directory = PrivateDirectory::new(&mark).unwrap();
         assert_eq!(directory.path().metadata().unwrap().mode() & 0o777, 0o700);
         let (temporary, path) = (directory.path().parent().unwrap().to_owned(), directory.path().to_owned());
