@@ -16,7 +16,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers::ModelAliasLayer;
 
 #[tokio::main]
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .models(models.ids().map(ClaudeCli::model));
     let app = Router::new()
         .route("/", get(|| async { "The application's own page; the API is below /v1.\n" }))
-        .nest_service("/v1", http_stack(api, GuardLayer::new()));
+        .nest_service("/v1", HttpStack::new(api, GuardLayer::new()));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceBuilder};
 use tower_claude::chat::{Events, Translate, TranslateFuture};
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers::{ModelAliasLayer, Sections, SeparateBlocksLayer, StripSectionsLayer, ToolNamesLayer};
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, FinishReason};
 
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("Listening on http://{}/v1", listener.local_addr()?);
-    axum::serve(listener, Router::new().fallback_service(http_stack(api, GuardLayer::new()))).await?;
+    axum::serve(listener, Router::new().fallback_service(HttpStack::new(api, GuardLayer::new()))).await?;
     Ok(())
 }
 

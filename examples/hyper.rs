@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers::ModelAliasLayer;
 
 #[tokio::main]
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let api = ApiService::new(models.layer(claude))
         .abilities(ClaudeCli::abilities())
         .models(models.ids().map(ClaudeCli::model));
-    let service = TowerToHyperService::new(http_stack(api, GuardLayer::new()));
+    let service = TowerToHyperService::new(HttpStack::new(api, GuardLayer::new()));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3456".to_owned());
     let listener = TcpListener::bind(address).await?;

@@ -17,6 +17,14 @@ use tower::BoxError;
 ///
 /// Tower's own layers have errors of their own, boxed. Each of them becomes one of these where it meets a service of this
 /// crate, so `timeout`, `load_shed`, `buffer` and `filter` may stand anywhere in a stack: see its `From<BoxError>`.
+///
+/// ```
+/// use tower_claude::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::ModelNotFound, "There is no model `m`. Ask for one of `/v1/models`.").with_param("model");
+/// assert_eq!(error.status(), 404);
+/// assert_eq!(error.body()["error"]["code"], "model_not_found");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -26,7 +34,13 @@ pub struct Error {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of failure it is. [`ErrorKind::class`] is the table of their HTTP statuses and OpenAI names.
+/// What kind of failure it is, and so its HTTP status and the name that OpenAI clients know it by.
+///
+/// ```
+/// use tower_claude::ErrorKind;
+///
+/// assert_eq!((ErrorKind::QueueFull.as_str(), ErrorKind::QueueFull.status().as_u16()), ("queue_full", 429));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -85,15 +99,14 @@ pub enum ErrorKind {
 }
 
 /// How a kind of failure looks to an OpenAI client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ErrorClass {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorClass {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// OpenAI's `error.type`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// OpenAI's `error.code`.
-    pub code: Option<&'static str>,
+    pub(crate) code: Option<&'static str>,
 }
 
 impl ErrorKind {
@@ -127,8 +140,19 @@ impl ErrorKind {
         ErrorKind::Internal,
     ];
 
-    /// The kind's HTTP status, OpenAI `type` and OpenAI `code`.
-    pub const fn class(self) -> ErrorClass {
+    /// The HTTP status of an answer that is nothing but an error of this kind.
+    pub const fn status(self) -> StatusCode {
+        self.class().status
+    }
+
+    /// OpenAI's `code` for it, such as `queue_full`, or its `type` where it has no code.
+    pub fn as_str(self) -> &'static str {
+        let class = self.class();
+        class.code.unwrap_or(class.kind)
+    }
+
+    /// The table of statuses, OpenAI `type`s and OpenAI `code`s.
+    pub(crate) const fn class(self) -> ErrorClass {
         let (status, kind, code) = match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request_error", None),
             Self::UnsupportedParameter => {
@@ -212,7 +236,7 @@ impl Error {
 
     /// The HTTP status of an answer that is nothing but this error.
     pub fn status(&self) -> StatusCode {
-        self.kind.class().status
+        self.kind.status()
     }
 
     /// The parameter at fault, if one is.

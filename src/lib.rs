@@ -14,12 +14,11 @@
 //!
 //! | part | where | its idea |
 //! |---|---|---|
-//! | the HTTP edge | [`http`] | what every API shares: routes, keys, bodies, server-sent events |
-//! | the APIs | [`openai`] | JSON becomes a [`ChatRequest`] once, and events become JSON |
+//! | the HTTP edge | [`http`] | JSON becomes a [`ChatRequest`] once, and events become JSON: the APIs, routes, keys, bodies |
 //! | the layers | [`layers`] | what clients say and what the inner service wants, one idea at a time |
 //! | the inner service | [`cli`] | a request becomes a turn on a `claude` process |
 //! | what flows between them | [`chat`], [`Error`] | requests, events, and the one error |
-//! | all of it, assembled | [`http::http_stack`] | with request ids, tracing, and protection from panics and web pages |
+//! | all of it, assembled | [`http::HttpStack`] | with request ids, tracing, and protection from panics and web pages |
 //! | tests of layers | [`testing`] | whether a conversation survives a layer |
 //!
 //! # Example
@@ -29,7 +28,7 @@
 //! ```
 //! use http_body_util::{BodyExt, Full};
 //! use tower::{Layer, ServiceExt};
-//! use tower_claude::http::{ApiService, GuardLayer, http_stack};
+//! use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 //! use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage, layers};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -41,7 +40,7 @@
 //!     Ok::<_, Error>(ChatResponse::new(request.model, events))
 //! });
 //! // With Claude: let claude = tower_claude::cli::ClaudeCli::builder().warm_processes(2).build();
-//! let service = http_stack(ApiService::new(layers::openclaw().layer(parrot)), GuardLayer::new());
+//! let service = HttpStack::new(ApiService::new(layers::OpenClawLayer::new().layer(parrot)), GuardLayer::new());
 //!
 //! let json = r#"{"model": "openai/claude-sonnet-4", "messages": [{"role": "user", "content": "hello"}]}"#;
 //! let request = http::Request::post("/v1/chat/completions").header("content-type", "application/json");
@@ -66,8 +65,8 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` | [`cli`], on Unix only |
-//! | `http` | [`http`], and the APIs in [`openai`] and Anthropic's |
-//! | `metrics` | `http::metrics`, and with it `http` |
+//! | `http` | [`http`] |
+//! | `metrics` | `http::MetricsLayer` and `cli::Status::record_metrics`, and with it `http` |
 //!
 //! # A turn has one owner
 //!
@@ -91,8 +90,7 @@ mod error;
 pub mod http;
 pub mod layers;
 #[cfg(feature = "http")]
-#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
-pub mod openai;
+mod openai;
 pub mod testing;
 
 #[cfg(all(feature = "cli", not(unix)))]
@@ -104,7 +102,7 @@ compile_error!(
 pub use chat::request::ChatRequest;
 pub use chat::response::{ChatEvent, ChatResponse, FinishReason, Usage};
 pub use chat::translate::EventStream;
-pub use error::{Error, ErrorClass, ErrorKind};
+pub use error::{Error, ErrorKind};
 
 /// The README's Rust blocks, compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use http_body_util::BodyExt;
 use serde_json::json;
 use tower::ServiceExt;
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::{Error, ErrorKind};
 
 use crate::support::answer::{body, post};
@@ -55,7 +55,7 @@ impl Log {
 async fn a_request_is_logged_by_method_path_and_id_and_never_by_its_key_or_words() {
     let log = Log::get();
     let inner = says_or_fails([Ok(text("secret answer")), Err(Error::new(ErrorKind::Upstream, "It broke."))]);
-    let service = http_stack(ApiService::new(inner).api_keys([("ada", "sk-secret")]), GuardLayer::new());
+    let service = HttpStack::new(ApiService::new(inner).api_keys([("ada", "sk-secret")]), GuardLayer::new());
     let mut request = post(&body(json!({"stream": true, "user": "secret user"})));
     *request.uri_mut() = "/v1/chat/completions?key=secret-query".parse().unwrap();
     request.headers_mut().insert("authorization", "Bearer sk-secret".parse().unwrap());

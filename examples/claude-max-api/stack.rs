@@ -6,11 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tower::Layer;
 use tower_claude::chat::Model;
-use tower_claude::cli::{self, ClaudeCli};
-use tower_claude::http::metrics::MetricsLayer;
-use tower_claude::http::{
-    AccessLog, ApiService, GuardLayer, HttpStack, Observe, ObserveLayer, Observed, RequestReport, http_stack,
-};
+use tower_claude::cli::ClaudeCli;
+use tower_claude::http::{ApiService, GuardLayer, HttpStack, MetricsLayer, ObserveLayer, Observed, RequestReport};
 use tower_claude::layers::{self, ModelAliasLayer, OpenClaw};
 
 use crate::check::{Agent, Checked};
@@ -38,10 +35,7 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         // The sockets see to clients that do not read, and know better: a large event takes a slow reader minutes.
         .unread_timeout(limits.request_timeout)
         .upstream_retries(flags.claude.upstream_retries)
-        .overage(match flags.claude.overage {
-            Overage::Allow => cli::Overage::Allow,
-            Overage::Refuse => cli::Overage::Refuse,
-        })
+        .refuse_overage(flags.claude.overage == Overage::Refuse)
         // Claude Code's own tools could read it there.
         .env_remove(API_KEY);
     let claude = match processes.max_memory {
@@ -81,7 +75,7 @@ pub(crate) fn stack(
         UnknownModel::Reject => layers::UnknownModel::Reject,
     });
     let offered: Vec<Model> = models.ids().map(ClaudeCli::model).collect();
-    let mut preset = layers::openclaw().models(models);
+    let mut preset = layers::OpenClawLayer::new().models(models);
     if let Some(agent) = &checked.agent {
         preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
     }
@@ -121,6 +115,6 @@ pub(crate) fn stack(
         traffic.finished(report);
         traces.finished(report);
     });
-    let observers = (MetricsLayer::new(), traffic, ObserveLayer::new(AccessLog::new()));
-    observers.layer(http_stack(api, guard))
+    let observers = (MetricsLayer::new(), traffic, ObserveLayer::access_log());
+    observers.layer(HttpStack::new(api, guard))
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use tower_claude::openai::responses::{ResponseStore, StoreFuture, StoredResponse};
+use tower_claude::http::{ResponseStore, StoreFuture, StoredResponse};
 
 use crate::flags::Kept;
 

@@ -8,6 +8,16 @@ use serde_json::{Map, Value};
 use super::recognition::Sent;
 
 /// One message of the conversation.
+///
+/// ```
+/// use tower_claude::chat::{Message, Role};
+///
+/// let mut message = Message::new(Role::User, "My key is sk-1234.");
+/// for text in message.texts_mut() {
+///     *text = text.replace("sk-1234", "[key]");
+/// }
+/// assert_eq!(message.text(), "My key is [key].");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Message {
@@ -95,6 +105,14 @@ impl Message {
 /// A block of the model's reasoning, as a client hands it back with the message that it led to.
 ///
 /// The API accepts a block only exactly as it sent it, so no part of one is ever changed.
+///
+/// ```
+/// use tower_claude::chat::{Message, Reasoning, Role};
+///
+/// let mut answer = Message::new(Role::Assistant, "Four.");
+/// answer.reasoning = vec![Reasoning::signed("Two and two.", "c2lnbmVk", 0)];
+/// assert_eq!(answer.reasoning[0].place(), 0);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reasoning {
@@ -165,6 +183,14 @@ impl Role {
 }
 
 /// What a message holds.
+///
+/// ```
+/// use tower_claude::chat::{Content, Message, Part, Role};
+///
+/// let mut message = Message::new(Role::User, "");
+/// message.content = Some(Content::Parts(vec![Part::from_text("Look at this:"), Part::from_text("a cat")]));
+/// assert_eq!(message.text(), "Look at this:\na cat");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Content {
@@ -220,6 +246,16 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 }
 
 /// One part of a message's content, of any kind: those this crate has names for, and others in `extra`.
+///
+/// ```
+/// use tower_claude::chat::Part;
+///
+/// let json = r#"{"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}}"#;
+/// let part: Part = serde_json::from_str(json)?;
+/// assert_eq!(part.image_url.unwrap().url, "https://example.com/cat.png");
+/// assert_eq!(Part::from_text("a cat").as_text(), Some("a cat"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Part {
@@ -298,6 +334,15 @@ pub struct File {
 }
 
 /// A call of a function, in an assistant message.
+///
+/// ```
+/// use tower_claude::chat::{Message, Role, ToolCall};
+///
+/// let mut asked = Message::new(Role::Assistant, "");
+/// asked.tool_calls = Some(vec![ToolCall::new("call1", "weather", r#"{"city": "Rome"}"#)]);
+/// let answered = Message::tool_result("call1", "sunny");
+/// assert_eq!(answered.tool_call_id.as_deref(), Some(asked.calls()[0].id.as_str()));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ToolCall {

@@ -23,7 +23,7 @@ pub use recognition::{Sent, Told};
 // These stand at the top of the crate.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use request::ChatRequest;
-pub use request::{Caller, Function, JsonSchema, ResponseFormat, Stop, StreamOptions, Thinking, Tool, ToolChoice};
+pub use request::{Caller, Function, JsonSchema, ResponseFormat, StreamOptions, Thinking, Tool, ToolChoice};
 pub(crate) use response::{ChatEvent, FinishReason, Usage};
 pub use translate::{Events, Translate, TranslateFuture};
 
@@ -63,6 +63,14 @@ mod tests {
         });
         let request: ChatRequest = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(&request).unwrap(), json);
+    }
+
+    #[test]
+    fn a_stop_text_may_stand_without_its_list() {
+        let request: ChatRequest = serde_json::from_str(r#"{"model":"m","messages":[],"stop":"END"}"#).unwrap();
+        assert_eq!(request.stop, ["END"]);
+        let error = serde_json::from_str::<ChatRequest>(r#"{"model":"m","messages":[],"stop":1}"#).unwrap_err();
+        assert!(error.to_string().starts_with("expected a string or an array of strings"), "{error}");
     }
 
     #[test]

@@ -48,9 +48,9 @@ pub struct ChatRequest {
     /// The most tokens the answer may have, reasoning included. Wins over `max_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<u32>,
-    /// Texts that end the answer before they are sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop: Option<Stop>,
+    /// Texts that end the answer before they are sent. In JSON, one may stand without its list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    pub stop: Vec<String>,
     /// How much the model may think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<String>,
@@ -125,6 +125,15 @@ pub enum Thinking {
 }
 
 /// Who sent a request: two requests of different callers never share a live process.
+///
+/// ```
+/// use tower_claude::ChatRequest;
+///
+/// fn is_adas(request: &ChatRequest) -> bool {
+///     request.caller.name.as_deref() == Some("ada")
+/// }
+/// # assert!(!is_adas(&ChatRequest::default()));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Caller {
@@ -138,6 +147,20 @@ pub struct Caller {
 }
 
 /// A tool that the client offers.
+///
+/// ```
+/// use serde_json::json;
+/// use tower_claude::ChatRequest;
+/// use tower_claude::chat::{Function, Message, Role, Tool};
+///
+/// let mut weather = Function::new("weather");
+/// weather.description = Some("The weather of today in a city.".into());
+/// weather.parameters = Some(json!({"type": "object", "properties": {"city": {"type": "string"}}}));
+///
+/// let mut request = ChatRequest::new("opus", [Message::new(Role::User, "Is it hot in Rome?")]);
+/// request.tools = Some(vec![Tool::function(weather)]);
+/// assert_eq!(request.functions().count(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "WireTool")]
 #[non_exhaustive]
@@ -218,6 +241,15 @@ impl Function {
 }
 
 /// Which functions the model may or must call.
+///
+/// ```
+/// use tower_claude::chat::ToolChoice;
+///
+/// let choice = ToolChoice::allowed(true, ["weather", "clock"]);
+/// assert_eq!(serde_json::to_value(&choice)?["allowed_tools"]["mode"], "required");
+/// assert_eq!(serde_json::from_str::<ToolChoice>(r#""auto""#)?, ToolChoice::Auto);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToolChoice {
@@ -310,28 +342,33 @@ pub struct StreamOptions {
     pub extra: Map<String, Value>,
 }
 
-/// Texts that end the answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a string or an array of strings")]
-#[non_exhaustive]
-pub enum Stop {
-    /// One.
-    One(String),
-    /// Up to four.
-    Many(Vec<String>),
-}
-
-impl Stop {
-    /// The texts, however they were written.
-    pub fn as_slice(&self) -> &[String] {
-        match self {
-            Stop::One(text) => std::slice::from_ref(text),
-            Stop::Many(texts) => texts,
-        }
+/// Texts that end the answer: one by itself, or a list.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a string or an array of strings")]
+    enum Texts {
+        One(String),
+        Many(Vec<String>),
     }
+
+    Ok(match Option::<Texts>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Texts::One(text)) => vec![text],
+        Some(Texts::Many(texts)) => texts,
+    })
 }
 
 /// The form that the answer is to have.
+///
+/// ```
+/// use serde_json::json;
+/// use tower_claude::ChatRequest;
+/// use tower_claude::chat::{JsonSchema, ResponseFormat};
+///
+/// let city = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+/// let mut request = ChatRequest::new("opus", []);
+/// request.response_format = Some(ResponseFormat::json_schema(JsonSchema::new("city", city)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ResponseFormat {

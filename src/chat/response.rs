@@ -11,6 +11,14 @@ use super::translate::{EventStream, Translate};
 /// The answer to a [`ChatRequest`](super::ChatRequest): its head, and its events as they come.
 ///
 /// Dropping it ends the turn, and the process that worked on it.
+///
+/// ```
+/// use tower_claude::{ChatEvent, ChatResponse, EventStream, FinishReason, Usage};
+///
+/// let events = [ChatEvent::TextDelta("Hi.".into()), ChatEvent::finished(FinishReason::Stop, Usage::new(8, 2))];
+/// let mut response = ChatResponse::new("parrot-1", EventStream::from_iter(events));
+/// response.headers.insert("x-cage", http::HeaderValue::from_static("3"));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ChatResponse {
@@ -62,6 +70,24 @@ impl ChatResponse {
 }
 
 /// One step of an answer.
+///
+/// ```
+/// use tower_claude::{ChatEvent, FinishReason, Usage};
+///
+/// // The model calls `weather`; the arguments come in pieces.
+/// let answer = [
+///     ChatEvent::tool_call_start(0, "call1", "weather"),
+///     ChatEvent::tool_call_delta(0, r#"{"city": "#),
+///     ChatEvent::tool_call_delta(0, r#""Rome"}"#),
+///     ChatEvent::finished(FinishReason::ToolCalls, Usage::new(40, 12)),
+/// ];
+///
+/// let pieces = answer.iter().filter_map(|event| match event {
+///     ChatEvent::ToolCallDelta { arguments, .. } => Some(arguments.as_str()),
+///     _ => None,
+/// });
+/// assert_eq!(pieces.collect::<String>(), r#"{"city": "Rome"}"#);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ChatEvent {
@@ -194,6 +220,14 @@ impl FinishReason {
 }
 
 /// Token counts, in OpenAI's terms.
+///
+/// ```
+/// use tower_claude::Usage;
+///
+/// let mut both = Usage::new(40, 12);
+/// both += Usage::new(60, 8);
+/// assert_eq!((both.prompt_tokens, both.completion_tokens), (100, 20));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

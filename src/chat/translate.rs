@@ -15,6 +15,19 @@ use crate::Error;
 /// The events of an answer, ending with [`ChatEvent::Finished`] or an error.
 ///
 /// Dropping it ends the turn behind it.
+///
+/// ```
+/// use futures_util::{StreamExt, stream};
+/// use tower_claude::{ChatEvent, Error, ErrorKind, EventStream};
+///
+/// # futures_util::future::FutureExt::now_or_never(async {
+/// let failure = Error::new(ErrorKind::Upstream, "The line went dead. Try again.");
+/// let mut events = EventStream::new(stream::iter([Ok(ChatEvent::TextDelta("Hel".into())), Err(failure)]));
+///
+/// assert_eq!(events.next().await, Some(Ok(ChatEvent::TextDelta("Hel".into()))));
+/// assert_eq!(events.next().await.unwrap().unwrap_err().kind(), ErrorKind::Upstream);
+/// # }).unwrap();
+/// ```
 pub struct EventStream(Pin<Box<dyn Stream<Item = Result<ChatEvent, Error>> + Send>>);
 
 impl EventStream {

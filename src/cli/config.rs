@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClaudeCli, Overage};
+use super::ClaudeCli;
 
 /// The fields of [`ClaudeCliBuilder`], fixed once the service runs.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Config {
     pub(crate) request_timeout: Duration,
     pub(crate) unread_timeout: Duration,
     pub(crate) upstream_retries: u32,
-    pub(crate) overage: Overage,
+    pub(crate) refuse_overage: bool,
     pub(crate) max_line_length: usize,
     pub(crate) workspace: Option<PathBuf>,
     pub(crate) builtin_tools: Vec<String>,
@@ -49,7 +49,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(900),
             unread_timeout: Duration::from_secs(300),
             upstream_retries: 1,
-            overage: Overage::Allow,
+            refuse_overage: false,
             max_line_length: 64 * 1024 * 1024,
             workspace: None,
             builtin_tools: Vec::new(),
@@ -66,6 +66,21 @@ impl Config {
 }
 
 /// Configures a [`ClaudeCli`]; made by [`ClaudeCli::builder`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_claude::cli::ClaudeCli;
+///
+/// // Nothing is started before the first request, or `warm_up`.
+/// let claude = ClaudeCli::builder()
+///     .program("/opt/claude/bin/claude")
+///     .warm_processes(2)
+///     .max_processes(20)
+///     .request_timeout(Duration::from_secs(300))
+///     .build();
+/// assert_eq!(claude.health().processes.max, 20);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "call `build`"]
 pub struct ClaudeCliBuilder {
@@ -186,9 +201,13 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// What happens to requests that would draw on the account's extra usage. Default: they are answered.
-    pub fn overage(mut self, overage: Overage) -> Self {
-        self.config.overage = overage;
+    /// Whether requests are refused, with 429 and the code `overage`, once the subscription's window is used up and they would
+    /// draw on the account's extra usage, which is charged for. Default: they are answered.
+    ///
+    /// The answer by which Claude Code tells of it has drawn on extra usage already; the requests after it are refused until
+    /// the window resets.
+    pub fn refuse_overage(mut self, refuse: bool) -> Self {
+        self.config.refuse_overage = refuse;
         self
     }
 

@@ -26,7 +26,7 @@ mod abilities;
 mod config;
 mod conversation;
 #[cfg(feature = "metrics")]
-pub mod metrics;
+mod metrics;
 mod permission;
 mod pool;
 mod process;
@@ -42,5 +42,5 @@ pub use pool::{
     QueueLength, RequestCounts, Status,
 };
 pub use process::Version;
-pub use rate_limits::{Overage, UsageWindow};
+pub use rate_limits::UsageWindow;
 pub use service::ClaudeCli;

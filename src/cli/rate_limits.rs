@@ -30,19 +30,6 @@ pub(crate) struct RateLimitInfo {
     unified_windows: BTreeMap<String, UsageWindow>,
 }
 
-/// What becomes of requests once the subscription's window is used up, and the account has extra usage to go on with, which
-/// is charged for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overage {
-    /// They are answered.
-    #[default]
-    Allow,
-    /// They are refused with 429 and the code `overage` until the window resets. The answer that tells of it has drawn on
-    /// extra usage already: Claude Code knows no sooner.
-    Refuse,
-}
-
 /// A usage window of the subscription, as far as Claude Code has told of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
@@ -122,9 +109,9 @@ impl Subscription {
         until.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())
     }
 
-    /// The refusal of a request that would draw on extra usage, where the operator does not want that.
-    pub(crate) fn check(&self, overage: Overage) -> Result<(), Error> {
-        let Some(left) = self.until_no_overage().filter(|_| overage == Overage::Refuse) else { return Ok(()) };
+    /// Refuses a request that would draw on extra usage.
+    pub(crate) fn refuse_overage(&self) -> Result<(), Error> {
+        let Some(left) = self.until_no_overage() else { return Ok(()) };
         let message = "The subscription's window is used up, and this server does not go on into extra usage, which is \
                        charged for: try again when the window has reset, or allow it (overage).";
         Err(Error::new(ErrorKind::Overage, message).with_retry_after(left))
@@ -196,8 +183,8 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let window = |resets_at: Option<f64>, overage: Option<bool>| json!({"status": "rejected", "resetsAt": resets_at, "rateLimitType": "five_hour", "isUsingOverage": overage});
         let subscription = told(window(Some(now + 3600.0), Some(true)));
-        assert_eq!((subscription.overage(), subscription.check(Overage::Allow)), (Some(true), Ok(())));
-        let error = subscription.check(Overage::Refuse).unwrap_err();
+        assert_eq!(subscription.overage(), Some(true));
+        let error = subscription.refuse_overage().unwrap_err();
         assert_eq!((error.kind(), error.status().as_u16()), (ErrorKind::Overage, 429));
         assert!((3500..=3600).contains(&error.retry_after().unwrap().as_secs()), "{error:?}");
         let mut headers = HeaderMap::new();
@@ -205,12 +192,12 @@ mod tests {
         assert_eq!(headers["x-ratelimit-overage"], "true");
         // Word of another window says nothing of it, unless it says so.
         subscription.update(serde_json::from_value(window(Some(now + 3600.0), None)).unwrap());
-        assert!(subscription.check(Overage::Refuse).is_err());
+        assert!(subscription.refuse_overage().is_err());
         subscription.update(serde_json::from_value(window(Some(now + 3600.0), Some(false))).unwrap());
-        assert_eq!((subscription.overage(), subscription.check(Overage::Refuse)), (Some(false), Ok(())));
+        assert_eq!((subscription.overage(), subscription.refuse_overage()), (Some(false), Ok(())));
         // A window that has reset is drawn on again.
         let over = told(window(Some(now - 1.0), Some(true)));
-        assert_eq!((over.overage(), over.check(Overage::Refuse)), (Some(false), Ok(())));
+        assert_eq!((over.overage(), over.refuse_overage()), (Some(false), Ok(())));
         // Without an end, a request finds out every few minutes.
         let left = told(window(None, Some(true))).until_no_overage().unwrap();
         assert!(left <= OVERAGE_WITHOUT_END && left > OVERAGE_WITHOUT_END / 2, "{left:?}");

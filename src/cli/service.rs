@@ -116,7 +116,9 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         Ok::<_, Error>(Box::new(PreparedRequest::of(request)))
     })
     .await??;
-    pool.subscription().check(pool.config().overage)?;
+    if pool.config().refuse_overage {
+        pool.subscription().refuse_overage()?;
+    }
     let mut tries = 0;
     loop {
         let mut closest = None;

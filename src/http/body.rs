@@ -18,6 +18,15 @@ use crate::{Error, ErrorKind};
 ///
 /// Dropping it before its end drops the events that it would have sent, and with them the turn. It never fails: a
 /// failure of the answer is an `error` event.
+///
+/// ```
+/// use bytes::Bytes;
+/// use futures_util::stream;
+/// use tower_claude::http::Body;
+///
+/// let whole = Body::from(Bytes::from_static(b"hello"));
+/// let piecewise = Body::stream(stream::iter(["hel", "lo"].map(Bytes::from)));
+/// ```
 pub struct Body(Kind);
 
 enum Kind {

@@ -2,12 +2,12 @@
 //!
 //! [`ApiService`] is the one place where bytes become a [`ChatRequest`](crate::ChatRequest) and events become JSON or
 //! server-sent events. It is an ordinary `tower::Service` of HTTP requests that never fails, so it mounts in axum and in
-//! hyper; whatever is only about HTTP goes around it, as [`http_stack`] does with tower-http.
+//! hyper; whatever is only about HTTP goes around it, as [`HttpStack`] does with tower-http.
 //!
 //! | route | answer |
 //! |---|---|
 //! | `POST /v1/chat/completions` | a chat completion, or its chunks as server-sent events |
-//! | `POST /v1/responses`, and what is below it | [`responses`](crate::openai::responses) |
+//! | `POST /v1/responses`, and what is below it | [Responses](#the-responses-api) |
 //! | `POST /v1/messages`, `POST /v1/messages/count_tokens` | Anthropic's Messages API |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models that [`ApiService::models`] was given |
 //! | `GET /live` | that the process runs |
@@ -49,6 +49,26 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # The Responses API
+//!
+//! ## What is kept
+//! Unless `store` is false, a response is kept in memory under the API key that it was made with, for
+//! `previous_response_id`, for item references, and for the routes above. The number of bytes and the age are bounded
+//! ([`ApiService::keep_responses`](ApiService::keep_responses)). One whose client hung up before its end is
+//! not kept, unless it ran in the background. With a [`ResponseStore`]
+//! ([`ApiService::store_responses`](ApiService::store_responses)) they outlive the process: a conversation goes on after
+//! a restart.
+//!
+//! ## Reasoning
+//! The model's reasoning is told as a summary where `reasoning.summary` asks for one. `encrypted_content` is its
+//! signature, and where the text is not told, the text as well: sent back, the inner service gets the model's own thought
+//! again, if it gave one with a signature, as [`ClaudeCli`](crate::cli::ClaudeCli) does. Where
+//! reasoning was asked for and the model did none, the answer begins with a reasoning item that is empty.
+//!
+//! ## Tools
+//! A `custom` tool is a function with one text to the model, and gets that text alone. The tools of a `namespace` are
+//! functions named `namespace__tool` to the model. Hosted tools are named in `x-ignored-parameters`.
 
 mod abilities;
 pub(crate) mod answer;
@@ -78,8 +98,11 @@ pub(crate) mod tokens;
 pub use body::Body;
 pub use guard::{Guard, GuardLayer};
 #[cfg(feature = "metrics")]
-pub use observe::metrics;
-pub use observe::{AccessLog, Observe, ObserveLayer, Observed, Outcome, RequestReport};
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use observe::MetricsLayer;
+pub use observe::{ObserveLayer, Observed, Outcome, RequestReport};
 pub use own_route::Access;
 pub use service::ApiService;
-pub use stack::{HttpStack, http_stack};
+pub use stack::HttpStack;
+
+pub use crate::openai::responses::{ResponseStore, StoreFuture, StoredResponse};

@@ -41,7 +41,7 @@ pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
 
 /// How soon it is worth trying again, where that is not known: for what is refused for now, and not for what was asked.
 fn usual_wait(kind: ErrorKind) -> Option<Duration> {
-    match kind.class().status {
+    match kind.status() {
         StatusCode::TOO_MANY_REQUESTS if kind == ErrorKind::RateLimited => Some(Duration::from_secs(30)),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
         _ => None,

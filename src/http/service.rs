@@ -21,17 +21,31 @@ use super::options::Options;
 use super::own_route::Access;
 use super::request::BoxError;
 use crate::chat::{Abilities, Model};
-use crate::openai::responses::ResponseStore;
+use crate::http::ResponseStore;
 use crate::{ChatRequest, ChatResponse, Error};
 
 /// The API over HTTP, in front of a service of chat requests.
 ///
 /// It never fails and is always ready: each request waits for the inner service on its own, so `/health` answers while
 /// that is busy. The inner service is cloned for each turn. See the [module](super) for the routes and an
-/// example, and [`http_stack`](super::http_stack) for what belongs around it.
+/// example, and [`HttpStack`](super::HttpStack) for what belongs around it.
 ///
 /// The head of a streamed answer is sent when the inner service's future has resolved. An error of that future sets the
 /// HTTP status; an error among the events becomes an `error` event.
+///
+/// ```
+/// use tower_claude::cli::ClaudeCli;
+/// use tower_claude::http::ApiService;
+///
+/// let claude = ClaudeCli::builder().warm_processes(2).build();
+/// let (health, ready) = (claude.clone(), claude.clone());
+/// let api = ApiService::new(claude)
+///     .abilities(ClaudeCli::abilities())
+///     .models(["opus", "sonnet", "haiku"].map(ClaudeCli::model))
+///     .api_keys([("ada", "sk-1234"), ("ci", "sk-5678")])
+///     .health(move || health.health())
+///     .ready(move || ready.ready());
+/// ```
 #[derive(Clone, Debug)]
 pub struct ApiService<S> {
     pub(super) inner: S,

@@ -31,14 +31,16 @@ use super::service::ResponseFuture;
 use super::{ApiService, Body, Guard, GuardLayer};
 use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 
-/// Puts around the API, from the outside in: a request id (`x-request-id`, the client's own if it sends one, and the
-/// same on the answer), a tracing span, an answer where the service panics, and the guard against web pages.
+/// The API with what an HTTP server needs around it: a service of HTTP requests that never fails, for axum and hyper.
+///
+/// From the outside in: a request id (`x-request-id`, the client's own if it sends one, and the same on the answer), a
+/// tracing span, an answer where the service panics, and the guard against web pages.
 ///
 /// The limit of the body's length is [`ApiService::body_limit`]; it sits inside, so a refusal has OpenAI's form.
 ///
 /// ```
 /// use tower::ServiceExt;
-/// use tower_claude::http::{ApiService, GuardLayer, http_stack};
+/// use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 /// use tower_claude::{ChatRequest, ChatResponse, Error, ErrorKind};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -46,7 +48,7 @@ use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 /// let nobody = tower::service_fn(|_: ChatRequest| async {
 ///     Err::<ChatResponse, _>(Error::new(ErrorKind::Overloaded, "Nobody is here."))
 /// });
-/// let service = http_stack(ApiService::new(nobody), GuardLayer::new());
+/// let service = HttpStack::new(ApiService::new(nobody), GuardLayer::new());
 ///
 /// let request = http::Request::get("/health").body(http_body_util::Empty::<bytes::Bytes>::new())?;
 /// let response = service.oneshot(request).await?;
@@ -55,20 +57,22 @@ use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 /// # Ok(())
 /// # }
 /// ```
-pub fn http_stack<S>(service: ApiService<S>, guard: GuardLayer) -> HttpStack<S> {
-    let inner = ServiceBuilder::new()
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(TraceLayer::new_for_http().make_span_with(RequestSpan))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(CatchPanicLayer::custom(PanicResponse))
-        .service(guard.layer(service));
-    HttpStack { inner }
-}
-
-/// What [`http_stack`] makes: a service of HTTP requests that never fails, for axum and hyper.
 #[derive(Clone)]
 pub struct HttpStack<S> {
     inner: Inner<S>,
+}
+
+impl<S> HttpStack<S> {
+    /// Assembles it. What else an HTTP server wants, such as compression, goes around it.
+    pub fn new(service: ApiService<S>, guard: GuardLayer) -> Self {
+        let inner = ServiceBuilder::new()
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(TraceLayer::new_for_http().make_span_with(RequestSpan))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(CatchPanicLayer::custom(PanicResponse))
+            .service(guard.layer(service));
+        HttpStack { inner }
+    }
 }
 
 // Written out in this one place: which tower-http services there are, and in which order, is nobody else's business.

@@ -191,7 +191,7 @@ mod tool_names;
 pub use choices::{Choices, ChoicesLayer};
 pub use flatten_parts::{FlattenParts, FlattenPartsLayer};
 pub use model_alias::{ModelAlias, ModelAliasLayer, UnknownModel};
-pub use openclaw::{OpenClaw, OpenClawLayer, openclaw};
+pub use openclaw::{OpenClaw, OpenClawLayer};
 pub use recognize::{Recognize, RecognizeLayer};
 pub use separate_blocks::{SeparateBlocks, SeparateBlocksLayer};
 pub use show_tools::{ShowTools, ShowToolsLayer};

@@ -73,6 +73,13 @@ pub struct ModelAliasLayer {
 }
 
 /// What becomes of an unknown model id.
+///
+/// ```
+/// use tower_claude::layers::{ModelAliasLayer, UnknownModel};
+///
+/// let layer = ModelAliasLayer::new([("fast", "haiku")]).unknown(UnknownModel::Reject);
+/// assert!(layer.resolve("fast").is_ok() && layer.resolve("gpt-4o").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnknownModel {

@@ -17,6 +17,29 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 ///
 /// [`ApiService`](crate::http::ApiService) puts it around its inner service; mount it yourself behind another edge. If there
 /// are two, the outer one counts.
+///
+/// ```
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_claude::chat::{Message, Role};
+/// use tower_claude::layers::RecognizeLayer;
+/// use tower_claude::{ChatRequest, ChatResponse, Error, EventStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new()
+///     .layer(RecognizeLayer::new())
+///     .map_request(|mut request: ChatRequest| {
+///         request.messages.insert(0, Message::new(Role::System, format!("It is {:?}.", std::time::SystemTime::now())));
+///         request
+///     })
+///     .service_fn(|request: ChatRequest| async move {
+///         assert!(request.told.is_some() && request.messages[0].sent.is_none() && request.messages[1].sent.is_some());
+///         Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
+///     });
+/// service.oneshot(ChatRequest::new("opus", [Message::new(Role::User, "hi")])).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct RecognizeLayer {}

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tower::Layer;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers;
 
 /// A running server; it ends with the value, and its processes with it.
@@ -25,10 +25,10 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = claude.clone();
-        let service = ApiService::new(layers::openclaw().layer(claude))
+        let service = ApiService::new(layers::OpenClawLayer::new().layer(claude))
             .abilities(ClaudeCli::abilities())
             .health(move || health.health());
-        let service = TowerToHyperService::new(http_stack(service, GuardLayer::new()));
+        let service = TowerToHyperService::new(HttpStack::new(service, GuardLayer::new()));
         let task = tokio::spawn(async move {
             let mut running = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {

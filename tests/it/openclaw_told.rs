@@ -129,7 +129,7 @@ async fn round_trip(told: &Told) {
 
 #[tokio::test]
 async fn in_client_mode_the_cli_is_told_of_openclaws_functions_and_of_its_whole_prompt() {
-    let told = Told::new(layers::openclaw(), |cli, _| cli);
+    let told = Told::new(layers::OpenClawLayer::new(), |cli, _| cli);
     round_trip(&told).await;
     let description = "The history as turns; a call of the model's; its result, after the new internal context.";
     assert_snapshot!("openclaw/client_mode_told", description, told.transcript());
@@ -137,7 +137,7 @@ async fn in_client_mode_the_cli_is_told_of_openclaws_functions_and_of_its_whole_
 
 #[tokio::test]
 async fn in_agent_mode_the_cli_is_told_of_the_other_functions_and_asks_before_it_uses_its_own() {
-    let told = Told::new(layers::openclaw().agent(["Bash"]), |cli, directory| {
+    let told = Told::new(layers::OpenClawLayer::new().agent(["Bash"]), |cli, directory| {
         cli.workspace(directory).builtin_tools(["Bash"])
     });
     round_trip(&told).await;
@@ -148,7 +148,7 @@ async fn in_agent_mode_the_cli_is_told_of_the_other_functions_and_asks_before_it
 
 #[tokio::test]
 async fn a_built_in_tool_is_never_a_call_of_the_clients() {
-    let told = Told::new(layers::openclaw().agent(["Bash"]).show_tools(true), |cli, directory| {
+    let told = Told::new(layers::OpenClawLayer::new().agent(["Bash"]).show_tools(true), |cli, directory| {
         cli.workspace(directory).builtin_tools(["Bash"])
     });
     let message = r#"[[tool Bash {"command":"ls"}]]"#;

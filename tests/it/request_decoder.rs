@@ -163,7 +163,10 @@ fn request() -> impl Strategy<Value = Value> {
                 |name: &&str| json!({"type": "function", "function": {"name": name, "parameters": parameters.clone()}});
             request["n"] = n.into();
             request["max_tokens"] = limit.into();
-            request["stop"] = stop.into();
+            // None of them is no `stop`.
+            if !stop.is_empty() {
+                request["stop"] = stop.into();
+            }
             request["stream"] = stream.into();
             request["reasoning_effort"] = word.into();
             request["response_format"] = json!({"type": word});

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
-use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers;
 
 use super::answer::Answer;
@@ -64,11 +64,11 @@ impl Stack {
             .warm_processes(0);
         let claude = configure(builder).build();
         let health = claude.clone();
-        let edge = ApiService::new(layers::openclaw().layer(claude.clone()))
+        let edge = ApiService::new(layers::OpenClawLayer::new().layer(claude.clone()))
             .abilities(ClaudeCli::abilities())
             .models(["claude-opus-4", "claude-sonnet-4", "claude-haiku-4"].map(ClaudeCli::model))
             .health(move || health.health());
-        Stack { api, claude, service: http_stack(edge, GuardLayer::new()), home }
+        Stack { api, claude, service: HttpStack::new(edge, GuardLayer::new()), home }
     }
 
     /// The whole answer to a request.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tower_claude::cli::{self, Status};
-use tower_claude::http::metrics as requests;
+use tower_claude::cli::Status;
+use tower_claude::http::MetricsLayer;
 
 /// How often what was recorded is summed up where nobody asks for it.
 const UPKEEP: Duration = Duration::from_secs(60);
@@ -18,14 +18,14 @@ impl Metrics {
     pub(crate) fn start() -> Result<Metrics, String> {
         let started = || {
             let mut builder = PrometheusBuilder::new();
-            for (name, buckets) in requests::BUCKETS {
+            for (name, buckets) in MetricsLayer::BUCKETS {
                 builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
             }
             builder.install_recorder()
         };
         let handle = started().map_err(|error| format!("Cannot record metrics: {error}."))?;
-        requests::describe();
-        cli::metrics::describe();
+        MetricsLayer::describe();
+        Status::describe_metrics();
         let upkeep = handle.clone();
         tokio::spawn(async move {
             loop {
@@ -38,7 +38,7 @@ impl Metrics {
 
     /// All of them, those of the processes as they are now.
     pub(crate) fn render(&self, status: &Status) -> String {
-        cli::metrics::record(status);
+        status.record_metrics();
         self.0.render()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use tower_claude::ErrorKind;
-use tower_claude::http::{Observe, Outcome, RequestReport};
+use tower_claude::http::{Outcome, RequestReport};
 
 use super::advice::advice;
 use super::report::now;
@@ -89,15 +89,14 @@ struct ErrorReport {
     advice: &'static str,
 }
 
-impl Observe for Traffic {
-    fn finished(&self, report: &RequestReport) {
+impl Traffic {
+    /// Counts a request that is over, if it asked a model.
+    pub(crate) fn finished(&self, report: &RequestReport) {
         if report.door.is_some() {
             self.count(report, now());
         }
     }
-}
 
-impl Traffic {
     fn count(&self, report: &RequestReport, now: u64) {
         let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
         let number = now / 60;
@@ -169,10 +168,9 @@ impl Counts {
 
 impl ErrorReport {
     fn of(error: ErrorCount) -> Self {
-        let class = error.kind.class();
         ErrorReport {
-            code: class.code.unwrap_or(class.kind),
-            status: class.status.as_u16(),
+            code: error.kind.as_str(),
+            status: error.kind.status().as_u16(),
             count: error.count,
             last_at: error.last_at,
             advice: advice(error.kind),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::decode::{Decoded, decode};
 use super::events::EventEncoder;
 use super::message::MessageCollector;
-use crate::chat::{Abilities, Content, Message, Reasoning, Role, Stop, Thinking, ToolChoice};
+use crate::chat::{Abilities, Content, Message, Reasoning, Role, Thinking, ToolChoice};
 use crate::http::door::{Collector, Encoder};
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
@@ -101,7 +101,7 @@ fn settings_mean_what_they_mean_to_the_api() {
     assert_eq!(request.tool_choice, Some(ToolChoice::Function("f".to_owned())));
     assert_eq!(request.parallel_tool_calls, Some(false));
     assert_eq!((request.thinking, request.summarizes_reasoning), (Some(Thinking::Budget(2048)), true));
-    assert_eq!(request.stop.as_ref().map(Stop::as_slice).map(<[String]>::len), Some(5));
+    assert_eq!(request.stop.len(), 5);
     assert_eq!((request.reasoning_effort.as_deref(), request.token_limit()), (Some("max"), Some(9)));
     assert_eq!(request.response_format.unwrap().kind, "json_schema");
     let ignored = ["temperature", "tools[].defer_loading", "thinking.budget_tokens"];

@@ -10,6 +10,15 @@ use crate::cli::process::{Memory, Version};
 use crate::cli::rate_limits::UsageWindow;
 
 /// The state of a [`ClaudeCli`](crate::cli::ClaudeCli); serialized, it is what `GET /health` shows.
+///
+/// ```
+/// use tower_claude::cli::{ClaudeCli, HealthStatus};
+///
+/// let health = ClaudeCli::builder().max_processes(10).build().health();
+/// assert_eq!(health.status, HealthStatus::Ok);
+/// assert_eq!(serde_json::to_value(&health)?["processes"]["max"], 10);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Health {

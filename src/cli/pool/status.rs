@@ -8,6 +8,14 @@ use tokio::time::Instant;
 use super::{Health, Pool, ProcessEvents};
 
 /// The state of a [`ClaudeCli`](crate::cli::ClaudeCli) in full. Nothing in it is of what anybody said.
+///
+/// ```
+/// use tower_claude::cli::{ClaudeCli, ConversationState};
+///
+/// let status = ClaudeCli::default().status();
+/// let waits_for_a_client = status.conversations.iter().filter(|held| held.state == ConversationState::Parked);
+/// assert_eq!((waits_for_a_client.count(), status.events.starts), (0, 0));
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Status {

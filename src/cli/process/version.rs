@@ -18,6 +18,14 @@ pub(crate) const OLDEST: Version = Version::new(2, 1, 252);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A version of the CLI, such as 2.1.328. Displayed and serialized as such; later ones are greater.
+///
+/// ```
+/// use tower_claude::cli::Version;
+///
+/// let version = Version::new(2, 1, 328);
+/// assert!(version > Version::new(2, 1, 99));
+/// assert_eq!(version.to_string(), "2.1.328");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u32, u32, u32);
 

@@ -1,8 +1,7 @@
-//! [`AccessLog`]: one line a request.
+//! The access log: one line a request. [`ObserveLayer::access_log`](super::ObserveLayer::access_log) has its contract.
 
 use std::time::Duration;
 
-use super::layer::Observe;
 use super::report::RequestReport;
 
 /// The line, at a level that tracing wants to know at compile time.
@@ -35,37 +34,12 @@ macro_rules! line {
     }};
 }
 
-/// An observer that logs one line a request with `tracing`, under the target `access`: who asked by the name of the key,
-/// through which door, the model, tokens, how much of the prompt came from the cache, how it ended, and how long it took.
-/// Never content, keys or queries.
-///
-/// Requests for a model, and those that failed, are logged at `info`; others (`/health`, `/metrics`) at `debug`. A field
-/// that says nothing of a request is left out. `RUST_LOG=access=off` silences it.
-///
-/// ```
-/// use tower_claude::http::{AccessLog, ObserveLayer};
-///
-/// let layer = ObserveLayer::new(AccessLog::new());
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct AccessLog {}
-
-impl AccessLog {
-    /// It has nothing to set.
-    pub const fn new() -> Self {
-        AccessLog {}
-    }
-}
-
-impl Observe for AccessLog {
-    fn finished(&self, report: &RequestReport) {
-        let failed = report.status.is_none_or(|status| status.is_client_error() || status.is_server_error());
-        if report.door.is_some() || failed {
-            line!(INFO, report);
-        } else {
-            line!(DEBUG, report);
-        }
+pub(super) fn log(report: &RequestReport) {
+    let failed = report.status.is_none_or(|status| status.is_client_error() || status.is_server_error());
+    if report.door.is_some() || failed {
+        line!(INFO, report);
+    } else {
+        line!(DEBUG, report);
     }
 }
 

@@ -11,33 +11,25 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::access_log;
 use super::note::Note;
 use super::report::RequestReport;
 
-/// Hears about each request once, when it is over. A closure will do.
-pub trait Observe: Send + Sync + 'static {
-    /// The request is over. Called where its answer ends: be quick, and do not block.
-    fn finished(&self, report: &RequestReport);
-}
-
-impl<F: Fn(&RequestReport) + Send + Sync + 'static> Observe for F {
-    fn finished(&self, report: &RequestReport) {
-        self(report);
-    }
-}
+/// Is told of each request once, when it is over.
+pub(super) type Observer = Arc<dyn Fn(&RequestReport) + Send + Sync>;
 
 /// Tells an observer about every request that passes: once all of its answer has been sent, its client is gone, or its
 /// background turn has ended.
 ///
-/// It goes around [`ApiService`](crate::http::ApiService) or [`http_stack`](crate::http::http_stack). Outside of
-/// `http_stack` it also reports refusals by the guard, and its reports have the request's id. One stack may have several;
+/// It goes around [`ApiService`](crate::http::ApiService) or [`HttpStack`](crate::http::HttpStack). Outside of
+/// `HttpStack` it also reports refusals by the guard, and its reports have the request's id. One stack may have several;
 /// time counts from the outermost.
 ///
 /// ```
 /// use std::sync::mpsc::channel;
 ///
 /// use tower::{Layer, ServiceExt};
-/// use tower_claude::http::{ApiService, GuardLayer, ObserveLayer, Outcome, RequestReport, http_stack};
+/// use tower_claude::http::{ApiService, GuardLayer, ObserveLayer, Outcome, RequestReport, HttpStack};
 /// use tower_claude::{ChatRequest, ChatResponse, Error, ErrorKind};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -49,7 +41,7 @@ impl<F: Fn(&RequestReport) + Send + Sync + 'static> Observe for F {
 /// let observe = ObserveLayer::new(move |report: &RequestReport| {
 ///     let _ = reports.send((report.door, report.outcome));
 /// });
-/// let service = observe.layer(http_stack(ApiService::new(nobody), GuardLayer::new()));
+/// let service = observe.layer(HttpStack::new(ApiService::new(nobody), GuardLayer::new()));
 ///
 /// let json = r#"{"model": "sonnet", "messages": [{"role": "user", "content": "hello"}]}"#;
 /// let request = http::Request::post("/v1/chat/completions").body(http_body_util::Full::<bytes::Bytes>::from(json))?;
@@ -60,13 +52,23 @@ impl<F: Fn(&RequestReport) + Send + Sync + 'static> Observe for F {
 /// ```
 #[derive(Clone)]
 pub struct ObserveLayer {
-    observer: Arc<dyn Observe>,
+    observer: Observer,
 }
 
 impl ObserveLayer {
-    /// Tells this observer.
-    pub fn new(observer: impl Observe) -> Self {
+    /// Calls this observer. It is called where an answer ends: be quick, and do not block.
+    pub fn new(observer: impl Fn(&RequestReport) + Send + Sync + 'static) -> Self {
         ObserveLayer { observer: Arc::new(observer) }
+    }
+
+    /// Logs one line a request with `tracing`, under the target `access`: who asked by the name of the key, through which
+    /// door, the model, tokens, how much of the prompt came from the cache, how it ended, and how long it took. Never
+    /// content, keys or queries.
+    ///
+    /// Requests for a model, and those that failed, are logged at `info`; others (`/health`, `/metrics`) at `debug`. A field
+    /// that says nothing of a request is left out. `RUST_LOG=access=off` silences it.
+    pub fn access_log() -> Self {
+        ObserveLayer::new(access_log::log)
     }
 }
 
@@ -88,7 +90,7 @@ impl<S> Layer<S> for ObserveLayer {
 #[derive(Clone)]
 pub struct Observed<S> {
     inner: S,
-    observer: Arc<dyn Observe>,
+    observer: Observer,
 }
 
 impl<S> Observed<S> {

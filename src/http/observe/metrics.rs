@@ -1,24 +1,4 @@
-//! Metrics of requests, through the [`metrics`](https://docs.rs/metrics) facade: install a recorder of your choice, such as
-//! `metrics-exporter-prometheus`, and mount [`MetricsLayer`].
-//!
-//! The names are those of OpenTelemetry's conventions for generative AI in Prometheus' form: dots become underscores, and a
-//! unit of seconds stands behind the name.
-//!
-//! | metric | kind | what |
-//! |---|---|---|
-//! | `gen_ai_server_request_duration_seconds` | histogram | from a request's arrival until all of its answer had gone |
-//! | `gen_ai_server_time_to_first_token_seconds` | histogram | from its arrival until the first text, reasoning or call |
-//! | `gen_ai_client_token_usage` | histogram | tokens of a request, by `gen_ai_token_type`: `input` or `output` |
-//! | `tower_claude_cache_read_input_tokens_total` | counter | input tokens that were read from the prompt cache |
-//! | `tower_claude_cache_write_input_tokens_total` | counter | input tokens that were written to it |
-//! | `tower_claude_queue_wait_seconds` | histogram | how long requests waited for a process |
-//!
-//! All have the labels `gen_ai_response_model` (as the API names the model that answered; `none` where none did),
-//! `door` (`chat_completions`, `responses` or `messages`) and `key` (the name of the key that was sent, or `none`); those of
-//! OpenTelemetry's also `gen_ai_operation_name="chat"`, `gen_ai_provider_name="anthropic"` and
-//! `outcome`, which is a finish reason, an error's code, or `cancelled` ([`Outcome::as_str`](super::Outcome::as_str)).
-//! A failed request's duration has that code as `error_type` as well. None of them is the client's word, so there are only
-//! so many series. Requests that ask no model are not counted.
+//! [`MetricsLayer`]: counts and times requests, through the `metrics` facade.
 
 use metrics::{Label, Unit, counter, describe_counter, describe_histogram, histogram};
 use tower::Layer;
@@ -41,81 +21,49 @@ const QUEUE_WAIT: &str = "tower_claude_queue_wait_seconds";
 const CACHE_READ: &str = "tower_claude_cache_read_input_tokens_total";
 const CACHE_WRITE: &str = "tower_claude_cache_write_input_tokens_total";
 
-/// The histograms' buckets, for the recorder: those that OpenTelemetry advises, and longer durations, since an answer may
-/// take [15 minutes](crate::cli::ClaudeCliBuilder::request_timeout).
-pub const BUCKETS: &[(&str, &[f64])] = &[
-    (
-        REQUEST_DURATION,
-        &[
-            0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68,
-            655.36, 1310.72,
-        ],
-    ),
-    (
-        TIME_TO_FIRST_TOKEN,
-        &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 120.0],
-    ),
-    (
-        TOKEN_USAGE,
-        &[
-            1.0,
-            4.0,
-            16.0,
-            64.0,
-            256.0,
-            1024.0,
-            4096.0,
-            16384.0,
-            65536.0,
-            262_144.0,
-            1_048_576.0,
-            4_194_304.0,
-            16_777_216.0,
-            67_108_864.0,
-        ],
-    ),
-    (QUEUE_WAIT, &[0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]),
-];
-
-/// Tells the recorder what the metrics of [`MetricsLayer`] are. Call it once, when the recorder is installed.
-pub fn describe() {
-    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "From a request's arrival until all of its answer had gone.");
-    describe_histogram!(
-        TIME_TO_FIRST_TOKEN,
-        Unit::Seconds,
-        "From a request's arrival until the first text, reasoning or call of its answer."
-    );
-    describe_histogram!(TOKEN_USAGE, "Input and output tokens of a request.");
-    describe_counter!(CACHE_READ, "Input tokens that were read from the prompt cache.");
-    describe_counter!(CACHE_WRITE, "Input tokens that were written to the prompt cache.");
-    describe_histogram!(QUEUE_WAIT, Unit::Seconds, "How long requests waited for a Claude Code process.");
-}
-
-/// Records the metrics of the [module](self) for every request that asks a model. Where it stands in a stack:
-/// [`ObserveLayer`].
+/// Records metrics of every request that asks a model, through the [`metrics`](https://docs.rs/metrics) facade: install a
+/// recorder of your choice, such as `metrics-exporter-prometheus`. Where the layer stands in a stack: [`ObserveLayer`].
+///
+/// The names are those of OpenTelemetry's conventions for generative AI in Prometheus' form: dots become underscores, and a
+/// unit of seconds stands behind the name.
+///
+/// | metric | kind | what |
+/// |---|---|---|
+/// | `gen_ai_server_request_duration_seconds` | histogram | from a request's arrival until all of its answer had gone |
+/// | `gen_ai_server_time_to_first_token_seconds` | histogram | from its arrival until the first text, reasoning or call |
+/// | `gen_ai_client_token_usage` | histogram | tokens of a request, by `gen_ai_token_type`: `input` or `output` |
+/// | `tower_claude_cache_read_input_tokens_total` | counter | input tokens that were read from the prompt cache |
+/// | `tower_claude_cache_write_input_tokens_total` | counter | input tokens that were written to it |
+/// | `tower_claude_queue_wait_seconds` | histogram | how long requests waited for a process |
+///
+/// All have the labels `gen_ai_response_model` (as the API names the model that answered; `none` where none did),
+/// `door` (`chat_completions`, `responses` or `messages`) and `key` (the name of the key that was sent, or `none`); those of
+/// OpenTelemetry's also `gen_ai_operation_name="chat"`, `gen_ai_provider_name="anthropic"` and
+/// `outcome`, which is a finish reason, an error's code, or `cancelled` ([`Outcome::as_str`](super::Outcome::as_str)).
+/// A failed request's duration has that code as `error_type` as well. None of them is the client's word, so there are only
+/// so many series. Requests that ask no model are not counted.
 ///
 /// ```
 /// use metrics_exporter_prometheus::PrometheusBuilder;
 /// use tower::{Layer, ServiceExt};
-/// use tower_claude::http::metrics::{self, MetricsLayer};
-/// use tower_claude::http::{ApiService, GuardLayer, http_stack};
+/// use tower_claude::http::{ApiService, GuardLayer, HttpStack, MetricsLayer};
 /// # use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut recorder = PrometheusBuilder::new();
-/// for (name, buckets) in metrics::BUCKETS {
+/// for (name, buckets) in MetricsLayer::BUCKETS {
 ///     let name = metrics_exporter_prometheus::Matcher::Full((*name).to_owned());
 ///     recorder = recorder.set_buckets_for_metric(name, buckets)?;
 /// }
 /// let prometheus = recorder.install_recorder()?;
-/// metrics::describe();
+/// MetricsLayer::describe();
 ///
 /// # let inner = tower::service_fn(|_: ChatRequest| async {
 /// #     let events = [ChatEvent::TextDelta("hi".into()), ChatEvent::finished(FinishReason::Stop, Usage::new(7, 1))];
 /// #     Ok::<_, Error>(ChatResponse::new("parrot", EventStream::from_iter(events)))
 /// # });
-/// let service = MetricsLayer::new().layer(http_stack(ApiService::new(inner), GuardLayer::new()));
+/// let service = MetricsLayer::new().layer(HttpStack::new(ApiService::new(inner), GuardLayer::new()));
 /// # let json = r#"{"model": "sonnet", "messages": [{"role": "user", "content": "hello"}]}"#;
 /// # let request = http::Request::post("/v1/chat/completions").body(http_body_util::Full::<bytes::Bytes>::from(json))?;
 /// # drop(service.oneshot(request).await?);
@@ -129,6 +77,60 @@ pub struct MetricsLayer {
 }
 
 impl MetricsLayer {
+    /// The histograms' buckets, for the recorder: those that OpenTelemetry advises, and longer durations, since an answer may
+    /// take [15 minutes](crate::cli::ClaudeCliBuilder::request_timeout).
+    pub const BUCKETS: &[(&str, &[f64])] = &[
+        (
+            REQUEST_DURATION,
+            &[
+                0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68,
+                655.36, 1310.72,
+            ],
+        ),
+        (
+            TIME_TO_FIRST_TOKEN,
+            &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 120.0],
+        ),
+        (
+            TOKEN_USAGE,
+            &[
+                1.0,
+                4.0,
+                16.0,
+                64.0,
+                256.0,
+                1024.0,
+                4096.0,
+                16384.0,
+                65536.0,
+                262_144.0,
+                1_048_576.0,
+                4_194_304.0,
+                16_777_216.0,
+                67_108_864.0,
+            ],
+        ),
+        (QUEUE_WAIT, &[0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]),
+    ];
+
+    /// Tells the recorder what the metrics are. Call it once, when the recorder is installed.
+    pub fn describe() {
+        describe_histogram!(
+            REQUEST_DURATION,
+            Unit::Seconds,
+            "From a request's arrival until all of its answer had gone."
+        );
+        describe_histogram!(
+            TIME_TO_FIRST_TOKEN,
+            Unit::Seconds,
+            "From a request's arrival until the first text, reasoning or call of its answer."
+        );
+        describe_histogram!(TOKEN_USAGE, "Input and output tokens of a request.");
+        describe_counter!(CACHE_READ, "Input tokens that were read from the prompt cache.");
+        describe_counter!(CACHE_WRITE, "Input tokens that were written to the prompt cache.");
+        describe_histogram!(QUEUE_WAIT, Unit::Seconds, "How long requests waited for a Claude Code process.");
+    }
+
     /// The layer; it has nothing to set. It records with whatever recorder is installed when a request is over.
     pub fn new() -> Self {
         MetricsLayer { observe: ObserveLayer::new(record) }

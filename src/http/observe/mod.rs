@@ -2,10 +2,9 @@
 //!
 //! | part | its idea |
 //! |---|---|
-//! | [`ObserveLayer`] | has an observer told of every request |
+//! | [`ObserveLayer`] | has an observer told of every request, or logs a line for each |
 //! | [`RequestReport`] | what is told: who asked, through which door, which model answered, tokens and times |
-//! | [`AccessLog`] | an observer that logs one line a request |
-//! | [`MetricsLayer`](metrics::MetricsLayer) | an observer that counts, under OpenTelemetry's names |
+//! | [`MetricsLayer`] | an observer that counts, under OpenTelemetry's names |
 //!
 //! The layer goes around [`ApiService`](super::ApiService), at any distance: it leaves a note in the request's
 //! extensions, on which `ApiService` writes what it learns. Several of them share one note.
@@ -13,11 +12,12 @@
 mod access_log;
 mod layer;
 #[cfg(feature = "metrics")]
-pub mod metrics;
+mod metrics;
 mod note;
 mod report;
 
-pub use self::access_log::AccessLog;
-pub use self::layer::{Observe, ObserveLayer, Observed};
+pub use self::layer::{ObserveLayer, Observed};
+#[cfg(feature = "metrics")]
+pub use self::metrics::MetricsLayer;
 pub(crate) use self::note::Note;
 pub use self::report::{Outcome, RequestReport};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::time::Instant;
 
-use super::layer::Observe;
+use super::layer::Observer;
 use super::report::{Outcome, RequestReport};
 use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
 
@@ -19,12 +19,12 @@ pub(crate) struct Note(Option<Arc<Inner>>);
 struct Inner {
     began: Instant,
     report: Mutex<RequestReport>,
-    observers: Mutex<Vec<Arc<dyn Observe>>>,
+    observers: Mutex<Vec<Observer>>,
 }
 
 impl Note {
     /// The note on a request, for this observer too. It is new if nobody else observes the request.
-    pub(super) fn begin<B>(request: &mut Request<B>, observer: Arc<dyn Observe>) -> Note {
+    pub(super) fn begin<B>(request: &mut Request<B>, observer: Observer) -> Note {
         let note = Note::of(request);
         if let Some(inner) = &note.0 {
             lock(&inner.observers).push(observer);
@@ -121,7 +121,7 @@ impl Drop for Inner {
         let report = self.report.get_mut().unwrap_or_else(PoisonError::into_inner);
         report.total = self.began.elapsed();
         for observer in self.observers.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            observer.finished(report);
+            observer(report);
         }
     }
 }

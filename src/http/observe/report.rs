@@ -53,6 +53,14 @@ impl RequestReport {
 }
 
 /// How a request ended.
+///
+/// ```
+/// use tower_claude::http::Outcome;
+/// use tower_claude::{ErrorKind, FinishReason};
+///
+/// assert_eq!(Outcome::Finished(FinishReason::Length).as_str(), "length");
+/// assert_eq!(Outcome::Failed(ErrorKind::QueueFull).as_str(), "queue_full");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -73,10 +81,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Finished(reason) => reason.as_str(),
-            Outcome::Failed(kind) => {
-                let class = kind.class();
-                class.code.unwrap_or(class.kind)
-            }
+            Outcome::Failed(kind) => kind.as_str(),
             Outcome::Cancelled => "cancelled",
             Outcome::Responded => "responded",
         }

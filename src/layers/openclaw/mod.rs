@@ -31,11 +31,6 @@ use super::{
 };
 use crate::{ChatRequest, ChatResponse, Error};
 
-/// The preset for OpenClaw, in client mode: [`OpenClawLayer::new`].
-pub fn openclaw() -> OpenClawLayer {
-    OpenClawLayer::new()
-}
-
 /// The layers of this crate with OpenClaw's tables, as one.
 ///
 /// Every request goes through [`ModelAlias`], [`FlattenParts`] and [`SeparateBlocks`]. The rest is done only to requests
@@ -64,7 +59,7 @@ pub fn openclaw() -> OpenClawLayer {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
-/// let service = ServiceBuilder::new().layer(layers::openclaw()).service_fn(|request: ChatRequest| async move {
+/// let service = ServiceBuilder::new().layer(layers::OpenClawLayer::new()).service_fn(|request: ChatRequest| async move {
 ///     assert!(request.messages[1].ephemeral);
 ///     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
 /// });

@@ -33,7 +33,7 @@ use crate::{ChatRequest, ChatResponse, Error};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let service = ServiceBuilder::new().layer(StopLayer::new()).service_fn(|request: ChatRequest| async move {
-///     assert_eq!(request.stop, None);
+///     assert!(request.stop.is_empty());
 ///     let events = ["1, 2, 3, f", "our, 5"].map(|text| ChatEvent::TextDelta(text.into()));
 ///     Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(events)))
 /// });
@@ -88,9 +88,10 @@ where
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        let stop = request.stop.take();
-        let stop = stop.as_ref().map(|stop| stop.as_slice()).filter(|texts| texts.iter().any(|text| !text.is_empty()));
-        let cut = stop.map(CutAtStop::new);
+        let mut texts = std::mem::take(&mut request.stop);
+        // An empty text would end every answer at once.
+        texts.retain(|text| !text.is_empty());
+        let cut = (!texts.is_empty()).then(|| CutAtStop::new(texts));
         StopFuture::new(TranslateFuture::new(self.inner.call(request), cut))
     }
 }
@@ -113,9 +114,7 @@ struct CutAtStop {
 }
 
 impl CutAtStop {
-    fn new(stop: &[String]) -> Self {
-        // An empty text would end every answer at once.
-        let texts: Vec<String> = stop.iter().filter(|text| !text.is_empty()).cloned().collect();
+    fn new(texts: Vec<String>) -> Self {
         let scanner = StopScanner::new(&texts);
         CutAtStop { texts, scanner, is_cut: false, usage: Usage::default(), bytes: 0, reasoning_bytes: 0 }
     }

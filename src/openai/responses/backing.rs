@@ -22,7 +22,7 @@ pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Sen
 /// use std::collections::HashMap;
 /// use std::sync::{Arc, Mutex};
 ///
-/// use tower_claude::openai::responses::{ResponseStore, StoreFuture, StoredResponse};
+/// use tower_claude::http::{ResponseStore, StoreFuture, StoredResponse};
 ///
 /// #[derive(Clone, Default)]
 /// struct Shelf(Arc<Mutex<HashMap<String, StoredResponse>>>);

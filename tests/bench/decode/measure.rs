@@ -101,7 +101,7 @@ async fn measure(input: &Input, bytes: usize, file: &File) -> Measured {
         .max_processes(8)
         .warm_processes(1)
         .build();
-    let api = ApiService::new(layers::openclaw().layer(claude.clone()));
+    let api = ApiService::new(layers::OpenClawLayer::new().layer(claude.clone()));
     claude.warm_up();
     let small: Full<Bytes> = Full::from((INPUTS[0].body)(1000));
     assert_eq!(answered(api.clone().oneshot(request(INPUTS[0].path, small)).await).await.0, 200);

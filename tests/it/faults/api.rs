@@ -1,7 +1,6 @@
 //! The API's failures, each with its own status; never a text answer.
 
 use serde_json::json;
-use tower_claude::cli::Overage;
 use tower_claude::{ErrorKind, FinishReason};
 
 use crate::support::chat::{Chat, ask_once, call, claude, hear, messages, request, try_ask, user};
@@ -57,7 +56,7 @@ async fn what_is_known_of_the_subscription_is_in_headers_and_health() {
 
 #[tokio::test]
 async fn extra_usage_is_told_of_and_refused_where_the_operator_says_so() {
-    let refuses = claude().overage(Overage::Refuse).build();
+    let refuses = claude().refuse_overage(true).build();
     let allows = claude().build();
     for claude in [&allows, &refuses] {
         assert_eq!(crate::support::chat::health(claude)["overage"], json!(null));

@@ -10,8 +10,7 @@ use http_body_util::{BodyExt, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt};
-use tower_claude::http::metrics::MetricsLayer;
-use tower_claude::http::{ApiService, GuardLayer, ObserveLayer, Outcome, RequestReport, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack, MetricsLayer, ObserveLayer, Outcome, RequestReport};
 use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 
 use crate::support::answer::{body, get, post};
@@ -36,7 +35,7 @@ fn observed(
     if let Some(key) = key {
         api = api.api_keys([("ada", key)]);
     }
-    (layer.layer(http_stack(api, GuardLayer::new())), told)
+    (layer.layer(HttpStack::new(api, GuardLayer::new())), told)
 }
 
 async fn report_of(inner: Inner, request: Request<Full<Bytes>>) -> RequestReport {
@@ -185,9 +184,9 @@ async fn metrics_have_opentelemetrys_names_and_labels_that_are_not_the_clients_w
     let recorder = PrometheusBuilder::new().build_recorder();
     let prometheus = recorder.handle();
     let _installed = metrics::set_default_local_recorder(&recorder);
-    tower_claude::http::metrics::describe();
+    MetricsLayer::describe();
     let api = ApiService::new(says([text("hi"), finished(FinishReason::Stop)])).api_keys([("ada", "sk-1")]);
-    let service = MetricsLayer::new().layer(http_stack(api, GuardLayer::new()));
+    let service = MetricsLayer::new().layer(HttpStack::new(api, GuardLayer::new()));
     for key in ["sk-1", "sk-2"] {
         let mut request = post(&body(json!({"model": "client-words"})));
         request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());

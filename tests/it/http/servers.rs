@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower::Service;
-use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::{ChatEvent, ErrorKind, EventStream, FinishReason};
 
 use crate::support::answer::{Answer, body, post};
@@ -28,7 +28,7 @@ fn hello() -> Inner {
 }
 
 fn assembled(inner: Inner) -> HttpStack<Inner> {
-    http_stack(ApiService::new(inner).models(["claude-opus-4"]), GuardLayer::new())
+    HttpStack::new(ApiService::new(inner).models(["claude-opus-4"]), GuardLayer::new())
 }
 
 async fn bind() -> (TcpListener, SocketAddr) {
@@ -217,7 +217,7 @@ async fn a_client_that_hangs_up_before_a_plain_answer_ends_the_turn() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_read() {
-    let address = hyper(http_stack(ApiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
+    let address = hyper(HttpStack::new(ApiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_refused_when_it_passes_the_limit() {
-    let address = hyper(http_stack(ApiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
+    let address = hyper(HttpStack::new(ApiService::new(hello()).body_limit(1000), GuardLayer::new())).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     stream.write_all(format!("{head}3e9\r\n{}\r\n", " ".repeat(0x3e9)).as_bytes()).await.unwrap();

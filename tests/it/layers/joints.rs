@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use http_body_util::Full;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_claude::chat::{Events, Message, Role};
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers::{
-    ChoicesLayer, FlattenPartsLayer, ModelAliasLayer, RecognizeLayer, Sections, SeparateBlocksLayer, ShowToolsLayer,
-    StopLayer, StripSectionsLayer, ToolNamesLayer, openclaw,
+    ChoicesLayer, FlattenPartsLayer, ModelAliasLayer, OpenClawLayer, RecognizeLayer, Sections, SeparateBlocksLayer,
+    ShowToolsLayer, StopLayer, StripSectionsLayer, ToolNamesLayer,
 };
 use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream, FinishReason, Usage};
 
@@ -83,7 +83,7 @@ between! {
     tower_between_two_tool_names: ToolNamesLayer::new([("exec", "Bash")]);
     tower_between_two_show_tools: ShowToolsLayer::new([("exec", "Bash")]);
     tower_between_two_separate_blocks: SeparateBlocksLayer::new();
-    tower_between_two_openclaw: openclaw().models(ModelAliasLayer::claude().alias("slow", "slow").alias("filtered", "filtered"));
+    tower_between_two_openclaw: OpenClawLayer::new().models(ModelAliasLayer::claude().alias("slow", "slow").alias("filtered", "filtered"));
 }
 
 /// The layers that leave the answer alone leave the error alone as well: it is the inner service's own.
@@ -98,7 +98,7 @@ async fn tower_around_a_layer_that_only_sees_requests() {
 /// The edge takes any error as well: tower's layers may be the outermost, right under it.
 #[tokio::test(start_paused = true)]
 async fn tower_between_the_edge_and_the_inner_service() {
-    let api = http_stack(ApiService::new(towers!(service_fn(model))), GuardLayer::new());
+    let api = HttpStack::new(ApiService::new(towers!(service_fn(model))), GuardLayer::new());
     for (model, status) in [("m", 200), ("filtered", 403), ("slow", 504)] {
         let body = format!(r#"{{"model": "{model}", "messages": [{{"role": "user", "content": "hello"}}]}}"#);
         let request = http::Request::post("/v1/chat/completions").body(Full::<bytes::Bytes>::from(body)).unwrap();

@@ -108,14 +108,14 @@ fn tool_round() -> [Value; 3] {
 }
 
 fn agent() -> OpenClawLayer {
-    layers::openclaw().agent(["Bash", "Read", "Edit", "Write", "Glob", "Grep"])
+    layers::OpenClawLayer::new().agent(["Bash", "Read", "Edit", "Write", "Glob", "Grep"])
 }
 
 #[tokio::test]
 async fn in_client_mode_openclaws_functions_and_its_prompt_stay_as_they_are() {
     let before = turn(PROMPT, &["exec", "message", "process", "web_fetch"], &tool_round());
     let answer = [text("Let me look."), call(0, "exec"), arguments(0, "{}"), finished(FinishReason::ToolCalls)];
-    let (after, events) = through(layers::openclaw(), before.clone(), &answer).await;
+    let (after, events) = through(layers::OpenClawLayer::new(), before.clone(), &answer).await;
     let description = "Nothing changes but the model, and the internal context, which is marked and becomes text.";
     assert_request("openclaw/client_mode_request", description, &before, &after);
     assert_eq!(events, answer);
@@ -124,7 +124,7 @@ async fn in_client_mode_openclaws_functions_and_its_prompt_stay_as_they_are() {
 #[tokio::test]
 async fn in_client_mode_a_request_without_functions_loses_what_the_prompt_says_of_them() {
     let before = turn(PROMPT, &[], &[]);
-    let (after, _) = through(layers::openclaw(), before.clone(), &any_answer()).await;
+    let (after, _) = through(layers::OpenClawLayer::new(), before.clone(), &any_answer()).await;
     let description = "The sections go in both parts; the heading of the same name in the user's file stays.";
     assert_request("openclaw/client_mode_without_functions", description, &before, &after);
 }
@@ -132,7 +132,7 @@ async fn in_client_mode_a_request_without_functions_loses_what_the_prompt_says_o
 #[tokio::test]
 async fn early_versions_have_other_section_names() {
     let before = turn(EARLY_PROMPT, &[], &[]);
-    let (after, _) = through(layers::openclaw(), before.clone(), &any_answer()).await;
+    let (after, _) = through(layers::OpenClawLayer::new(), before.clone(), &any_answer()).await;
     assert_request("openclaw/early_prompt", "No markers, and the early names.", &before, &after);
 }
 
@@ -212,7 +212,7 @@ async fn internal_context_counts_only_at_the_end_and_only_as_a_whole_message() {
     let context = json!({"role": "user", "content": CONTEXT});
     let quoted = json!({"role": "user", "content": format!("What is this? {CONTEXT}")});
     let ephemeral = |history: Vec<Value>| async move {
-        let (after, _) = through(layers::openclaw(), turn(PROMPT, &[], &history), &any_answer()).await;
+        let (after, _) = through(layers::OpenClawLayer::new(), turn(PROMPT, &[], &history), &any_answer()).await;
         after.messages.iter().map(|message| message.ephemeral).collect::<Vec<_>>()
     };
     assert_eq!(ephemeral(vec![context.clone(), quoted.clone()]).await, [false, false, false, false, true]);
@@ -228,7 +228,7 @@ async fn internal_context_counts_only_at_the_end_and_only_as_a_whole_message() {
     ] {
         request.messages.push(serde_json::from_value(message).unwrap());
     }
-    let (after, _) = through(layers::openclaw(), request, &any_answer()).await;
+    let (after, _) = through(layers::OpenClawLayer::new(), request, &any_answer()).await;
     let marked: Vec<usize> =
         (0..).zip(&after.messages).filter(|(_, message)| message.ephemeral).map(|(place, _)| place).collect();
     assert_eq!(marked, [context]);
@@ -249,7 +249,7 @@ async fn other_clients_are_left_alone_in_both_modes() {
         "tools": [function("exec"), function("read")],
         "tool_choice": {"type": "function", "function": {"name": "exec"}}
     }));
-    for layer in [layers::openclaw(), agent()] {
+    for layer in [layers::OpenClawLayer::new(), agent()] {
         let (after, events) = through(layer.clone(), before.clone(), &any_answer()).await;
         assert_eq!((&after, events), (&before, any_answer()));
 
@@ -262,7 +262,8 @@ async fn other_clients_are_left_alone_in_both_modes() {
 
 #[tokio::test]
 async fn the_presets_model_table_is_the_operators_to_change() {
-    let layer = layers::openclaw().models(ModelAliasLayer::claude().unknown(UnknownModel::Use("haiku".into())));
+    let layer =
+        layers::OpenClawLayer::new().models(ModelAliasLayer::claude().unknown(UnknownModel::Use("haiku".into())));
     let (after, _) = through(layer, request(json!({"model": "gpt-4o", "messages": []})), &any_answer()).await;
     assert_eq!(after.model, "haiku");
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tower_claude::openai::responses::{ResponseStore, StoreFuture, StoredResponse};
+use tower_claude::http::{ResponseStore, StoreFuture, StoredResponse};
 use tower_claude::{Error, ErrorKind, FinishReason};
 
 use super::client::{body, create, get, open, send, send_as, until};

@@ -14,8 +14,8 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder};
 use tower_claude::ChatResponse;
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
-use tower_claude::layers::openclaw;
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
+use tower_claude::layers::OpenClawLayer;
 
 use crate::support::answer::{self, Answer};
 use crate::support::turns::Inner;
@@ -27,9 +27,9 @@ fn stack(claude: &ClaudeCli) -> HttpStack<Inner> {
         response.created = 1_700_000_000;
         response
     };
-    let service = ServiceBuilder::new().map_response(fix).service(openclaw().layer(claude.clone()));
+    let service = ServiceBuilder::new().map_response(fix).service(OpenClawLayer::new().layer(claude.clone()));
     let edge = ApiService::new(BoxCloneSyncService::new(service)).abilities(ClaudeCli::abilities());
-    http_stack(edge, GuardLayer::new())
+    HttpStack::new(edge, GuardLayer::new())
 }
 
 /// A request as a client on this machine sends it.

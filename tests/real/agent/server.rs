@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::ClaudeCli;
-use tower_claude::http::{ApiService, GuardLayer, HttpStack, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers::{self, OpenClaw};
 
 use crate::support::claude_bin;
@@ -53,8 +53,9 @@ impl Server {
             .workspace(&workspace)
             .builtin_tools(tools.iter().copied())
             .build();
-        let stack = layers::openclaw().agent(tools.iter().copied()).show_tools(true).layer(claude.clone());
-        let proxy = http_stack(ApiService::new(stack).abilities(ClaudeCli::abilities_with(tools)), GuardLayer::new());
+        let stack = layers::OpenClawLayer::new().agent(tools.iter().copied()).show_tools(true).layer(claude.clone());
+        let proxy =
+            HttpStack::new(ApiService::new(stack).abilities(ClaudeCli::abilities_with(tools)), GuardLayer::new());
         Some(Server { api, claude, proxy, directory })
     }
 

@@ -111,7 +111,7 @@ async fn a_silent_api_is_a_504_and_is_hung_up_on() {
 async fn extra_usage_is_told_of_and_refused_where_the_operator_says_so() {
     let subscribed = |builder: ClaudeCliBuilder| {
         let builder = builder.env("ANTHROPIC_API_KEY", "").env("CLAUDE_CODE_OAUTH_TOKEN", "test-token");
-        builder.overage(tower_claude::cli::Overage::Refuse)
+        builder.refuse_overage(true)
     };
     let Some(stack) = Stack::real_with(subscribed).await else { return };
 

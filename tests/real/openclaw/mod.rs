@@ -15,7 +15,7 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_client_mode_openclaw_runs_its_own_tools_and_a_session_keeps_its_process() {
     let Some(openclaw) = OpenClaw::find() else { return };
-    let Some(server) = Server::start(layers::openclaw(), openclaw.home(), |cli| cli).await else { return };
+    let Some(server) = Server::start(layers::OpenClawLayer::new(), openclaw.home(), |cli| cli).await else { return };
     openclaw.configure(server.address);
     let workspace = openclaw.home().join(".openclaw/workspace");
     std::fs::create_dir_all(&workspace).unwrap();
@@ -48,7 +48,7 @@ async fn in_client_mode_openclaw_runs_its_own_tools_and_a_session_keeps_its_proc
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_prompt_of_openclaws_has_its_picture() {
     let Some(openclaw) = OpenClaw::find() else { return };
-    let Some(server) = Server::start(layers::openclaw(), openclaw.home(), |cli| cli).await else { return };
+    let Some(server) = Server::start(layers::OpenClawLayer::new(), openclaw.home(), |cli| cli).await else { return };
     openclaw.configure(server.address);
     let picture = openclaw.home().join("dot.png");
     std::fs::write(&picture, base64::engine::general_purpose::STANDARD.decode(PNG).unwrap()).unwrap();
@@ -66,7 +66,7 @@ async fn in_agent_mode_claude_codes_tools_do_the_work_in_the_workspace() {
     std::fs::create_dir(&workspace).unwrap();
     std::fs::write(scratch.path().join("secret.txt"), "the secret").unwrap();
     let tools = ["Bash", "Read", "Edit", "Write", "Glob", "Grep"];
-    let preset = layers::openclaw().agent(tools);
+    let preset = layers::OpenClawLayer::new().agent(tools);
     let server = Server::start(preset, openclaw.home(), |cli| cli.workspace(&workspace).builtin_tools(tools)).await;
     let Some(server) = server else { return };
     openclaw.configure(server.address);

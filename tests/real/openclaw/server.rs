@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tower::{Layer, ServiceBuilder};
 use tower_claude::ChatRequest;
 use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
-use tower_claude::http::{ApiService, GuardLayer, http_stack};
+use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers::OpenClawLayer;
 
 use crate::support::claude_bin;
@@ -52,7 +52,7 @@ impl Server {
             request
         };
         let stack = ServiceBuilder::new().map_request(write_down).service(preset.layer(claude.clone()));
-        let service = http_stack(ApiService::new(stack).abilities(ClaudeCli::abilities()), GuardLayer::new());
+        let service = HttpStack::new(ApiService::new(stack).abilities(ClaudeCli::abilities()), GuardLayer::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::fields;
 use super::request::{MessagesRequest, OutputFormat, WireThinking};
-use crate::chat::{Abilities, JsonSchema, Message, ResponseFormat, Stop, Thinking};
+use crate::chat::{Abilities, JsonSchema, Message, ResponseFormat, Thinking};
 use crate::http::fields::{Ignored, admit_setting};
 use crate::{ChatRequest, Error, ErrorKind};
 
@@ -112,11 +112,11 @@ fn thinking(thinking: WireThinking, ignored: &mut Ignored) -> Result<Thinking, E
     }
 }
 
-fn stop(sequences: Option<Vec<String>>) -> Result<Option<Stop>, Error> {
-    let Some(sequences) = sequences.filter(|sequences| !sequences.is_empty()) else { return Ok(None) };
+fn stop(sequences: Option<Vec<String>>) -> Result<Vec<String>, Error> {
+    let sequences = sequences.unwrap_or_default();
     match sequences.iter().position(|text| text.trim().is_empty()) {
         Some(i) => Err(invalid(format!("stop_sequences.{i}"), "each stop sequence must contain non-whitespace")),
-        None => Ok(Some(Stop::Many(sequences))),
+        None => Ok(sequences),
     }
 }
 

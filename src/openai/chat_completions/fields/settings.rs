@@ -49,7 +49,7 @@ pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), 
 }
 
 fn check_stops(request: &ChatRequest) -> Result<(), Error> {
-    let stops = request.stop.as_ref().map_or(&[][..], |stop| stop.as_slice());
+    let stops = &request.stop;
     if stops.len() > MOST_STOPS {
         let message = format!("`stop` has {} texts. Send at most {MOST_STOPS}.", stops.len());
         return Err(invalid("stop", message));
