@@ -124,6 +124,10 @@ impl ClaudeCliBuilder {
     }
 
     /// How many processes are kept ready for new conversations. Default: 1. Each takes about 150 MB.
+    ///
+    /// While it comes up, each is told the model, effort and limits that the last new conversation had, since that would cost
+    /// the first token of the next about 14 ms (Claude Code 2.1.328). What a request does not want of them is undone before it
+    /// is answered. Claude Code tries a model that is not in its own list with a request to the API.
     pub fn warm_processes(mut self, processes: usize) -> Self {
         self.config.warm_processes = processes;
         self

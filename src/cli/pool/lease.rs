@@ -166,7 +166,10 @@ impl Lease {
         if self.origin != Origin::Live
             && let Some(hold) = &*lock(&self.hold)
         {
-            hold.pool.shared.lock().circuit.failed(self.pooled.started, error.clone());
+            let mut state = hold.pool.shared.lock();
+            state.circuit.failed(self.pooled.started, error.clone());
+            // It may have refused what it was told ahead.
+            state.expected = Settings::default();
         }
     }
 
@@ -175,9 +178,13 @@ impl Lease {
         self.pooled.counted.end = End::Crashed;
     }
 
-    /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later.
+    /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later, and
+    /// what is told to one that is started then has been seen to work.
     pub(crate) fn first_token(&mut self) {
         if let Some(hold) = &mut *lock(&self.hold) {
+            if self.origin != Origin::Live {
+                hold.pool.shared.lock().expected = self.pooled.settings.clone();
+            }
             hold.first_token();
         }
     }

@@ -124,7 +124,8 @@ impl Shared {
             }
             let starting = self.starts.try_acquire()?;
             let (place, occupant) = self.places.take()?;
-            match self.spawn(place, occupant, Starting::for_at_most(START_TIME, starting)) {
+            let expected = self.lock().expected.clone();
+            match self.spawn(place, occupant, Starting::for_at_most(START_TIME, starting), expected) {
                 Ok(warm) => {
                     self.lock().warm.push(warm);
                     self.places.process_available();

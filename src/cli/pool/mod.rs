@@ -99,6 +99,8 @@ struct State {
     live: Vec<(PooledProcess, LiveConversation)>,
     circuit: Circuit,
     refill: Refill,
+    /// What the last new conversation wanted, as the next one may.
+    expected: Settings,
     /// When all processes' memory was measured last.
     measured: Option<Instant>,
 }
@@ -234,7 +236,7 @@ impl Pool {
                 let Some(permit_to_start) = starting.take() else { continue };
                 let starting = Starting::for_at_most(COLD_START_TIME, permit_to_start);
                 let pooled = shared
-                    .spawn(place, occupant, starting)
+                    .spawn(place, occupant, starting, Settings::default())
                     .inspect_err(|error| shared.lock().circuit.failed(start, error.clone()))?;
                 return Ok((self.leased(pooled, Origin::Cold, permit), None));
             }
@@ -337,16 +339,30 @@ impl Shared {
         Some(state.live.remove(at).0.ending(End::Evicted))
     }
 
-    fn spawn(&self, place: Place, occupant: Occupant, starting: Starting) -> Result<PooledProcess, Error> {
+    /// Starts a process, and has it take these settings while it comes up.
+    fn spawn(
+        &self,
+        place: Place,
+        occupant: Occupant,
+        starting: Starting,
+        expected: Settings,
+    ) -> Result<PooledProcess, Error> {
         let started = Instant::now();
         let orphans = Arc::clone(self.orphans.get_or_init(|| Arc::new(Orphans::watch(&self.config))));
         let place = Arc::new(place);
         let until_reaped = Arc::clone(&place);
-        let process = Process::spawn(&self.config, orphans, move || drop(occupant), move || drop(until_reaped))?;
+        let (settings, lines) = expected.ahead().map_or_else(Default::default, |lines| (expected, lines));
+        let process = Process::spawn(
+            &self.config,
+            orphans,
+            lines.as_bytes(),
+            move || drop(occupant),
+            move || drop(until_reaped),
+        )?;
         place.is_of(process.pid);
         Ok(PooledProcess {
             process,
-            settings: Settings::default(),
+            settings,
             started,
             holds_since: None,
             starting: Some(starting),

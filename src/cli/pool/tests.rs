@@ -39,7 +39,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 fn spawned(pool: &Pool) -> PooledProcess {
     let (place, occupant) = pool.shared.places.take().unwrap();
-    pool.shared.spawn(place, occupant, Starting(tokio::spawn(async {}))).unwrap()
+    pool.shared.spawn(place, occupant, Starting(tokio::spawn(async {})), Settings::default()).unwrap()
 }
 
 /// Lets every task run that can, without time passing.

@@ -57,10 +57,12 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the CLI, without waiting until it is ready. Must be called in a tokio runtime.
     ///
+    /// `first` are lines that it finds when it begins to read, no more than a pipe takes that nobody reads.
     /// `on_unwanted` is called once it is to end, and `on_reaped` when it has ended in whatever way and is no more.
     pub(crate) fn spawn(
         config: &Config,
         orphans: Arc<Orphans>,
+        first: &[u8],
         on_unwanted: impl FnOnce() + Send + 'static,
         on_reaped: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
@@ -92,6 +94,10 @@ impl Process {
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let life = Life::of(child, pid, config.agent(), orphans, on_unwanted, on_reaped);
+        let stdin = write_first(stdin, first).map_err(|error| {
+            life.end();
+            Error::new(ErrorKind::Cli, format!("Claude Code takes no input: {error}."))
+        })?;
         tracing::debug!(pid, "claude started");
         Ok(Process {
             pid,
@@ -179,6 +185,16 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.life.end();
     }
+}
+
+/// Writes to a pipe that nothing has been written to yet.
+fn write_first(stdin: ChildStdin, lines: &[u8]) -> io::Result<ChildStdin> {
+    if lines.is_empty() {
+        return Ok(stdin);
+    }
+    let mut pipe = std::process::ChildStdin::from(stdin.into_owned_fd()?);
+    io::Write::write_all(&mut pipe, lines)?;
+    ChildStdin::from_std(pipe)
 }
 
 async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<VecDeque<u8>>>) {

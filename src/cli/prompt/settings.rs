@@ -1,9 +1,12 @@
 //! What a process can be told at any time: model, effort and limits. The CLI keeps each until it is undone.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chat::{ChatRequest, Thinking};
-use crate::cli::protocol::Outgoing;
+use crate::cli::protocol::{AHEAD, Outgoing};
+
+/// How much is written to a process that may not read yet: a pipe takes at least this.
+const MOST_AHEAD: usize = 4096;
 
 /// The settings of a request, and of a process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +46,14 @@ impl Settings {
         }
     }
 
+    /// What leads a new process to these settings before there is a request for it: the CLI takes longer over them than over
+    /// all else that it is told before a first turn, 14 ms (2.1.328). `None` where it is too much.
+    pub(crate) fn ahead(&self) -> Option<Outgoing> {
+        let mut out = Outgoing::default();
+        Settings::default().tell(self, AHEAD, &mut out);
+        (out.as_bytes().len() <= MOST_AHEAD).then_some(out)
+    }
+
     /// Has the CLI say which model it is to be where the request names none.
     pub(crate) fn name_default_model(out: &mut Outgoing) {
         out.control("model", &json!({"subtype": "set_model", "model": "default"}));
@@ -50,9 +61,14 @@ impl Settings {
 
     /// Writes the control requests that lead from these settings to others.
     pub(crate) fn change_to(&self, wanted: &Settings, out: &mut Outgoing) {
+        self.tell(wanted, "", out);
+    }
+
+    fn tell(&self, wanted: &Settings, prefix: &str, out: &mut Outgoing) {
+        let mut control = |name: &str, request: Value| out.control(&format!("{prefix}{name}"), &request);
         if self.model != wanted.model {
             let model = wanted.model.as_deref().unwrap_or("default");
-            out.control("model", &json!({"subtype": "set_model", "model": model}));
+            control("model", json!({"subtype": "set_model", "model": model}));
         }
         // "" undoes a variable; leaving it out, or null, does not (2.1.328).
         let mut variables = serde_json::Map::new();
@@ -68,21 +84,21 @@ impl Settings {
         let thinking = |of: &Settings| (of.thinking_budget, of.summarizes_thinking);
         if thinking(self) != thinking(wanted) {
             let display = wanted.summarizes_thinking.then_some("summarized");
-            out.control(
+            control(
                 "thinking",
-                &json!({"subtype": "set_max_thinking_tokens", "max_thinking_tokens": wanted.thinking_budget,
+                json!({"subtype": "set_max_thinking_tokens", "max_thinking_tokens": wanted.thinking_budget,
                     "thinking_display": display}),
             );
         }
         let mut settings = serde_json::Map::new();
         if !variables.is_empty() {
-            settings.insert("env".to_owned(), serde_json::Value::Object(variables));
+            settings.insert("env".to_owned(), Value::Object(variables));
         }
         if self.effort != wanted.effort {
             settings.insert("effortLevel".to_owned(), json!(wanted.effort));
         }
         if !settings.is_empty() {
-            out.control("settings", &json!({"subtype": "apply_flag_settings", "settings": settings}));
+            control("settings", json!({"subtype": "apply_flag_settings", "settings": settings}));
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::AHEAD;
 use crate::Usage;
 
 /// Text that is borrowed from its line unless it holds escapes.
@@ -90,7 +91,8 @@ impl<'a> Line<'a> {
     /// has not written it, though lines of its last turn may still come (`message_stop` after a call, for one).
     pub(crate) fn answers_this_turn(&self) -> bool {
         match self.kind.as_str() {
-            "control_response" | "result" | "user" => true,
+            "control_response" => !read::<ControlReply>(self.response).is_to_what_was_told_ahead(),
+            "result" | "user" => true,
             "system" => self.subtype.as_ref().is_some_and(|subtype| subtype.as_str() == "init"),
             "stream_event" => self.begins_a_message(),
             _ => false,
@@ -301,6 +303,12 @@ pub(crate) struct ControlReply<'a> {
     /// Of a success.
     #[serde(borrow, default)]
     pub(crate) response: Option<&'a RawValue>,
+}
+
+impl ControlReply<'_> {
+    fn is_to_what_was_told_ahead(&self) -> bool {
+        self.request_id.as_ref().is_some_and(|id| id.as_str().starts_with(AHEAD))
+    }
 }
 
 /// What the CLI says of the model that it was told to take.

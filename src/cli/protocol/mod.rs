@@ -6,6 +6,10 @@ mod outgoing;
 pub(crate) use incoming::{ControlRequest, Line, without_lone_surrogates};
 pub(crate) use outgoing::Outgoing;
 
+/// What begins the ids of control requests that a process was told before there was a turn. A refusal of one says that the
+/// process is of no use, and nothing about the turn.
+pub(crate) const AHEAD: &str = "ahead_";
+
 /// The tool by which the CLI has the model give JSON of a schema.
 pub(crate) const STRUCTURED_OUTPUT: &str = "StructuredOutput";
 

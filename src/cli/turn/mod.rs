@@ -177,6 +177,10 @@ impl Turn {
         }
         if let Some(lease) = self.lease.as_mut() {
             let told: &mut Settings = &mut lease.pooled.settings;
+            if live.is_none() && self.request.carries_reasoning() {
+                // Its name is asked for by naming it again.
+                told.model = None;
+            }
             told.change_to(&self.request.settings, &mut out);
             *told = self.request.settings.clone();
         }

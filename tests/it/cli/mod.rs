@@ -1,5 +1,6 @@
 //! `ClaudeCli` as a service of chat requests, with stand-ins for the CLI as real child processes.
 
+mod ahead;
 mod birth;
 mod functions;
 mod live;

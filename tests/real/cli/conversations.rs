@@ -3,6 +3,8 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::fields::says_with;
+use crate::support::chat::until;
 use crate::support::stack::{Stack, content, request, turn, turns};
 
 /// A client's side of a conversation.
@@ -138,4 +140,48 @@ fn settings_of(upstream: &Value) -> (String, String, u64) {
         upstream["output_config"]["effort"].as_str().unwrap_or_default().to_owned(),
         upstream["max_tokens"].as_u64().unwrap(),
     )
+}
+
+/// The processes of the second stack have been told, when a request comes, what the request before it wanted.
+#[tokio::test]
+async fn what_a_warm_process_was_told_ahead_makes_no_difference_to_what_the_api_is_asked() {
+    let Some(cold) = Stack::real().await else { return };
+    let Some(warm) = Stack::real_with(|builder| builder.warm_processes(1)).await else { return };
+
+    let limited = json!({"max_tokens": 4096, "reasoning_effort": "low"});
+    let chat = [
+        limited.clone(),
+        limited,
+        json!({}),
+        json!({"model": "claude-sonnet-4", "max_tokens": 55, "reasoning_effort": "none"}),
+        json!({"reasoning_effort": "xhigh"}),
+    ];
+    let mut requests: Vec<(&str, Value)> =
+        chat.map(|fields| ("/v1/chat/completions", says_with("hello", fields))).to_vec();
+    // The model that the CLI takes has to be known before it is told what that model thought.
+    let thought = json!({"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}, {"type": "text", "text": "So."}]});
+    for thinking in [json!({"type": "enabled", "budget_tokens": 2048, "display": "summarized"}), json!(null)] {
+        let user = |text: &str| json!({"role": "user", "content": text});
+        let mut body =
+            json!({"model": "claude-opus-4", "max_tokens": 99, "messages": [user("one"), thought, user("two")]});
+        if thinking.is_object() {
+            body["thinking"] = thinking;
+        }
+        requests.push(("/v1/messages", body));
+    }
+    warm.claude.warm_up();
+    for (number, (path, body)) in requests.into_iter().enumerate() {
+        until("a warm process", || warm.claude.health().processes.warm == 1).await;
+        let mut asked = Vec::new();
+        for (stack, process) in [(&warm, "warm"), (&cold, "cold")] {
+            let answer = stack.post(path, &body).await;
+            assert_eq!((answer.status.as_u16(), answer.header("x-claude-process")), (200, Some(process)));
+            let mut upstream = stack.api.request(number).await;
+            let messages = turns(&upstream);
+            let fields = ["model", "max_tokens", "thinking", "output_config"].map(|field| upstream[field].take());
+            asked.push((fields, messages));
+        }
+        assert_eq!(asked[0], asked[1], "{body}");
+    }
 }

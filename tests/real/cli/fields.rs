@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::stack::{Stack, content, request, says, turns};
 
 /// A request with one user message and these fields.
-fn says_with(text: &str, fields: Value) -> Value {
+pub(super) fn says_with(text: &str, fields: Value) -> Value {
     let mut body = says(text);
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     body
