@@ -75,7 +75,7 @@ impl Keys {
 
     fn hash(&self, key: &[u8]) -> u64 {
         let hash = Sha256::new().chain_update(self.salt).chain_update(key).finalize();
-        hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+        hash.first_chunk().copied().map_or(0, u64::from_be_bytes)
     }
 }
 
@@ -147,11 +147,37 @@ mod tests {
         assert_eq!(name("Bearer sk-1").as_deref(), Some("ada"));
         assert_eq!(name("Bearer sk-2"), None);
         assert_eq!(name("Bearer sk-3").as_deref(), Some("bob"));
-        for (value, let_in) in [("sk-1", true), ("sk-2", true), ("sk-3", true), ("sk-", false), ("sk-11", false)] {
+        let strangers = ["sk-", "sk-11", "ks-1"].map(|key| (key, false));
+        for (value, let_in) in [("sk-1", true), ("sk-2", true), ("sk-3", true)].into_iter().chain(strangers) {
             let headers =
                 HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), http::HeaderValue::from_static(value))]);
             assert_eq!(keys.check(&headers).is_ok(), let_in, "{value}");
         }
+    }
+
+    #[test]
+    fn a_caller_is_a_key_a_name_and_a_session() {
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            let pair = |(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value));
+            pairs.iter().copied().map(pair).collect()
+        };
+        let mut keys = Keys::any();
+        keys.want([(Some("ada".to_owned()), "sk-1".to_owned())]);
+        let ada = keys.caller(&headers(&[("authorization", "Bearer sk-1"), ("session_id", "s")]));
+        assert_eq!((ada.name.as_deref(), ada.session.as_deref()), (Some("ada"), Some("s")));
+        assert_eq!(keys.caller(&headers(&[("x-api-key", "sk-1"), ("x-session-affinity", "s")])), ada);
+        assert_ne!(keys.caller(&headers(&[("x-api-key", "sk-1")])), ada);
+        assert_ne!(keys.caller(&headers(&[("x-api-key", "sk-2"), ("session_id", "s")])).key, ada.key);
+        assert_eq!(keys.caller(&HeaderMap::new()), Caller::default());
+    }
+
+    #[test]
+    fn a_key_is_told_by_its_hash_which_a_store_finds_again_by_its_salt_and_nobody_else_can_compute() {
+        let mut keys = Keys::any();
+        assert_ne!(keys.hash(b"sk-1"), Keys::any().hash(b"sk-1"), "each process has a salt of its own");
+        keys.salt([0; 16]);
+        // The first eight bytes of the SHA-256 of the salt and the key.
+        assert_eq!(keys.hash(b"sk-1"), 0xf2e1_ff77_94a5_5b21);
     }
 
     #[test]

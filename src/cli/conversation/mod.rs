@@ -8,6 +8,8 @@
 //! messages as they arrive decide: they must be what this process was told, and what it answered.
 
 mod mismatch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
