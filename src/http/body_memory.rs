@@ -1,9 +1,11 @@
 //! The memory that the bodies of all requests may take together, and who gives way where it is full.
 //!
 //! A body that comes slowly keeps what it has taken from others for as long as it comes. So where there is no room for a
-//! body, the unfinished one that has cost the most is cut off for it: the cost is its bytes times the time since it began to
-//! take any. One that has come in [`GRACE`], or has cost less than the one that wants room, is let be.
+//! body, the unfinished ones that have cost the most are cut off for it: the cost is a body's bytes times the time since it
+//! began to take any. One that has come in [`GRACE`], or has cost less than the one that wants room, is let be; and all are
+//! where there would be no room even without them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -79,18 +81,28 @@ impl Default for BodyMemory {
 }
 
 impl Taken {
-    /// Cuts off the body that has cost the most, if that is more than this one has. Says whether there was one.
-    fn cut_for(&mut self, number: u64, now: Instant) -> bool {
+    /// Makes room for so many bytes more of this body: cuts off those that have cost the most, each more than this one has.
+    /// None of them where all of them would not be enough. Says whether there is room.
+    fn make_room(&mut self, more: usize, most: usize, number: u64, now: Instant) -> bool {
+        let mut missing = (self.bytes + more).saturating_sub(most);
+        if missing == 0 {
+            return true;
+        }
         let cost = |coming: &Coming| coming.bytes as u128 * now.duration_since(coming.since).as_millis();
         let own = self.coming.get(&number).map_or(0, cost);
-        let old = self.coming.iter().filter(|(_, coming)| now.duration_since(coming.since) >= GRACE);
-        let Some((&costliest, _)) = old.max_by_key(|(_, coming)| cost(coming)).filter(|(_, coming)| cost(coming) > own)
-        else {
-            return false;
-        };
-        if let Some(cut) = self.coming.remove(&costliest) {
-            self.bytes -= cut.bytes;
-            if let Some(waker) = cut.waker {
+        let mut costlier: Vec<(u128, u64, usize)> = (self.coming.iter())
+            .filter(|(_, coming)| now.duration_since(coming.since) >= GRACE && cost(coming) > own)
+            .map(|(&number, coming)| (cost(coming), number, coming.bytes))
+            .collect();
+        costlier.sort_unstable_by_key(|&(cost, ..)| Reverse(cost));
+        let enough = costlier.iter().position(|&(.., bytes)| {
+            missing = missing.saturating_sub(bytes);
+            missing == 0
+        });
+        let Some(last) = enough else { return false };
+        for (_, number, bytes) in &costlier[..=last] {
+            self.bytes -= bytes;
+            if let Some(waker) = self.coming.remove(number).and_then(|cut| cut.waker) {
                 waker.wake();
             }
         }
@@ -129,13 +141,11 @@ impl Share {
         });
         let coming = taken.coming.get(&number).ok_or_else(gave_way)?;
         let more = wanted.saturating_sub(coming.bytes);
-        while taken.bytes + more > most {
-            if !taken.cut_for(number, now) {
-                let message = format!(
-                    "This server reads as many large requests as it has memory for ({most} bytes). Try again in a moment."
-                );
-                return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_SOON));
-            }
+        if !taken.make_room(more, most, number, now) {
+            let message = format!(
+                "This server reads as many large requests as it has memory for ({most} bytes). Try again in a moment."
+            );
+            return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_SOON));
         }
         taken.bytes += more;
         if let Some(coming) = taken.coming.get_mut(&number) {
@@ -230,11 +240,39 @@ mod tests {
         assert!(waits(&small) && waits(&young) && waits(&newcomer));
         assert_eq!(memory.taken(), 500 + 100 + 100 + 300);
         assert_eq!(newcomer.grow_to(FREE + 600).unwrap_err().kind(), ErrorKind::BodyMemoryFull);
-        assert!(!waits(&small), "it went, too, and that was not enough");
+        assert!(waits(&small), "without it there would not be enough room either");
+        newcomer.grow_to(FREE + 400).unwrap();
+        assert!(!waits(&small), "now there is");
         assert_eq!(large.grow_to(FREE + 400).unwrap_err().kind(), ErrorKind::BodyTimeout);
         assert_eq!(small.complete().unwrap_err().kind(), ErrorKind::BodyTimeout);
         drop((whole, large, small, young, newcomer));
         assert_eq!(memory.taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_give_way_as_make_enough_room_and_no_more() {
+        let memory = BodyMemory::new(1000);
+        let share = |bytes: usize| {
+            let mut share = memory.share();
+            share.grow_to(FREE + bytes).unwrap();
+            share
+        };
+        let mut held = [share(100), share(400), share(300), share(200)];
+        tokio::time::advance(GRACE).await;
+        let mut newcomer = memory.share();
+        newcomer.grow_to(FREE + 700).unwrap();
+        assert_eq!(held.each_ref().map(waits), [true, false, false, true]);
+        assert_eq!(memory.taken(), 1000);
+        tokio::time::advance(GRACE).await;
+        assert_eq!(memory.share().grow_to(FREE + 1001).unwrap_err().kind(), ErrorKind::BodyMemoryFull);
+        assert_eq!(
+            held.each_ref().map(waits),
+            [true, false, false, true],
+            "one that is too large for all cuts off none"
+        );
+        held[3].complete().unwrap();
+        newcomer.complete().unwrap();
+        assert_eq!(memory.taken(), 1000);
     }
 
     #[tokio::test(start_paused = true)]
