@@ -1,4 +1,5 @@
-//! The processes' own directories: private, empty, and locked for as long as their program is there.
+//! The processes' own directories: private, empty, and locked for as long as their program is there. One that works
+//! elsewhere, in the operator's workspace, has one all the same, with its id in it.
 //!
 //! By the lock a later program knows which of them are of one that is gone. A kill of that one alone leaves none: see
 //! `orphans`. One that takes the shell with it, such as an out-of-memory killer's of a whole group, does.
@@ -44,6 +45,12 @@ impl PrivateDirectory {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes down whose it is, where that is not known by who works in it.
+    pub(super) fn note(&self, pid: u32) {
+        // Without it, files stay that do no harm.
+        let _ = std::fs::write(self.path.join("pid"), format!("{pid}\n"));
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,8 +49,8 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     life: Arc<Life>,
-    /// Its working directory where the operator named none: private, empty, and gone with the process.
-    _directory: Option<PrivateDirectory>,
+    /// Gone with the process. It is its working directory where the operator named none.
+    _directory: PrivateDirectory,
 }
 
 impl Process {
@@ -66,14 +65,10 @@ impl Process {
         on_unwanted: impl FnOnce() + Send + 'static,
         on_reaped: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
-        let private = match &config.workspace {
-            Some(_) => None,
-            None => Some(PrivateDirectory::new(orphans.mark()).map_err(|error| {
-                Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
-            })?),
-        };
-        let directory =
-            private.as_ref().map(PrivateDirectory::path).or(config.workspace.as_deref()).unwrap_or(Path::new("/"));
+        let private = PrivateDirectory::new(orphans.mark()).map_err(|error| {
+            Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
+        })?;
+        let directory = config.workspace.as_deref().unwrap_or(private.path());
         let mut command = command::serve(config, directory);
         let (mark, value) = orphans.variable();
         let spawned = command
@@ -91,6 +86,9 @@ impl Process {
         else {
             return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
         };
+        if config.workspace.is_some() {
+            private.note(pid);
+        }
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let life = Life::of(child, pid, config.agent(), orphans, on_unwanted, on_reaped);

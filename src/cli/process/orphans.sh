@@ -72,10 +72,13 @@ exec 3<&0
         done
         pause
     done
-    # Those that were dead before anybody could say so are known by the directory they were in.
+    # Those that were dead before anybody could say so are known by the directory they were in, or have their ids in one.
     grep -l -F -e "/tower-claude-own-$mark-" "$sessions"/*.json | while read -r file; do
         file=${file##*/}
         forget "${file%.json}"
+    done
+    for file in "$temporary/tower-claude-own-$mark-"*/pid; do
+        read -r pid <"$file" && ! kill -0 "$pid" && forget "$pid"
     done
     rm -rf "$temporary/tower-claude-own-$mark-"*
 } <&3 3<&- >/dev/null 2>&1 &

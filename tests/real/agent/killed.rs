@@ -143,20 +143,26 @@ async fn an_answer_that_is_cut_leaves_no_session_behind_and_the_api_is_asked_no_
 }
 
 #[tokio::test]
-async fn sessions_of_a_server_that_was_killed_with_all_its_processes_are_removed_by_the_next_one() {
-    let Some(scene) = Scene::start("client").await else { return };
-    let _answer = scene.stream("[[slow 100 count 100000]]").await;
-    let (sessions, sockets, processes) = (scene.sessions(), scene.sockets(), scene.started());
-    assert!(!sessions.is_empty() && !sockets.is_empty());
-    // As when the whole group is killed for its memory.
-    scene.server.signal(Signal::STOP);
-    let mark = processes.iter().find_map(|pid| mark(*pid)).unwrap();
-    watching(&mark).into_iter().chain(processes).for_each(kill);
-    let Scene { server, directory, api } = scene;
-    let temporary = server.kill().await;
-    assert!(sessions.iter().chain(&sockets).all(|file| file.exists()), "nobody was there to remove them");
+async fn what_a_server_leaves_that_was_killed_with_all_its_processes_is_removed_by_the_next_one() {
+    for mode in ["client", "agent"] {
+        let Some(scene) = Scene::start(mode).await else { return };
+        let (_answer, command) = match mode {
+            "agent" => scene.command().await,
+            _ => (scene.stream("[[slow 100 count 100000]]").await, 0),
+        };
+        let (sessions, sockets, processes) = (scene.sessions(), scene.sockets(), scene.started());
+        assert!(!sessions.is_empty() && !sockets.is_empty());
+        // As when the whole group is killed for its memory. A command of an agent's is in a group of its own.
+        scene.server.signal(Signal::STOP);
+        let mark = processes.iter().find_map(|pid| mark(*pid)).unwrap();
+        watching(&mark).into_iter().chain(processes).for_each(kill);
+        let Scene { server, directory, api } = scene;
+        let temporary = server.kill().await;
+        assert!(sessions.iter().chain(&sockets).all(|file| file.exists()), "nobody was there to remove them");
 
-    let next = command(&real_cli().unwrap(), "client", directory.path(), &api);
-    let _next = ServerProcess::start_in(next, temporary).await;
-    until("the sessions to be gone", || !sessions.iter().chain(&sockets).any(|file| file.exists())).await;
+        let next = self::command(&real_cli().unwrap(), mode, directory.path(), &api);
+        let _next = ServerProcess::start_in(next, temporary).await;
+        until("the sessions to be gone", || !sessions.iter().chain(&sockets).any(|file| file.exists())).await;
+        until("the end of the command", || mode == "client" || !runs(command)).await;
+    }
 }
