@@ -71,13 +71,16 @@ fn the_marks_of_a_claude_code_session_are_not_inherited() {
 }
 
 #[tokio::test]
-async fn the_cli_is_told_to_retry_little_and_not_to_compact_update_or_hide_tools() {
+async fn the_cli_is_told_to_retry_little_and_not_to_do_by_itself_what_nobody_asked_for() {
     let claude = claude().upstream_retries(3).build();
     for (name, value) in [
         ("CLAUDE_CODE_MAX_RETRIES", "3"),
         ("DISABLE_AUTO_COMPACT", "1"),
         ("DISABLE_AUTOUPDATER", "1"),
         ("ENABLE_TOOL_SEARCH", "false"),
+        ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
+        ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
+        ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
     ] {
         assert_eq!(ask_once(&claude, &format!("[[env {name}]]")).await.text, value, "{name}");
     }
