@@ -315,23 +315,24 @@ fn a_request_says_whether_it_has_a_past_and_reasoning_of_the_models() {
 #[test]
 fn each_mismatch_says_what_differs() {
     let client = recognition::Mismatch::Message(3);
-    let words = [
-        (Mismatch::Caller, "another caller"),
-        (Mismatch::Model, "another model"),
-        (Mismatch::Tools, "functions"),
-        (Mismatch::Client(client), "messages[3]"),
-        (Mismatch::NoReply, "no assistant message"),
-        (Mismatch::System, "system prompt"),
-        (Mismatch::Length { held: 2, sent: 5 }, "has 5 messages before its last assistant message, the conversation 2"),
-        (Mismatch::Message(4), "message at 4"),
-        (Mismatch::Reply, "not what Claude Code answered"),
-        (Mismatch::Marks, "prompt-cache marks"),
-        (Mismatch::ResultTooLarge, "too large"),
-        (Mismatch::ResultMissing, "has no result"),
-        (Mismatch::ResultUnknown, "belongs to no call"),
-    ];
-    for (mismatch, words) in words {
+    let length = Mismatch::Length { held: 2, sent: 5 };
+    for (mismatch, reason, words) in [
+        (Mismatch::Caller, "caller", "another caller"),
+        (Mismatch::Model, "model", "another model"),
+        (Mismatch::Tools, "tools", "functions"),
+        (Mismatch::Client(client), "history", "messages[3]"),
+        (Mismatch::NoReply, "history", "no assistant message"),
+        (Mismatch::System, "system", "system prompt"),
+        (length, "history", "has 5 messages before its last assistant message, the conversation 2"),
+        (Mismatch::Message(4), "history", "message at 4"),
+        (Mismatch::Reply, "reply", "not what Claude Code answered"),
+        (Mismatch::Marks, "marks", "prompt-cache marks"),
+        (Mismatch::ResultTooLarge, "results", "too large"),
+        (Mismatch::ResultMissing, "results", "has no result"),
+        (Mismatch::ResultUnknown, "results", "belongs to no call"),
+    ] {
         assert!(mismatch.to_string().contains(words), "{mismatch}");
+        assert_eq!(mismatch.reason(), reason, "{mismatch}");
     }
 }
 
