@@ -107,11 +107,10 @@ fn an_answers_schema_that_comes_goes_or_changes_is_another_conversation() {
 
 #[test]
 fn a_conversation_belongs_to_a_key_and_a_session_which_has_two_names() {
-    let caller = |key: u64, session: Option<&str>| {
-        let mut caller = Caller::default();
-        caller.key = Some(key);
-        caller.session = session.map(str::to_owned);
-        caller
+    let caller = |key: u64, session: Option<&str>| Caller {
+        key: Some(key),
+        session: session.map(str::to_owned),
+        ..Caller::default()
     };
     let of = |caller: Caller, prompt_cache_key: Option<&str>, said: &[Value]| {
         let mut json = messages(said);
@@ -133,8 +132,7 @@ fn a_conversation_belongs_to_a_key_and_a_session_which_has_two_names() {
         let next = of(caller, prompt_cache_key, &next);
         assert_eq!(held.continues(&next, None), expected, "{:?}", next.caller);
     }
-    let mut named = caller(1, None);
-    named.name = Some("ada".into());
+    let named = Caller { name: Some("ada".into()), ..caller(1, None) };
     assert_eq!(self::held(&mut of(named, None, &[user("hi")]), "hello", &[]).caller_name(), Some("ada"));
     assert_eq!(held.caller_name(), None);
 }
@@ -198,7 +196,7 @@ fn a_process_that_waits_for_results_accepts_those_of_its_calls_and_no_others() {
     large["content"] = json!("x".repeat(prompt::mcp::MAX_RESULT + 1));
     assert_eq!(next(&[one.clone(), two.clone()]), Ok(()));
     assert_eq!(next(&[two.clone(), one.clone(), user("and")]), Ok(()));
-    assert_eq!(next(&[one.clone()]), Err(Mismatch::ResultMissing));
+    assert_eq!(next(std::slice::from_ref(&one)), Err(Mismatch::ResultMissing));
     assert_eq!(next(&[user("never mind")]), Err(Mismatch::ResultMissing));
     assert_eq!(next(&[one.clone(), two.clone(), result("toolu_01-C")]), Err(Mismatch::ResultUnknown));
     assert_eq!(next(&[large.clone(), two.clone()]), Err(Mismatch::ResultTooLarge));
