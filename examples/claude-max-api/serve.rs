@@ -26,7 +26,7 @@ fn serve_until_the_end(flags: &Flags) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("Cannot start: {error}.")),
     };
-    let traces = match Traces::start(flags.traces.otlp_endpoint.as_deref(), runtime.handle()) {
+    let traces = match Traces::start(&flags.traces, runtime.handle()) {
         Ok(traces) => traces,
         Err(message) => return command_line::refuse(message),
     };

@@ -47,14 +47,16 @@ where
     })
     .await??;
     let Asked { mut request, streamed, background, mut ignored, reply } = asked;
+    note.asks_for(&request.model);
     let able = abilities::check(door, &request, &options.abilities, &mut ignored);
     able.map_err(|error| door.in_its_words(&reply, error))?;
     let session = caller.session.clone().or(request.caller.session);
     request.door = Some(D::NAME);
+    let noted = note.clone();
     request.caller = Caller { session, ..caller };
 
     let turn = async move {
-        let answer = ask(inner, request, bytes, streamed, note).await;
+        let answer = ask(inner, request, bytes, streamed, noted).await;
         // The inner service has taken the request; its body's memory is free again.
         drop(share);
         answer
@@ -62,10 +64,12 @@ where
     let (mut headers, body) = if background {
         let streaming = Streaming { streamed, keep_alive: options.keep_alive };
         let mut headers = HeaderMap::new();
-        let body = door.in_background(reply, Box::pin(turn), streaming, &mut headers)?;
+        let (id, body) = door.in_background(reply, Box::pin(turn), streaming, &mut headers)?;
+        note.answer_id(&id);
         (headers, body)
     } else {
         let (head, mut headers, events) = turn.await.map_err(|error| door.in_its_words(&reply, error))?;
+        note.answer_id(&door.answer_id(&head));
         door.headers(&reply, &head, &mut headers);
         let body = if streamed {
             Body::events(EventBytes::new(events, door.encoder(reply, head), options.keep_alive))

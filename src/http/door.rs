@@ -48,18 +48,23 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// Makes the writer of the answer to any other request.
     fn collector(&self, reply: Self::Reply, head: Head) -> Box<dyn Collector>;
 
+    /// The id by which the client knows the answer.
+    fn answer_id(&self, head: &Head) -> String {
+        head.id.clone()
+    }
+
     /// Adds this dialect's headers to the answer.
     fn headers(&self, _reply: &Self::Reply, _head: &Head, _headers: &mut HeaderMap) {}
 
     /// Takes over a turn that goes on whether or not its client stays, where [`Asked::background`] says so. `turn` asks the
-    /// inner service. The body returned is sent at once.
+    /// inner service. Returns the id by which the client knows the answer, and a body that is sent at once.
     fn in_background(
         &self,
         _reply: Self::Reply,
         _turn: Turn,
         _write: Streaming,
         _headers: &mut HeaderMap,
-    ) -> Result<Body, Error> {
+    ) -> Result<(String, Body), Error> {
         Err(Error::new(ErrorKind::Internal, "This door has no turns in the background."))
     }
 

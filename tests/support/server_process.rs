@@ -27,7 +27,10 @@ pub(crate) fn example(name: &str) -> Command {
 
 fn command(path: PathBuf) -> Command {
     let mut command = Command::new(path);
-    for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+    for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION"] {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OTEL_")) {
         command.env_remove(name);
     }
     // Nor the settings file of whoever runs the tests.

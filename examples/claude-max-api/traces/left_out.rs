@@ -3,14 +3,16 @@
 use tokio::runtime::Handle;
 use tower_claude::http::RequestReport;
 
+use crate::flags;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Traces;
 
 impl Traces {
     /// Says so in the log where traces are asked for. The variable may stand there for every program of a machine, so
     /// it is no reason not to serve.
-    pub(crate) fn start(endpoint: Option<&str>, _: &Handle) -> Result<Traces, String> {
-        if endpoint.is_some() {
+    pub(crate) fn start(flags: &flags::Traces, _: &Handle) -> Result<Traces, String> {
+        if flags.otlp_endpoint.is_some() || flags.otlp_traces_endpoint.is_some() {
             tracing::warn!(
                 "no traces are exported: --otlp-endpoint (or OTEL_EXPORTER_OTLP_ENDPOINT) needs a build with \
                  `--features otlp`"

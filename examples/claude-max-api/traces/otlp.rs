@@ -4,33 +4,34 @@
 //! are sent in batches, from a thread of OpenTelemetry's; where the collector is away or slow, spans are lost and answers go
 //! on.
 
+mod settings;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Status, TracerProvider};
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 use tower_claude::http::{Outcome, RequestReport};
+
+use self::settings::Destination;
+use crate::flags;
 
 /// How long the collector may take over a batch.
 const BATCH: Duration = Duration::from_secs(10);
 
 /// How long the end of this program waits for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
-
-/// The variables by which OpenTelemetry is told of another encoding than Protobuf.
-const PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
 /// Where spans go; nowhere unless a collector was named.
 #[derive(Clone, Debug)]
@@ -43,38 +44,22 @@ struct Exported {
 }
 
 impl Traces {
-    /// Sends spans to the collector at this URL, whose path is OTLP's for HTTP: `/v1/traces` under it.
-    pub(crate) fn start(endpoint: Option<&str>, runtime: &Handle) -> Result<Traces, String> {
-        // As OpenTelemetry has it, an empty variable is none.
-        let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else { return Ok(Traces(None)) };
-        let uri = endpoint.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-        if uri.is_none() {
-            return Err(format!(
-                "--otlp-endpoint {endpoint:?} is not of the form http://HOST:4318: name a collector without TLS, such as \
-                 one on this machine, which can pass spans on with it"
-            ));
-        }
+    /// Sends spans to the collector that the flags or their variables name.
+    pub(crate) fn start(flags: &flags::Traces, runtime: &Handle) -> Result<Traces, String> {
+        let Some(Destination { flag, named, url }) = settings::destination(flags)? else { return Ok(Traces(None)) };
         let collector = Collector {
             client: HyperClient::with_default_connector(BATCH, None),
             runtime: runtime.clone(),
             away: Arc::new(AtomicBool::new(false)),
         };
-        let mut exporter = SpanExporter::builder().with_http();
-        // It would be JSON: the feature that knows both prefers that.
-        if PROTOCOL.into_iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
-            exporter = exporter.with_protocol(Protocol::HttpBinary);
-        }
-        let exporter = exporter
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_protocol(settings::protocol())
             .with_http_client(collector)
-            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+            .with_endpoint(url)
             .build()
-            .map_err(|error| format!("--otlp-endpoint {endpoint:?} cannot be used: {error}"))?;
-        // The detectors read OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME.
-        let mut resource = Resource::builder();
-        if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
-            resource = resource.with_service_name("claude-max-api");
-        }
-        let resource = resource.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build();
+            .map_err(|error| format!("{flag} {named:?} cannot be used: {error}"))?;
+        let resource = settings::resource();
         let provider = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
         let tracer = provider.tracer("tower-claude");
         Ok(Traces(Some(Exported { provider, tracer })))
@@ -84,10 +69,7 @@ impl Traces {
     pub(crate) fn finished(&self, report: &RequestReport) {
         let (Some(Exported { tracer, .. }), Some(door)) = (&self.0, report.door) else { return };
         let end = SystemTime::now();
-        let name = match &report.model {
-            Some(model) => format!("chat {model}"),
-            None => "chat".to_owned(),
-        };
+        let name = report.requested_model.as_ref().map_or_else(|| "chat".to_owned(), |model| format!("chat {model}"));
         let mut span = SpanBuilder::from_name(name)
             .with_kind(SpanKind::Server)
             .with_start_time(end.checked_sub(report.total).unwrap_or(end))
@@ -128,18 +110,24 @@ fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
     let known = [
         KeyValue::new("gen_ai.operation.name", "chat"),
         KeyValue::new("gen_ai.provider.name", "anthropic"),
+        // What that was called before version 1.37 of the conventions, which is what some backends look for.
+        KeyValue::new("gen_ai.system", "anthropic"),
+        KeyValue::new("gen_ai.request.stream", report.streamed),
         KeyValue::new("http.request.method", report.method.as_str().to_owned()),
         KeyValue::new("tower_claude.door", door),
-        KeyValue::new("tower_claude.streamed", report.streamed),
         KeyValue::new("tower_claude.outcome", outcome),
     ];
     let if_any = [
+        text("gen_ai.request.model", report.requested_model.as_deref()),
         text("gen_ai.response.model", report.model.as_deref()),
+        text("gen_ai.response.id", report.response_id.as_deref()),
         finished.then(|| KeyValue::new("gen_ai.response.finish_reasons", finish_reasons())),
         tokens("gen_ai.usage.input_tokens", usage.prompt_tokens),
         tokens("gen_ai.usage.output_tokens", usage.completion_tokens),
         tokens("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens),
         tokens("gen_ai.usage.cache_creation.input_tokens", usage.cache_write_tokens),
+        tokens("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens),
+        seconds("gen_ai.response.time_to_first_chunk", report.first_token.filter(|_| report.streamed)),
         matches!(report.outcome, Outcome::Failed(_)).then(|| KeyValue::new("error.type", outcome)),
         report.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status.as_u16()))),
         text("tower_claude.key", report.key.as_deref()),
@@ -177,7 +165,7 @@ impl HttpClient for Collector {
         let was_away = self.away.swap(trouble.is_some(), Ordering::Relaxed);
         match trouble {
             Some(trouble) if !was_away => {
-                tracing::warn!("traces are lost: the collector of --otlp-endpoint: {trouble}")
+                tracing::warn!("traces are lost: the collector: {trouble}")
             }
             None if was_away => tracing::info!("traces are exported again"),
             _ => {}

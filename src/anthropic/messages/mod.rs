@@ -78,6 +78,10 @@ impl Door for Messages {
         Box::new(MessageCollector::new(message_id(&head), head.model, reply.shows_thinking))
     }
 
+    fn answer_id(&self, head: &Head) -> String {
+        message_id(head)
+    }
+
     fn error(&self, error: &Error) -> Response<Body> {
         error::response(error, self.request_id.as_deref())
     }

@@ -9,6 +9,9 @@ use super::layer::Observer;
 use super::report::{Outcome, RequestReport};
 use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
 
+/// More than any model's name has. A client may send megabytes of one.
+const LONGEST_MODEL: usize = 128;
+
 /// A handle on a request's note. Without an observer, nothing is written down.
 ///
 /// The note is reported when its last handle is dropped: when the answer's body is gone and its turn is over, however
@@ -55,6 +58,18 @@ impl Note {
     /// The name of the key that it came with.
     pub(crate) fn key(&self, name: Option<Arc<str>>) {
         self.write(|report| report.key = name);
+    }
+
+    /// The request asks for this model.
+    pub(crate) fn asks_for(&self, model: &str) {
+        self.write(|report| {
+            report.requested_model = Some(model[..model.floor_char_boundary(LONGEST_MODEL)].to_owned());
+        });
+    }
+
+    /// The answer goes by this id.
+    pub(crate) fn answer_id(&self, id: &str) {
+        self.write(|report| report.response_id = Some(id.to_owned()));
     }
 
     /// The model has begun to answer.

@@ -24,8 +24,12 @@ pub struct RequestReport {
     /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` where any
     /// key will do, where the key has no name, or where no known key was sent.
     pub key: Option<Arc<str>>,
+    /// The model that was asked for, its first 128 bytes. It is the client's word: quote it in a log.
+    pub requested_model: Option<String>,
     /// The model that answered, as the API behind the inner service names it.
     pub model: Option<String>,
+    /// The answer's id, as its client sees it: `chatcmpl-`, `resp_` or `msg_`, and what makes it its own.
+    pub response_id: Option<String>,
     /// Whether the answer was sent as server-sent events.
     pub streamed: bool,
     /// How the request came by its process (`x-claude-process`): `live`, `warm` or `cold`.

@@ -218,6 +218,10 @@ impl Door for Responses {
         Box::new(Gathered::new(echo, plan, keeper))
     }
 
+    fn answer_id(&self, head: &Head) -> String {
+        format!("resp_{}", answer_id(&head.id))
+    }
+
     fn headers(&self, reply: &Reply, head: &Head, headers: &mut HeaderMap) {
         if reply.keep.is_some() {
             name_response(&answer_id(&head.id), headers);
@@ -230,7 +234,7 @@ impl Door for Responses {
         turn: Turn,
         streaming: Streaming,
         headers: &mut HeaderMap,
-    ) -> Result<Body, Error> {
+    ) -> Result<(String, Body), Error> {
         let place = Arc::clone(&self.background).try_acquire_owned().map_err(|_| {
             let message = format!(
                 "{MAX_IN_BACKGROUND} responses are running in the background, and no more can. Try again when one of \
@@ -246,6 +250,7 @@ impl Door for Responses {
         };
         self.store.keep(Arc::clone(&record));
         name_response(&echo.answer, headers);
+        let id = format!("resp_{}", echo.answer);
         let ours = Arc::clone(&record);
         let store = Arc::clone(&self.store);
         let task = tokio::spawn(async move {
@@ -271,11 +276,12 @@ impl Door for Responses {
             store.save(&record).await;
         });
         ours.runs_as(task.abort_handle());
-        Ok(if streaming.streamed {
+        let body = if streaming.streamed {
             Streamed::again(ours, None, streaming.keep_alive)
         } else {
             Body::from(ours.object())
-        })
+        };
+        Ok((id, body))
     }
 
     fn in_its_words(&self, reply: &Reply, error: Error) -> Error {

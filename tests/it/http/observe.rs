@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceExt};
 use tower_claude::http::{ApiService, GuardLayer, HttpStack, MetricsLayer, ObserveLayer, Outcome, RequestReport};
 use tower_claude::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
@@ -58,6 +58,8 @@ async fn an_answer_is_told_of_once_when_all_of_it_has_gone() {
     assert!(told.try_recv().is_err());
     assert_eq!((report.method.as_str(), report.path.as_str()), ("POST", "/v1/chat/completions"));
     assert_eq!((report.door, report.model.as_deref()), (Some("chat_completions"), Some("claude-opus-4-8")));
+    assert_eq!(report.requested_model.as_deref(), Some("claude-opus-4"));
+    assert!(report.response_id.as_deref().is_some_and(|id| id.starts_with("chatcmpl-")));
     assert_eq!((report.status, report.request_id.as_deref()), (Some(StatusCode::OK), Some("id-1")));
     assert_eq!((report.outcome, report.streamed), (Outcome::Finished(FinishReason::Stop), true));
     assert_eq!((report.usage.prompt_tokens, report.usage.completion_tokens), (100, 20));
@@ -72,9 +74,22 @@ async fn every_door_has_its_name() {
             json!({"model": "opus", "max_tokens": 5, "input": "hi", "messages": [{"role": "user", "content": "hi"}]});
         let mut request = post(&json);
         *request.uri_mut() = path.parse().unwrap();
-        let report = report_of(says([text("hi"), finished(FinishReason::Stop)]), request).await;
+        let (service, told) = observed(says([text("hi"), finished(FinishReason::Stop)]), None);
+        let answer = service.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        let (answer, report): (Value, _) = (serde_json::from_slice(&answer).unwrap(), told.try_recv().unwrap());
         assert_eq!((report.door, report.outcome.as_str()), (Some(door), "stop"), "{path}");
+        assert_eq!(report.response_id.as_deref(), answer["id"].as_str(), "{path}");
+        assert_eq!(report.requested_model.as_deref(), Some("opus"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_models_name_may_be_as_long_as_it_likes_and_its_beginning_is_told() {
+    let model = "é".repeat(1000);
+    let request = post(&body(json!({"model": model})));
+    let report = report_of(refuses(Error::new(ErrorKind::ModelNotFound, "No.")), request).await;
+    assert_eq!(report.requested_model.as_deref(), Some(&model[..128]));
+    assert_eq!(report.response_id, None);
 }
 
 #[tokio::test]
