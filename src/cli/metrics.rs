@@ -34,7 +34,10 @@ impl Status {
             "When a usage window begins anew, in seconds since 1970."
         );
         describe_gauge!("tower_claude_plan_overage", "1 while requests draw on extra usage, 0 while not.");
-        describe_gauge!("tower_claude_plan_rejecting", "1 while a usage window refuses requests.");
+        describe_gauge!(
+            "tower_claude_plan_rejecting",
+            "1 while a usage window is used up, which refuses requests or has them draw on extra usage."
+        );
     }
 
     /// Sets these metrics to what the status says, through the [`metrics`](https://docs.rs/metrics) facade. Call it on a new
@@ -55,7 +58,7 @@ impl Status {
     /// | `tower_claude_plan_utilization_ratio` | gauge | by `window`: how much of it is used, from 0 to 1 |
     /// | `tower_claude_plan_reset_timestamp_seconds` | gauge | by `window`: when it begins anew |
     /// | `tower_claude_plan_overage` | gauge | 1 while requests draw on extra usage, 0 while not; absent until that is known |
-    /// | `tower_claude_plan_rejecting` | gauge | by `window`: 1 while it refuses requests |
+    /// | `tower_claude_plan_rejecting` | gauge | by `window`: 1 while it is used up, which refuses requests or has them draw on extra usage |
     pub fn record_metrics(&self) {
         let Status { health, events, .. } = self;
         gauge!("tower_claude_up").set(if health.status == HealthStatus::Ok { 1.0 } else { 0.0 });
@@ -103,8 +106,7 @@ impl Status {
             if let Some(resets_at) = window.resets_at {
                 gauge!("tower_claude_plan_reset_timestamp_seconds", &labels).set(resets_at);
             }
-            let rejecting = window.status.as_deref() == Some("rejected");
-            gauge!("tower_claude_plan_rejecting", &labels).set(f64::from(u8::from(rejecting)));
+            gauge!("tower_claude_plan_rejecting", &labels).set(f64::from(u8::from(window.is_used_up())));
         }
     }
 }

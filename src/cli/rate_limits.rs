@@ -45,6 +45,11 @@ pub struct UsageWindow {
 }
 
 impl UsageWindow {
+    /// Whether it is used up, as far as is known: what was said of it holds until it begins anew.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.status.as_deref() == Some("rejected") && self.until_reset().is_none_or(|wait| !wait.is_zero())
+    }
+
     fn until_reset(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now).min(LONGEST))
@@ -176,6 +181,10 @@ mod tests {
         let subscription = told(json!({"status": "rejected", "resetsAt": now + 3600.0, "rateLimitType": "seven_day"}));
         let wait = subscription.wait().unwrap();
         assert!(wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600), "{wait:?}");
+        for (resets_at, used_up) in [(json!(now + 3600.0), true), (json!(null), true), (json!(now - 1.0), false)] {
+            let subscription = told(json!({"status": "rejected", "resetsAt": resets_at, "rateLimitType": "seven_day"}));
+            assert_eq!(subscription.windows()["seven_day"].is_used_up(), used_up, "{resets_at}");
+        }
     }
 
     #[test]

@@ -178,6 +178,21 @@ impl Lease {
         self.pooled.counted.end = End::Crashed;
     }
 
+    /// The turn has failed.
+    pub(crate) fn failed(&mut self, error: &Error) {
+        let end = &mut self.pooled.counted.end;
+        *end = match error.kind() {
+            _ if *end == End::Crashed => End::Crashed,
+            ErrorKind::FirstTokenTimeout | ErrorKind::RequestTimeout => End::Timeout,
+            _ => End::Failed,
+        };
+    }
+
+    /// The turn has ended well, and no other can follow it in this process.
+    pub(crate) fn is_unusable(&mut self) {
+        self.pooled.counted.end = End::Unusable;
+    }
+
     /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later, and
     /// what is told to one that is started then has been seen to work.
     pub(crate) fn first_token(&mut self) {

@@ -253,7 +253,7 @@ impl Pool {
     }
 
     fn leased(&self, mut pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
-        pooled.counted.end = End::Cut;
+        pooled.counted.end = End::Abandoned;
         pooled.holds_since.get_or_insert_with(Instant::now);
         self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
         Lease::new(pooled, origin, self.clone(), permit)

@@ -14,7 +14,12 @@ pub struct ProcessEvents {
     pub starts: u64,
     /// How many ended, by reason:
     ///
-    /// - `cut`: in the middle of a turn, which its client, a limit or a failure had ended
+    /// - `abandoned`: in the middle of an answer that nobody wanted or read any more: its client was gone, or a `stop` text
+    ///   had been met
+    /// - `timeout`: the answer had not begun, or was not complete, in the time that it has
+    /// - `failed`: the answer had failed, by the API or by what Claude Code said
+    /// - `unusable`: the answer was complete, and Claude Code cannot go on from its end: it was cut at `max_tokens`, was a
+    ///   refusal, or had a call that Claude Code answered itself
     /// - `crashed`: by itself
     /// - `idle`: its conversation had been silent for the idle timeout
     /// - `unanswered`: its client had not sent the result of a call within the tool timeout
@@ -62,7 +67,10 @@ fn add(counts: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) {
 pub(super) enum End {
     /// With the whole service, which is not counted.
     WithAll,
-    Cut,
+    Abandoned,
+    Timeout,
+    Failed,
+    Unusable,
     Crashed,
     Idle,
     Unanswered,
@@ -87,7 +95,10 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let reason = match self.end {
             End::WithAll => return,
-            End::Cut => "cut",
+            End::Abandoned => "abandoned",
+            End::Timeout => "timeout",
+            End::Failed => "failed",
+            End::Unusable => "unusable",
             End::Crashed => "crashed",
             End::Idle => "idle",
             End::Unanswered => "unanswered",

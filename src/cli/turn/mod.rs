@@ -100,8 +100,11 @@ impl Turn {
             }
             Err(error) => {
                 let dead = !turn.acknowledged && error.kind() == ErrorKind::Cli;
-                if let Some(lease) = turn.lease.as_mut().filter(|_| dead) {
-                    lease.died_unheard(&error);
+                if let Some(lease) = &mut turn.lease {
+                    lease.failed(&error);
+                    if dead {
+                        lease.died_unheard(&error);
+                    }
                 }
                 let named = error.kind() == ErrorKind::InvalidRequest && error.to_string().contains("cache_control");
                 let Turn { request, span, marks, .. } = *turn;
@@ -147,7 +150,9 @@ impl Turn {
             }
             self.lease.as_ref()?;
             if let Err(error) = self.advance().await {
-                self.end();
+                if let Some(mut lease) = self.end() {
+                    lease.failed(&error);
+                }
                 return Some(Err(error));
             }
         }
@@ -299,7 +304,11 @@ impl Turn {
         }
         match self.step.end.take() {
             None => {}
-            Some(End::Kill) => drop(self.end()),
+            Some(End::Kill) => {
+                if let Some(mut lease) = self.end() {
+                    lease.is_unusable();
+                }
+            }
             // The process is back before the client hears of the end: it may ask again at once.
             Some(End::Keep(answered)) => {
                 if let Some(lease) = self.end() {
