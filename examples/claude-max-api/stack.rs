@@ -108,7 +108,7 @@ pub(crate) fn stack(
         .allow_hosts(&flags.access.allow_host)
         .allow_origins(&flags.access.allow_origin);
     let traffic = Arc::new(Traffic::default());
-    let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), flags.claude.demo);
+    let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), &flags.claude);
     let api = status::routes(api, Arc::new(reporter), metrics, claude, draining);
     let traces = traces.clone();
     let traffic = ObserveLayer::new(move |report: &RequestReport| {

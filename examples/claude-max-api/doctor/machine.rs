@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::report::Report;
 use crate::flags::Flags;
 use crate::server::room_for_connections;
+use crate::status::{Judged, now};
 
 /// How long a server on the port may take to say what it is.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +46,10 @@ async fn port(address: SocketAddr, report: &mut Report) {
                         "A server of this kind listens on {address} already: its status is {status:?}, its Claude Code {version}."
                     );
                     report.note("port", &message, "Use that one, stop it, or name another --port.");
+                    // Whether it was told to refuse extra usage, it does not say here.
+                    for notice in Judged::of(&health, false, now()).notices {
+                        report.note("server", &notice.text, "");
+                    }
                 }
                 None => {
                     let message = format!("Another program listens on {address}.");

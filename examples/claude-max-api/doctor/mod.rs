@@ -5,6 +5,7 @@
 //! | `report` | findings, and how they are told |
 //! | `installation` | Claude Code: there, new enough, tested with, logged in |
 //! | `machine` | the port, the files that may be open, another server |
+//! | `memory` | the memory that processes may come to hold |
 //! | `protocol` | whether this Claude Code still speaks the protocol that the server relies on |
 //! | `turn` | one request to Claude Code, and what came of it |
 //! | `api` | the Messages API on loopback that Claude Code is asked against |
@@ -12,6 +13,7 @@
 mod api;
 mod installation;
 mod machine;
+mod memory;
 mod protocol;
 mod report;
 mod turn;
@@ -56,6 +58,7 @@ async fn findings(flags: &Flags, report: &mut Report) {
                 report.note("flags", warning, "");
             }
             machine::examine(flags, &checked.addresses, report).await;
+            memory::examine(&flags.processes, report);
         }
         Err(contradiction) => report.broken("flags", &format!("{contradiction}."), ""),
     }

@@ -3,12 +3,14 @@
 //! | file | its idea |
 //! |---|---|
 //! | `report` | what `/status` says |
+//! | `plan` | what the server's health means for its requests |
 //! | `traffic` | the requests of the last hour, minute by minute |
 //! | `advice` | what to do about each kind of failure |
 //! | `live` | the report as server-sent events, for the page |
 //! | `page` | the page at `/`, one file |
 //! | `command` | `claude-max-api status`, which asks for the report |
 //! | `terminal` | the report for a terminal |
+//! | `span` | a span of time, as a person says it |
 //! | `metrics` | `/metrics`, in Prometheus' text format |
 
 mod advice;
@@ -16,7 +18,9 @@ pub(crate) mod command;
 mod live;
 mod metrics;
 mod page;
+mod plan;
 mod report;
+mod span;
 mod terminal;
 mod traffic;
 
@@ -30,7 +34,8 @@ use tower_claude::http::{Access, ApiService, Body};
 
 pub(crate) use self::command::StatusCommand;
 pub(crate) use self::metrics::Metrics;
-pub(crate) use self::report::Reporter;
+pub(crate) use self::plan::Judged;
+pub(crate) use self::report::{Reporter, now};
 pub(crate) use self::traffic::Traffic;
 
 /// Adds the operator's routes to the API's.

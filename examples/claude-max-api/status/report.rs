@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use tower_claude::cli::{ClaudeCli, Status};
+use serde_json::Value;
+use tower_claude::cli::ClaudeCli;
 
+use super::plan::{Judged, Notice, Plan, State};
 use super::traffic::{Hour, Traffic};
+use crate::flags::{self, Overage};
 
 /// The whole report. Nothing in it is of what anybody said.
 #[derive(Serialize)]
@@ -15,7 +18,12 @@ struct Report<'a> {
     now: u64,
     server: &'a ServerFacts,
     uptime_seconds: u64,
-    claude: Status,
+    state: State,
+    /// What should be known at once.
+    notices: Vec<Notice>,
+    plan: Plan,
+    /// All of `ClaudeCli::status`.
+    claude: Value,
     last_hour: Hour,
 }
 
@@ -27,6 +35,8 @@ struct ServerFacts {
     mode: &'static str,
     /// Whether a stand-in answers instead of Claude.
     demo: bool,
+    /// Whether requests are kept from extra usage.
+    refuses_overage: bool,
     started_at: u64,
 }
 
@@ -38,11 +48,13 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub(crate) fn new(claude: ClaudeCli, traffic: Arc<Traffic>, agent: bool, demo: bool) -> Self {
+    /// The flags say how the server was started.
+    pub(crate) fn new(claude: ClaudeCli, traffic: Arc<Traffic>, agent: bool, flags: &flags::Claude) -> Self {
         let server = ServerFacts {
             version: env!("CARGO_PKG_VERSION"),
             mode: if agent { "agent" } else { "client" },
-            demo,
+            demo: flags.demo,
+            refuses_overage: flags.overage == Overage::Refuse,
             started_at: now(),
         };
         Reporter { server, claude, traffic }
@@ -51,19 +63,27 @@ impl Reporter {
     /// The report of this moment.
     pub(super) fn json(&self) -> String {
         let now = now();
+        // Numbers and names: nothing in it can fail to be written.
+        let claude = serde_json::to_value(self.claude.status()).unwrap_or_default();
+        let Judged { state, plan, mut notices } = Judged::of(&claude, self.server.refuses_overage, now);
+        if self.server.demo {
+            notices.push(Notice { bad: false, text: "A demonstration: a stand-in answers, not Claude.".to_owned() });
+        }
         let report = Report {
             now,
             server: &self.server,
             uptime_seconds: now.saturating_sub(self.server.started_at),
-            claude: self.claude.status(),
+            state,
+            notices,
+            plan,
+            claude,
             last_hour: self.traffic.last_hour(now),
         };
-        // Numbers and names: nothing in it can fail to be written.
         serde_json::to_string(&report).unwrap_or_default()
     }
 }
 
 /// Seconds since 1970.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

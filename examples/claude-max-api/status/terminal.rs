@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::span::span;
 
 /// How many characters a bar has.
 const BAR: usize = 24;
@@ -10,15 +12,20 @@ const BAR: usize = 24;
 /// The summary of a report, in lines.
 pub(super) fn summary(report: &Value, url: &str) -> String {
     let (claude, hour) = (&report["claude"], &report["last_hour"]);
-    let count = |value: &Value| value.as_u64().unwrap_or(0);
     let mut out = String::new();
-    let mut facts = vec![text(&claude["status"]).to_owned(), format!("{} mode", text(&report["server"]["mode"]))];
+    let mut facts = vec![text(&report["state"]).to_owned(), format!("{} mode", text(&report["server"]["mode"]))];
     if let Some(version) = claude["claude_code_version"].as_str() {
         facts.push(format!("Claude Code {version}"));
     }
     facts.push(format!("up {}", span(count(&report["uptime_seconds"]))));
     line(&mut out, format_args!("claude-max-api {} at {url}", text(&report["server"]["version"])));
     line(&mut out, format_args!("{}\n", facts.join(" · ")));
+    for notice in items(&report["notices"]) {
+        line(&mut out, format_args!("{} {}", if notice["bad"] == true { "!!" } else { " !" }, text(&notice["text"])));
+    }
+    if items(&report["notices"]).next().is_some() {
+        out.push('\n');
+    }
 
     let (requests, failed, cancelled) = (count(&hour["requests"]), count(&hour["failed"]), count(&hour["cancelled"]));
     line(&mut out, format_args!("Requests     {requests} in the last hour; {failed} failed, {cancelled} cancelled"));
@@ -34,9 +41,10 @@ pub(super) fn summary(report: &Value, url: &str) -> String {
     let states = ["busy", "live", "parked", "warm"].map(|state| format!("{} {state}", count(&processes[state])));
     let (total, max) = (count(&processes["total"]), count(&processes["max"]));
     line(&mut out, format_args!("Processes    {}; {total} of {max} places taken", states.join(", ")));
+    line(&mut out, format_args!("             {}", so_far(claude)));
     if let Some(held) = claude["memory"]["held_bytes"].as_u64() {
-        let most = claude["memory"]["max_bytes"].as_u64().map(|most| format!(" of {}", megabytes(most)));
-        line(&mut out, format_args!("Memory       {}{}", megabytes(held), most.unwrap_or_default()));
+        let most = claude["memory"]["max_bytes"].as_u64().map(|most| format!(" of {}", mebibytes(most)));
+        line(&mut out, format_args!("Memory       {}{}", mebibytes(held), most.unwrap_or_default()));
     }
     line(&mut out, format_args!("Queue        {} of {}", count(&queue["length"]), count(&queue["max"])));
 
@@ -44,32 +52,30 @@ pub(super) fn summary(report: &Value, url: &str) -> String {
     section(
         &mut out,
         "Plan",
-        claude["subscription"].as_object().into_iter().flat_map(Map::iter).map(|(name, window)| {
-            let used = window["utilization"].as_f64();
+        items(&report["plan"]["windows"]).map(|window| {
+            let used = window["used"].as_f64();
             let bar = "█".repeat((used.unwrap_or(0.0).clamp(0.0, 1.0) * BAR as f64).round() as usize);
-            let used = used.map_or_else(|| "?".to_owned(), |used| format!("{}%", (used * 100.0).round()));
-            let left = window["resets_at"].as_f64().map_or(0.0, |at| at - now);
-            let reset =
-                if left > 0.0 { format!("begins anew in {}", span(left as u64)) } else { "has begun anew".to_owned() };
-            format!("{name:<18} {bar:░<BAR$} {used:>4}  {}, {reset}", text(&window["status"]))
+            let percent = used.map_or_else(|| "?".to_owned(), |used| format!("{}%", (used * 100.0).round()));
+            let used_up = if window["level"] == "used_up" { "used up, " } else { "" };
+            format!("{:<14} {bar:░<BAR$} {percent:>4}  {used_up}{}", text(&window["name"]), text(&window["words"]))
         }),
     );
-    if let Some(overage) = claude["overage"].as_bool() {
-        let words =
-            if overage { "extra usage is drawn on: it may be charged for" } else { "no extra usage is drawn on" };
+    if let Some(words) = report["plan"]["overage"].as_str() {
         line(&mut out, format_args!("  {words}"));
     }
     section(
         &mut out,
         "Conversations",
         items(&claude["conversations"]).map(|held| {
+            let who = held["key"].as_str().map(|key| format!(", of {key}")).unwrap_or_default();
             format!(
-                "{:<7} {:<24} {:<17} {:>4} answers, {:>8} tokens, silent for {}",
+                "{:<7} {:<24} {:<17} {:>4} answers, {:>8} tokens, held for {}, silent for {}{who}",
                 text(&held["state"]),
                 text(&held["model"]),
                 held["door"].as_str().unwrap_or("-"),
                 count(&held["turns"]),
                 count(&held["tokens"]),
+                span(count(&held["age_seconds"])),
                 span(count(&held["silent_seconds"])),
             )
         }),
@@ -92,6 +98,24 @@ pub(super) fn summary(report: &Value, url: &str) -> String {
     out
 }
 
+/// What has happened to processes and conversations.
+fn so_far(claude: &Value) -> String {
+    let (events, requests) = (&claude["events"], &claude["requests"]);
+    let mut facts = vec![format!("{} started so far", count(&events["starts"]))];
+    if let crashed @ 1.. = count(&events["ends"]["crashed"]) {
+        facts.push(format!("{crashed} crashed"));
+    }
+    let [live, warm, cold] = ["live", "warm", "cold"].map(|origin| count(&requests[origin]));
+    if live > 0 {
+        let share = live as f64 / (live + warm + cold) as f64;
+        facts.push(format!("{}% of turns found theirs live", (share * 100.0).round()));
+    }
+    if let replayed @ 1.. = events["replays"].as_object().map_or(0, |replays| replays.values().map(count).sum()) {
+        facts.push(format!("{replayed} replayed"));
+    }
+    facts.join(", ")
+}
+
 fn section(out: &mut String, heading: &str, lines: impl Iterator<Item = String>) {
     let mut lines = lines.peekable();
     if lines.peek().is_some() {
@@ -109,19 +133,15 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-fn megabytes(bytes: u64) -> String {
-    format!("{} MB", bytes / 1_000_000)
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
+/// As `--max-memory` has it.
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1024 * 1024))
 }

@@ -78,9 +78,12 @@ async fn a_port_is_free_or_has_a_server_of_ours_or_is_taken() {
     let mut command = example("claude-max-api");
     command.arg("0").env("CLAUDE_BIN", stand_in());
     let server = ServerProcess::start(command).await;
+    server.say("[[overage]]").await;
     let (findings, _) = examine(missing, &[&port(&server.url)]).await;
     let (status, message) = finding(&findings, "port");
     assert!(status == "note" && message.contains("A server of this kind"), "{message}");
+    let (status, message) = finding(&findings, "server");
+    assert!(status == "note" && message.contains("requests draw on extra usage"), "{message}");
 
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     std::thread::spawn({
@@ -92,6 +95,24 @@ async fn a_port_is_free_or_has_a_server_of_ours_or_is_taken() {
     assert_eq!(finding(&findings, "port").0, "broken");
     let (findings, _) = examine(missing, &["0"]).await;
     assert_eq!(finding(&findings, "port").0, "ok");
+}
+
+#[tokio::test]
+async fn memory_that_processes_may_take_and_that_is_not_there_is_a_note() {
+    for (args, status, words) in [
+        (
+            ["--max-processes", "100000"],
+            "note",
+            "100000 processes (--max-processes) hold some 10490495 MiB after some turns",
+        ),
+        (["--max-memory", "1"], "ok", "--max-memory lets processes hold 1 MiB together"),
+    ] {
+        let (findings, _) = examine(Path::new("/nowhere/claude"), &[&["0"], &args[..]].concat()).await;
+        let (is, message) = finding(&findings, "memory");
+        // Only Linux says what it has.
+        let expected = if cfg!(target_os = "linux") { status } else { "ok" };
+        assert!(is == expected && message.starts_with(words), "{is}: {message}");
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod flags;
 mod keys;
 mod killed;
 mod log;
+mod plan;
 mod protocol;
 mod raw;
 mod readme;

@@ -74,6 +74,19 @@ async fn processes_that_end_and_conversations_that_are_replayed_are_counted_by_r
 }
 
 #[tokio::test]
+async fn a_process_whose_turn_ended_it_is_counted_by_what_the_turn_came_to() {
+    let server = started(&["--request-timeout", "1s"]).await;
+    server.say("[[long story]]").await;
+    server.say("[[fail 529]]").await;
+    server.say("[[silence]]").await;
+    let stop =
+        json!({"model": "sonnet", "stop": "b", "messages": [{"role": "user", "content": "[[slow 200 a b c d e f]]"}]});
+    assert_eq!(server.chat(&stop).await.json()["choices"][0]["finish_reason"], "stop");
+    let ends = server.get("/status").await.json()["claude"]["events"]["ends"].clone();
+    assert_eq!(ends, json!({"abandoned": 1, "failed": 1, "timeout": 1, "unusable": 1}));
+}
+
+#[tokio::test]
 async fn the_live_report_comes_at_once_and_does_not_keep_the_server_from_ending() {
     let server = started(&[]).await;
     let mut events = server.send("/status/events", with(&[])).await;
@@ -168,9 +181,15 @@ async fn the_command_says_the_same_in_a_terminal() {
     server.say("[[fail 529]]").await;
     let (well, said, _) = status(&["--url", &server.url]).await;
     assert!(well, "{said}");
-    for words in
-        ["2 in the last hour; 1 failed, 0 cancelled", "1 live", "five_hour", "93%", "1 answers", "1× 503 overloaded"]
-    {
+    for words in [
+        "2 in the last hour; 1 failed, 0 cancelled",
+        "1 live",
+        "5 hours",
+        "93%",
+        "1 answers",
+        "1× 503 overloaded",
+        "2 started so far",
+    ] {
         assert!(said.contains(words), "no {words:?} in\n{said}");
     }
     let (well, json, _) = status(&["--json", "--url", &server.url]).await;
@@ -178,6 +197,25 @@ async fn the_command_says_the_same_in_a_terminal() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["last_hour"]["requests"], 2);
     assert!(!said.contains("secret") && !json.to_string().contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_used_up_is_told_in_the_same_words_everywhere() {
+    for (overage, state, consequence, extra) in [
+        ("allow", "ready", "requests draw on extra usage, which may be charged for.", "Extra usage is drawn on"),
+        ("refuse", "limited", "requests are refused, since --overage refuse keeps them from", "Extra usage is refused"),
+    ] {
+        let server = started(&["--overage", overage]).await;
+        server.say("[[overage]]").await;
+        let report = server.get("/status").await.json();
+        assert_eq!((report["state"].as_str(), &report["notices"][0]["bad"]), (Some(state), &json!(state == "limited")));
+        let notice = report["notices"][0]["text"].as_str().unwrap();
+        assert!(notice.starts_with("The plan's window of 5 hours is used up and begins anew in "), "{notice}");
+        assert!(notice.contains(consequence), "{notice}");
+        assert!(report["plan"]["overage"].as_str().unwrap().contains(extra), "{report}");
+        let (well, said, _) = status(&["--url", &server.url]).await;
+        assert!(well && said.contains(consequence) && said.contains(extra) && said.contains(state), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -24,11 +24,22 @@ async fn it_shows_what_has_happened_and_goes_on_showing_it() {
     assert!(!text.contains("undefined") && !text.contains("NaN"), "{text}");
     assert_eq!(browser.run("return document.querySelectorAll('#requests-plot rect').length > 0").await, true);
 
+    // What the terminal says, in the same words.
+    let report = server.get("/status").await.json();
+    for words in [report["plan"]["overage"].as_str().unwrap(), "begins anew in ", "Memory", " MiB", "ready"] {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
+
     server.say("once more").await;
     browser.until("return document.getElementById('requests').textContent === '4'").await;
     let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
     assert_eq!(browser.run(wide).await, true);
     assert_eq!(browser.complaints().await, Vec::<String>::new());
+
+    server.say("[[overage]]").await;
+    browser
+        .until("return document.getElementById('notices').textContent.includes('requests draw on extra usage')")
+        .await;
 
     drop(server);
     browser.until("return document.getElementById('state').textContent === 'no connection'").await;

@@ -1,0 +1,150 @@
+//! What a server's health means for its requests, in the words that the page, `status` and `doctor` share.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::span::span;
+
+/// How it is with the server, as far as it concerns whoever looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Ready,
+    Answering,
+    /// The plan, or what the operator allows of it, lets no requests through.
+    Limited,
+    /// Claude Code does not start.
+    Degraded,
+}
+
+/// What is known of the plan.
+#[derive(Debug, Serialize)]
+pub(super) struct Plan {
+    pub(super) windows: Vec<Window>,
+    /// Whether requests draw on extra usage, in words, once Claude Code has told.
+    pub(super) overage: Option<&'static str>,
+}
+
+/// A usage window of the plan.
+#[derive(Debug, Serialize)]
+pub(super) struct Window {
+    /// What people call it: `5 hours`.
+    pub(super) name: String,
+    pub(super) level: Level,
+    /// From 0 to 1.
+    pub(super) used: Option<f64>,
+    /// When it begins anew, in seconds since 1970.
+    resets_at: Option<f64>,
+    /// How it is, in words: `begins anew in 2 h 5 min`.
+    pub(super) words: String,
+}
+
+/// How full a window is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Level {
+    Fine,
+    /// Claude Code warns of it, or it soon will.
+    High,
+    UsedUp,
+}
+
+/// Something that an operator should know at once.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Notice {
+    /// Whether requests fail by it.
+    pub(crate) bad: bool,
+    pub(crate) text: String,
+}
+
+/// What follows from a server's health, as `/health` and `/status` have it.
+pub(crate) struct Judged {
+    pub(super) state: State,
+    pub(super) plan: Plan,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Judged {
+    /// `refuses_overage` is whether that server keeps requests from extra usage; `now` is in seconds since 1970.
+    pub(crate) fn of(health: &Value, refuses_overage: bool, now: u64) -> Judged {
+        let windows = health["subscription"].as_object().into_iter().flat_map(Map::iter);
+        let windows: Vec<Window> = windows.map(|(name, window)| Window::of(name, window, now as f64)).collect();
+        let overage = health["overage"].as_bool();
+        let drawn_on = overage == Some(true);
+        let degraded = health["status"] != "ok";
+        let refused = if drawn_on { refuses_overage } else { windows.iter().any(Window::used_up) };
+        let state = match () {
+            () if degraded => State::Degraded,
+            () if refused => State::Limited,
+            () if health["processes"]["busy"].as_u64() > Some(0) => State::Answering,
+            () => State::Ready,
+        };
+
+        let mut notices = Vec::new();
+        let mut notice = |bad, text| notices.push(Notice { bad, text });
+        if degraded {
+            let text = "Claude Code fails to start: only conversations that a process holds already are answered. Run \
+                        `claude-max-api doctor` on the server; its log says more.";
+            notice(true, text.to_owned());
+        }
+        let consequence = match (drawn_on, refuses_overage) {
+            (false, _) => "requests are refused.",
+            (true, false) => "requests draw on extra usage, which may be charged for.",
+            (true, true) => "requests are refused, since --overage refuse keeps them from extra usage.",
+        };
+        for window in windows.iter().filter(|window| window.used_up()) {
+            notice(
+                refused,
+                format!("The plan's window of {} is used up and {}: {consequence}", window.name, window.words),
+            );
+        }
+        if drawn_on && !windows.iter().any(Window::used_up) {
+            notice(refused, format!("The plan is used up: {consequence}"));
+        }
+        match health["queue"]["length"].as_u64().unwrap_or(0) {
+            0 => {}
+            1 => notice(false, "One request waits for a process.".to_owned()),
+            waiting => notice(false, format!("{waiting} requests wait for a process.")),
+        }
+        let words = |drawn_on| match (drawn_on, refuses_overage) {
+            (true, false) => "Extra usage is drawn on: it may be charged for.",
+            (true, true) => "Extra usage is refused (--overage refuse).",
+            (false, _) => "No extra usage is drawn on.",
+        };
+        Judged { state, plan: Plan { windows, overage: overage.map(words) }, notices }
+    }
+}
+
+impl Window {
+    fn of(name: &str, window: &Value, now: f64) -> Self {
+        let name = match name {
+            "five_hour" => "5 hours".to_owned(),
+            "seven_day" => "7 days".to_owned(),
+            "seven_day_opus" => "7 days, Opus".to_owned(),
+            "seven_day_sonnet" => "7 days, Sonnet".to_owned(),
+            other => other.replace('_', " "),
+        };
+        let (status, used) = (window["status"].as_str(), window["utilization"].as_f64());
+        let resets_at = window["resets_at"].as_f64();
+        let left = resets_at.map(|at| at - now);
+        let over = left.is_some_and(|left| left <= 0.0);
+        let level = match status {
+            _ if over => Level::Fine,
+            Some("rejected") => Level::UsedUp,
+            Some("allowed_warning") => Level::High,
+            _ if used >= Some(0.8) => Level::High,
+            _ => Level::Fine,
+        };
+        let words = match left {
+            None => "does not say when it begins anew".to_owned(),
+            Some(_) if over => "has begun anew".to_owned(),
+            Some(left) => format!("begins anew in {}", span(left as u64)),
+        };
+        // What was used of it before it began anew says nothing.
+        Window { name, level, used: used.filter(|_| !over), resets_at, words }
+    }
+
+    fn used_up(&self) -> bool {
+        self.level == Level::UsedUp
+    }
+}
