@@ -2,7 +2,7 @@
 
 #[path = "../../../examples/claude-max-api/supervisor.rs"]
 #[allow(dead_code)]
-mod supervisor;
+mod supervised;
 
 use std::io::Write;
 use std::path::Path;
@@ -99,7 +99,7 @@ fn a_runtime_that_gets_stuck() {
     const WORKERS: usize = 2;
     let wait_for_line = || std::io::stdin().read_line(&mut String::new()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap();
-    runtime.spawn(supervisor::stay_alive());
+    runtime.spawn(supervised::stay_alive());
     wait_for_line();
     let (stuck, free) = (Arc::new(Barrier::new(WORKERS + 1)), Arc::new(Barrier::new(WORKERS + 1)));
     for _ in 0..WORKERS {
