@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::door::LIMIT;
+
 /// The command line of an idle process, the same as the proxy's.
 const ARGUMENTS: [&str; 18] = [
     "--print",
@@ -162,7 +164,8 @@ impl Lines {
     }
 }
 
-/// The lines that make an idle process ready for its first turn; `tool` is the name of the one function it may call.
+/// The lines that make an idle process ready for its first turn, with the settings that the proxy's clients ask for; `tool`
+/// is the name of the one function it may call.
 pub(crate) fn setup(model: &str, system: &str, tool: Option<&str>) -> Vec<u8> {
     let mut initialize = json!({"subtype": "initialize", "systemPrompt": [system]});
     if let Some(name) = tool {
@@ -178,6 +181,9 @@ pub(crate) fn setup(model: &str, system: &str, tool: Option<&str>) -> Vec<u8> {
     let mut lines = line(&json!({"type": "control_request", "request_id": "initialize", "request": initialize}));
     let set_model = json!({"subtype": "set_model", "model": model});
     lines.extend(line(&json!({"type": "control_request", "request_id": "model", "request": set_model})));
+    let limit = json!({"subtype": "apply_flag_settings",
+        "settings": {"env": {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": LIMIT.to_string()}}});
+    lines.extend(line(&json!({"type": "control_request", "request_id": "settings", "request": limit})));
     lines
 }
 

@@ -3,6 +3,9 @@
 use memchr::memmem;
 use serde_json::{Value, json};
 
+/// The limit of tokens that each request has.
+pub(crate) const LIMIT: u32 = 4096;
+
 /// A function that the model may call: name, description and schema.
 pub(crate) type Function = (String, String, Value);
 
@@ -24,7 +27,8 @@ impl Door {
         }
     }
 
-    /// The body of a conversation's first request, without the question.
+    /// The body of a conversation's first request, without the question. It has a limit at every door, since one door cannot
+    /// be without, and the CLI takes its time over being told.
     pub(crate) fn body(self, model: &str, system: &str, functions: &[Function]) -> Value {
         let tool = |(name, description, schema): &Function| match self {
             Door::Chat => json!({"type": "function",
@@ -34,9 +38,11 @@ impl Door {
             Door::Messages => json!({"name": name, "description": description, "input_schema": schema}),
         };
         let mut body = match self {
-            Door::Chat => json!({"model": model, "messages": [{"role": "system", "content": system}]}),
-            Door::Responses => json!({"model": model, "instructions": system, "store": false, "input": []}),
-            Door::Messages => json!({"model": model, "max_tokens": 4096, "system": system, "messages": []}),
+            Door::Chat => json!({"model": model, "max_completion_tokens": LIMIT,
+                "messages": [{"role": "system", "content": system}]}),
+            Door::Responses => json!({"model": model, "max_output_tokens": LIMIT, "instructions": system,
+                "store": false, "input": []}),
+            Door::Messages => json!({"model": model, "max_tokens": LIMIT, "system": system, "messages": []}),
         };
         if !functions.is_empty() {
             body["tools"] = functions.iter().map(tool).collect();

@@ -21,7 +21,7 @@ mod server;
 mod support;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bare::Bare;
 use client::Conversation;
@@ -104,15 +104,14 @@ struct AtDoor {
 
 impl Round {
     async fn start(cli: &Cli, number: usize) -> Round {
-        // There are no places for more: nothing starts while something is measured.
-        let processes = 2 * Door::ALL.len();
-        let builder = ClaudeCli::builder().program(&cli.program).warm_processes(processes).max_processes(processes);
+        let builder =
+            ClaudeCli::builder().program(&cli.program).warm_processes(1).max_processes(2 * Door::ALL.len() + 2);
         let builder = cli.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         let server = Server::start(builder.build()).await;
-        while client::health(server.address).await["processes"]["warm"] != processes {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let began = Instant::now();
+        // As on any server but a new one: warm processes know what the last new conversation wanted.
+        let mut earlier = Conversation::open(server.address, MODEL, SYSTEM, None).await;
+        let answer = earlier.say("hello").await;
+        earlier.finish(answer).await;
         let bare = || Bare::start(&cli.program, &cli.environment);
         let (plain, tools) = (bare(), bare());
         let mut doors = Vec::new();
@@ -120,8 +119,6 @@ impl Round {
             let open = |tool| Conversation::at(door, server.address, MODEL, SYSTEM, tool);
             doors.push(AtDoor { door, plain: open(None).await, tools: open(Some(TOOL)).await });
         }
-        quiet().await;
-        tokio::time::sleep(AGE.saturating_sub(began.elapsed())).await;
         Round { number, plain, tools, server, doors }
     }
 
@@ -130,7 +127,7 @@ impl Round {
         let (mut spawned, mut direct, mut proxied) = (Samples::default(), Times::default(), <[Times; 3]>::default());
         let question = format!("hello in round {}", self.number);
         for way in self.order(0) {
-            quiet().await;
+            self.warm().await;
             if let Some(door) = way {
                 let took = self.doors[door as usize].turn(&question, "warm").await;
                 proxied[door as usize].first.push(took);
@@ -167,6 +164,15 @@ impl Round {
         let (program, environment) = (&cli.program, &cli.environment);
         spawned.push(bare::spawn_per_request(program, environment, MODEL, SYSTEM, &question).await);
         (spawned, direct, proxied)
+    }
+
+    /// Waits until there is a warm process as old as the bare ones are at least, and nothing starts.
+    async fn warm(&self) {
+        while client::health(self.server.address).await["processes"]["warm"] != 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(AGE).await;
+        quiet().await;
     }
 
     /// The bare protocol and the doors: each comes first, second, third and last in turn, and as often before another as
