@@ -3,8 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 
+use super::extra::Extra;
 use super::recognition::Sent;
 
 /// One message of the conversation.
@@ -46,7 +46,7 @@ pub struct Message {
     pub is_error: bool,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
     /// Marks a message, usually one that a layer added, that the client will not send again. The model sees it; it is ignored
     /// when a later request is matched to this conversation. Never part of the JSON.
     #[serde(skip)]
@@ -270,13 +270,13 @@ pub struct Part {
     pub refusal: Option<String>,
     /// The image of an `image_url` part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_url: Option<ImageUrl>,
+    pub image_url: Option<Box<ImageUrl>>,
     /// The file of a `file` part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<File>,
+    pub file: Option<Box<File>>,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 impl Part {
@@ -312,7 +312,7 @@ pub struct ImageUrl {
     pub url: String,
     /// Every other field, as it was sent (`detail`, for one).
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 /// A file, as OpenAI's `file` part names it.
@@ -330,7 +330,7 @@ pub struct File {
     pub filename: Option<String>,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 /// A call of a function, in an assistant message.
@@ -355,14 +355,14 @@ pub struct ToolCall {
     pub function: CalledFunction,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 impl ToolCall {
     /// A call of a function, its arguments as JSON text.
     pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
         let function = CalledFunction { name: name.into(), arguments: arguments.into() };
-        ToolCall { id: id.into(), kind: function_kind(), function, extra: Map::new() }
+        ToolCall { id: id.into(), kind: function_kind(), function, extra: Extra::default() }
     }
 }
 

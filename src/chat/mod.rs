@@ -9,6 +9,7 @@ pub(crate) mod call_id;
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) mod data_url;
 pub(crate) mod digest;
+mod extra;
 mod message;
 mod model;
 pub(crate) mod recognition;
@@ -17,6 +18,7 @@ pub(crate) mod response;
 pub(crate) mod translate;
 
 pub use abilities::Abilities;
+pub use extra::Extra;
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reasoning, Role, ToolCall};
 pub use model::Model;
 pub use recognition::{Sent, Told};

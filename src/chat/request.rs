@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::extra::Extra;
 use super::message::Message;
 use super::recognition::Told;
 
@@ -65,7 +66,7 @@ pub struct ChatRequest {
     pub prompt_cache_key: Option<String>,
     /// Every other field, as it was sent. Giving a field a name here, which takes it out of this map, is a breaking change.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
     /// Whether the model thinks before it answers, where a door has a field for that. `reasoning_effort` says how much.
     /// Never part of the JSON.
     #[serde(skip)]
@@ -172,7 +173,7 @@ pub struct Tool {
     pub function: Function,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 /// A tool as clients write it: with its function within, or, as the Responses API and Cursor do, as the function itself.
@@ -183,7 +184,7 @@ struct WireTool {
     #[serde(default)]
     function: Option<Function>,
     #[serde(flatten)]
-    extra: Map<String, Value>,
+    extra: Extra,
 }
 
 impl TryFrom<WireTool> for Tool {
@@ -201,7 +202,7 @@ impl TryFrom<WireTool> for Tool {
                 name: text("name").unwrap_or_default(),
                 description: text("description"),
                 parameters: extra.remove("parameters").filter(|parameters| !parameters.is_null()),
-                extra: Map::new(),
+                extra: Extra::default(),
             },
             None => return Err("missing field `function`"),
         };
@@ -212,7 +213,7 @@ impl TryFrom<WireTool> for Tool {
 impl Tool {
     /// A tool that is this function.
     pub fn function(function: Function) -> Self {
-        Tool { kind: "function".to_owned(), function, extra: Map::new() }
+        Tool { kind: "function".to_owned(), function, extra: Extra::default() }
     }
 }
 
@@ -230,7 +231,7 @@ pub struct Function {
     pub parameters: Option<Value>,
     /// Every other field, as it was sent (`strict`, for one).
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 impl Function {
@@ -339,7 +340,7 @@ pub struct StreamOptions {
     pub include_usage: Option<bool>,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 /// Texts that end the answer: one by itself, or a list.
@@ -380,18 +381,18 @@ pub struct ResponseFormat {
     pub json_schema: Option<JsonSchema>,
     /// Every other field, as it was sent.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 impl ResponseFormat {
     /// Some JSON object.
     pub fn json_object() -> Self {
-        ResponseFormat { kind: "json_object".to_owned(), json_schema: None, extra: Map::new() }
+        ResponseFormat { kind: "json_object".to_owned(), json_schema: None, extra: Extra::default() }
     }
 
     /// JSON of this schema.
     pub fn json_schema(schema: JsonSchema) -> Self {
-        ResponseFormat { kind: "json_schema".to_owned(), json_schema: Some(schema), extra: Map::new() }
+        ResponseFormat { kind: "json_schema".to_owned(), json_schema: Some(schema), extra: Extra::default() }
     }
 }
 
@@ -409,12 +410,12 @@ pub struct JsonSchema {
     pub schema: Option<Value>,
     /// Every other field, as it was sent (`strict`, for one).
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Extra,
 }
 
 impl JsonSchema {
     /// A schema of this name.
     pub fn new(name: impl Into<String>, schema: Value) -> Self {
-        JsonSchema { name: name.into(), description: None, schema: Some(schema), extra: Map::new() }
+        JsonSchema { name: name.into(), description: None, schema: Some(schema), extra: Extra::default() }
     }
 }

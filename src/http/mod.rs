@@ -93,6 +93,7 @@ mod service;
 pub(crate) mod settle;
 pub(crate) mod sse;
 mod stack;
+pub(crate) mod text_or_list;
 pub(crate) mod tokens;
 
 pub use body::Body;

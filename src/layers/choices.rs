@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::future::select_all;
+use futures_util::lock::Mutex;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, ServiceExt};
 
@@ -16,12 +19,18 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream}
 /// How many choices one request may ask for, unless set otherwise: each is a whole turn.
 pub(crate) const MAX_CHOICES: u32 = 8;
 
+/// Of so many bytes of JSON all copies of a request may be made at once.
+const COPIES: usize = 8 * 1024 * 1024;
+
 /// Honours `n`: takes it out of the request, asks the inner service `n` times at once, and merges the answers into one.
 ///
 /// In the merged answer, [`ChatEvent::Choice`] says which choice the following events belong to, whenever that changes;
 /// each choice has its own [`ChatEvent::Finished`]. The first error fails the whole answer and ends all turns. The answer
 /// begins with the first of the turns, and has its head. The others may start later: with few processes, one turn may have
 /// to wait until another's events are drained.
+///
+/// Each turn has a copy of the request until it has begun. Where all copies together would have more than 8 MiB of JSON,
+/// there is one at a time: the turns begin one after the other, and run at the same time from there.
 ///
 /// If `n` is absent or 1, the inner service's answer is passed on untouched.
 ///
@@ -118,16 +127,52 @@ where
         if n == 1 {
             return ChoicesFuture { turns: Turns::One { turn: self.inner.call(request) } };
         }
-        let mut starting: Vec<Starting> = Vec::new();
-        for _ in 1..n {
-            let other = self.inner.clone().oneshot(request.clone());
-            starting.push(Box::pin(async move { other.await.map_err(Into::into) }));
-        }
+        let at_once = length(&request).saturating_mul(n as usize) <= COPIES;
         // The service that is known to be ready.
-        let first = self.inner.call(request);
-        starting.insert(0, Box::pin(async move { first.await.map_err(Into::into) }));
+        let first = self.inner.call(request.clone());
+        let request = Arc::new(Mutex::new(request));
+        let held = request.try_lock_owned().filter(|_| !at_once);
+        let mut starting: Vec<Starting> = vec![Box::pin(async move {
+            let _until_begun = held;
+            first.await.map_err(Into::into)
+        })];
+        for _ in 1..n {
+            starting.push(Box::pin(start(self.inner.clone(), Arc::clone(&request), at_once)));
+        }
         ChoicesFuture::several(begin(starting))
     }
+}
+
+/// Asks for one more answer. Unless all may begin at once, the request is held until the turn has begun.
+async fn start<S>(inner: S, request: Arc<Mutex<ChatRequest>>, at_once: bool) -> Result<ChatResponse, Error>
+where
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
+{
+    let held = request.lock().await;
+    let turn = inner.oneshot(held.clone());
+    if at_once {
+        drop(held);
+    }
+    turn.await.map_err(Into::into)
+}
+
+/// How long a request's JSON is.
+fn length(request: &ChatRequest) -> usize {
+    struct Length(usize);
+
+    impl io::Write for Length {
+        fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+            self.0 += json.len();
+            Ok(json.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut length = Length(0);
+    // What cannot be written would be a surprise, and is long.
+    serde_json::to_writer(&mut length, request).map_or(usize::MAX, |()| length.0)
 }
 
 type Starting = Pin<Box<dyn Future<Output = Result<ChatResponse, Error>> + Send>>;
@@ -265,4 +310,54 @@ impl Stream for Merged {
 pub(crate) fn ended_early() -> Error {
     let message = "The answer ended early: its events stopped without a finish. Send the request again.";
     Error::new(ErrorKind::Internal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+    use tokio::sync::{mpsc, oneshot};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::chat::{Message, Role};
+    use crate::{FinishReason, Usage};
+
+    /// Asks for three answers to a text of this length. What comes with each turn that is asked for lets it begin.
+    fn asked(length: usize) -> (Starting, mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
+        let (tell, asked) = mpsc::unbounded_channel();
+        let model = service_fn(move |request: ChatRequest| {
+            let (begin, begins) = oneshot::channel();
+            tell.send(begin).unwrap();
+            async move {
+                begins.await.unwrap();
+                let done = [ChatEvent::finished(FinishReason::Stop, Usage::default())];
+                Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(done)))
+            }
+        });
+        let text = Message::new(Role::User, "x".repeat(length));
+        let request = ChatRequest { n: Some(3), ..ChatRequest::new("m", [text]) };
+        (Box::pin(ChoicesLayer::new().layer(model).call(request)), asked)
+    }
+
+    #[test]
+    fn the_turns_of_a_small_request_begin_at_once() {
+        let (future, mut asked) = asked(COPIES / 3 - 1000);
+        assert!(future.now_or_never().is_none());
+        assert_eq!(std::iter::from_fn(|| asked.try_recv().ok()).count(), 3);
+    }
+
+    #[test]
+    fn of_a_large_request_there_is_one_copy_at_a_time() {
+        let (mut future, mut asked) = asked(COPIES / 3 + 1);
+        assert!((&mut future).now_or_never().is_none());
+        asked.try_recv().unwrap().send(()).unwrap();
+        assert!(asked.try_recv().is_err(), "the second turn was asked for before the first had begun");
+        let mut events = future.now_or_never().unwrap().unwrap().events;
+        for turn in [1, 2] {
+            while events.next().now_or_never().is_some() {}
+            asked.try_recv().unwrap().send(()).unwrap();
+            assert!(asked.try_recv().is_err(), "a turn was asked for before turn {turn} had begun");
+        }
+        assert!(events.all(|event| async move { event.is_ok() }).now_or_never().unwrap());
+    }
 }

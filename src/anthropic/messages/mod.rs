@@ -50,9 +50,11 @@ impl Door for Messages {
     const NAME: &'static str = "messages";
 
     fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
-        let wire: MessagesRequest = read_json(&incoming.body)?;
-        let mut decoded = decode::decode(wire, incoming.abilities)?;
-        if let Some(session) = incoming.headers.get("x-claude-code-session-id") {
+        let Incoming { headers, abilities, body, .. } = incoming;
+        let wire: MessagesRequest = read_json(&body)?;
+        drop(body);
+        let mut decoded = decode::decode(wire, abilities)?;
+        if let Some(session) = headers.get("x-claude-code-session-id") {
             decoded.request.caller.session = Some(String::from_utf8_lossy(session.as_bytes()).into_owned());
         }
         let reply = Reply { shows_thinking: decoded.shows_thinking };

@@ -1,7 +1,10 @@
 //! A Messages request as Anthropic's clients write it. What it means is in `decode`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+use crate::chat::Extra;
+use crate::http::text_or_list::{Either, text_or_list};
 
 /// The body of `POST /v1/messages`.
 #[derive(Debug, Deserialize)]
@@ -31,7 +34,7 @@ pub(crate) struct MessagesRequest {
     pub(crate) output_format: Option<OutputFormat>,
     /// Marks the last block that can be marked.
     #[serde(default)]
-    pub(crate) cache_control: Option<Value>,
+    pub(crate) cache_control: Option<Box<Value>>,
     /// Every other field, as it was sent.
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
@@ -54,14 +57,23 @@ pub(crate) enum WireRole {
 }
 
 /// Content: a string stands for one text block.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a string or an array of content blocks")]
+#[derive(Debug)]
 pub(crate) enum Blocks {
     Text(String),
     Blocks(Vec<Block>),
 }
 
-/// A content block of any type: the fields that have a meaning here, and the rest.
+impl<'de> Deserialize<'de> for Blocks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_list(deserializer, "a string, or an array of content blocks").map(|either| match either {
+            Either::Text(text) => Blocks::Text(text),
+            Either::List(blocks) => Blocks::Blocks(blocks),
+        })
+    }
+}
+
+/// A content block of any type: the fields that have a meaning here, and the rest. Each is small: a request
+/// may have a hundred thousand blocks, of which most are texts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Block {
     #[serde(rename = "type")]
@@ -71,31 +83,31 @@ pub(crate) struct Block {
     pub(crate) text: Option<String>,
     /// Of `thinking`.
     #[serde(default)]
-    pub(crate) thinking: Option<String>,
+    pub(crate) thinking: Option<Box<str>>,
     #[serde(default)]
-    pub(crate) signature: Option<String>,
+    pub(crate) signature: Option<Box<str>>,
     /// Of `redacted_thinking`.
     #[serde(default)]
-    pub(crate) data: Option<String>,
+    pub(crate) data: Option<Box<str>>,
     /// Of `tool_use`.
     #[serde(default)]
-    pub(crate) id: Option<String>,
+    pub(crate) id: Option<Box<str>>,
     #[serde(default)]
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Box<str>>,
     #[serde(default)]
-    pub(crate) input: Option<Value>,
+    pub(crate) input: Option<Box<Value>>,
     /// Of `tool_result`.
     #[serde(default)]
-    pub(crate) tool_use_id: Option<String>,
+    pub(crate) tool_use_id: Option<Box<str>>,
     #[serde(default)]
     pub(crate) is_error: Option<bool>,
     #[serde(default)]
     pub(crate) content: Option<Blocks>,
     /// Of any type.
     #[serde(default)]
-    pub(crate) cache_control: Option<Value>,
+    pub(crate) cache_control: Option<Box<Value>>,
     #[serde(flatten)]
-    pub(crate) extra: Map<String, Value>,
+    pub(crate) extra: Extra,
 }
 
 /// A tool: one of the client's own where it has no `type`, or `custom`; else one that Anthropic runs or defines.
@@ -110,9 +122,9 @@ pub(crate) struct WireTool {
     #[serde(default)]
     pub(crate) input_schema: Option<Value>,
     #[serde(default)]
-    pub(crate) cache_control: Option<Value>,
+    pub(crate) cache_control: Option<Box<Value>>,
     #[serde(flatten)]
-    pub(crate) extra: Map<String, Value>,
+    pub(crate) extra: Extra,
 }
 
 #[derive(Debug, Deserialize)]

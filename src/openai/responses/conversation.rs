@@ -12,7 +12,7 @@ use super::sealed::{self, Sealed};
 use super::tools::Tools;
 use crate::Error;
 use crate::chat::call_id::canonical;
-use crate::chat::{self, CalledFunction, Message, Reasoning, Role, ToolCall};
+use crate::chat::{self, CalledFunction, Extra, Message, Reasoning, Role, ToolCall};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::chat_completions::fields::{check_file, check_image};
 use crate::openai::free_text;
@@ -187,7 +187,7 @@ impl Reader<'_> {
             id: id.clone(),
             kind: "function".to_owned(),
             function: CalledFunction { name, arguments },
-            extra: Map::new(),
+            extra: Extra::default(),
         };
         message.tool_calls.get_or_insert_default().push(call);
         if self.open.insert(known_by, id.clone()).is_some() {
@@ -284,16 +284,21 @@ impl Reader<'_> {
             }
             "refusal" if role == Role::Assistant => {
                 let Some(refusal) = part.refusal else { return Err(missing("refusal")) };
-                Ok(chat::Part { kind: "refusal".to_owned(), refusal: Some(refusal), ..chat::Part::default() })
+                Ok(chat::Part { kind: "refusal".to_owned(), refusal: Some(refusal.into()), ..chat::Part::default() })
             }
             "input_image" if media => {
                 if part.file_id.is_some() {
                     return Err(no_uploads(format!("{at}.file_id"), "the image as a data URL in `image_url`"));
                 }
                 let Some(url) = part.image_url else { return Err(missing("image_url")) };
-                let image = chat::ImageUrl { url, extra: Map::new() };
+                let image = chat::ImageUrl { url: url.into(), extra: Extra::default() };
                 check_image(&image, || format!("{at}.image_url"), self.ignored)?;
-                Ok(chat::Part { kind: "image_url".to_owned(), image_url: Some(image), extra, ..chat::Part::default() })
+                Ok(chat::Part {
+                    kind: "image_url".to_owned(),
+                    image_url: Some(image.into()),
+                    extra,
+                    ..chat::Part::default()
+                })
             }
             "input_file" if media => {
                 if part.file_id.is_some() {
@@ -304,9 +309,13 @@ impl Reader<'_> {
                     return Err(unsupported(format!("{at}.file_url"), message));
                 }
                 let Some(data) = part.file_data else { return Err(missing("file_data")) };
-                let file = chat::File { file_data: Some(data), filename: part.filename, ..chat::File::default() };
+                let file = chat::File {
+                    file_data: Some(data.into()),
+                    filename: part.filename.map(Into::into),
+                    ..chat::File::default()
+                };
                 check_file(&file, |_| format!("{at}.file_data"), self.ignored)?;
-                Ok(chat::Part { kind: "file".to_owned(), file: Some(file), extra, ..chat::Part::default() })
+                Ok(chat::Part { kind: "file".to_owned(), file: Some(file.into()), extra, ..chat::Part::default() })
             }
             "input_audio" => {
                 let message = "Audio is not supported. Send a transcript as an `input_text` part.";
@@ -324,7 +333,7 @@ impl Reader<'_> {
 const PART_ACCEPTED: [&str; 4] = ["annotations", "logprobs", "cache_control", "prompt_cache_breakpoint"];
 
 /// Where the client wants the prompt cached, as the conversation has it.
-fn cache_mark(rest: &Map<String, Value>) -> Map<String, Value> {
+fn cache_mark(rest: &Extra) -> Extra {
     let mark = rest.get("cache_control").cloned();
     let mark = mark.or_else(|| rest.contains_key("prompt_cache_breakpoint").then(|| json!({"type": "ephemeral"})));
     mark.filter(Value::is_object).map(|mark| ("cache_control".to_owned(), mark)).into_iter().collect()

@@ -1,12 +1,10 @@
 //! The items of a request's input, and of the conversation that is kept for the next one.
 
-use std::fmt;
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::chat::Role;
+use crate::chat::{Extra, Role};
+use crate::http::text_or_list::{Either, text_or_list};
 
 /// `input`: a text, or items.
 #[derive(Debug)]
@@ -47,9 +45,9 @@ pub(crate) struct Item {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) id: Option<String>,
+    pub(crate) id: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) status: Option<String>,
+    pub(crate) status: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<Role>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +55,7 @@ pub(crate) struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) call_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) namespace: Option<String>,
+    pub(crate) namespace: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     /// Of a `function_call`. Other kinds of call have other types of it. Boxed, as what follows: a message has none of these,
@@ -72,11 +70,11 @@ pub(crate) struct Item {
     pub(crate) output: Option<Box<Value>>,
     /// Of reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) summary: Option<Vec<Part>>,
+    pub(crate) summary: Option<Box<[Part]>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) encrypted_content: Option<String>,
+    pub(crate) encrypted_content: Option<Box<str>>,
     #[serde(flatten)]
-    pub(crate) rest: Map<String, Value>,
+    pub(crate) rest: Extra,
 }
 
 impl Item {
@@ -116,50 +114,17 @@ pub(crate) struct Part {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) refusal: Option<String>,
+    pub(crate) refusal: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) image_url: Option<String>,
+    pub(crate) image_url: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) file_id: Option<String>,
+    pub(crate) file_id: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) file_url: Option<String>,
+    pub(crate) file_url: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) file_data: Option<String>,
+    pub(crate) file_data: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) filename: Option<String>,
+    pub(crate) filename: Option<Box<str>>,
     #[serde(flatten)]
-    pub(crate) rest: Map<String, Value>,
-}
-
-/// Either a string or an array.
-enum Either<T> {
-    Text(String),
-    List(Vec<T>),
-}
-
-/// Reads either of them without a copy, and keeps the path to a fault inside of the array.
-fn text_or_list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-    expected: &'static str,
-) -> Result<Either<T>, D::Error> {
-    struct Visitor<T>(&'static str, PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
-        type Value = Either<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str(self.0)
-        }
-        fn visit_str<E>(self, text: &str) -> Result<Either<T>, E> {
-            Ok(Either::Text(text.to_owned()))
-        }
-        fn visit_string<E>(self, text: String) -> Result<Either<T>, E> {
-            Ok(Either::Text(text))
-        }
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<Either<T>, A::Error> {
-            Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(list)).map(Either::List)
-        }
-    }
-
-    deserializer.deserialize_any(Visitor(expected, PhantomData))
+    pub(crate) rest: Extra,
 }

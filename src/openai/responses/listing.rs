@@ -43,7 +43,7 @@ impl Page {
         }
         let start = match &self.after {
             None => 0,
-            Some(after) => match listed.iter().position(|item| item.id.as_ref() == Some(after)) {
+            Some(after) => match listed.iter().position(|item| item.id.as_deref() == Some(after)) {
                 Some(place) => place + 1,
                 None => return Err(invalid("after", format!("No item of this response has the id {after:?}."))),
             },
@@ -73,9 +73,9 @@ fn named(answer: &str, index: usize, mut item: Item) -> Item {
         "custom_tool_call_output" => "ctco",
         _ => "item",
     };
-    item.id.get_or_insert_with(|| format!("{prefix}_{answer}_in{index}"));
+    item.id.get_or_insert_with(|| format!("{prefix}_{answer}_in{index}").into());
     if kind != "reasoning" && kind != "item_reference" {
-        item.status.get_or_insert_with(|| "completed".to_owned());
+        item.status.get_or_insert_with(|| "completed".into());
     }
     let assistant = item.role == Some(Role::Assistant);
     if kind == "message" {

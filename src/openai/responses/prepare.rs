@@ -9,7 +9,7 @@ use super::output::Shown;
 use super::request::{CreateResponse, Format};
 use super::tools::{self, Tools};
 use crate::Error;
-use crate::chat::{ChatRequest, JsonSchema, Message, ResponseFormat, Role};
+use crate::chat::{ChatRequest, Extra, JsonSchema, Message, ResponseFormat, Role};
 use crate::http::fields::{Ignored, invalid};
 
 /// A request that can be answered.
@@ -70,7 +70,7 @@ pub(crate) fn prepare(
         response_format: request.text.as_ref().and_then(|text| text.format.as_ref()).and_then(response_format),
         prompt_cache_key: request.prompt_cache_key.clone(),
         summarizes_reasoning: request.wants_summary(),
-        extra: settings,
+        extra: settings.into(),
         ..ChatRequest::default()
     };
     let shown = Shown { summary: request.wants_summary(), encrypted: request.includes("reasoning.encrypted_content") };
@@ -84,12 +84,12 @@ fn response_format(format: &Format) -> Option<ResponseFormat> {
             name: format.name.clone().unwrap_or_default(),
             description: format.description.clone(),
             schema: format.schema.clone(),
-            extra: Map::new(),
+            extra: Extra::default(),
         }),
         "json_object" => None,
         _ => return None,
     };
-    Some(ResponseFormat { kind: format.kind.clone(), json_schema, extra: Map::new() })
+    Some(ResponseFormat { kind: format.kind.clone(), json_schema, extra: Extra::default() })
 }
 
 impl Places {

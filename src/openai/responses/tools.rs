@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::chat::{Function, Tool, ToolChoice};
+use crate::chat::{Extra, Function, Tool, ToolChoice};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
 
@@ -169,8 +169,8 @@ impl Taken {
         } else {
             (param.description, param.parameters)
         };
-        let function = Function { name: function, description, parameters, extra: Map::new() };
-        self.functions.push(Tool { kind: "function".to_owned(), function, extra: Map::new() });
+        let function = Function { name: function, description, parameters, extra: Extra::default() };
+        self.functions.push(Tool { kind: "function".to_owned(), function, extra: Extra::default() });
         Ok(())
     }
 

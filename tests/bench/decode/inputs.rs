@@ -9,12 +9,13 @@ pub(crate) struct Input {
     pub(crate) name: &'static str,
     pub(crate) path: &'static str,
     pub(crate) status: u16,
+    pub(crate) answers: u32,
     /// A body of about so many bytes.
     pub(crate) body: fn(usize) -> String,
 }
 
 const fn input(name: &'static str, path: &'static str, body: fn(usize) -> String) -> Input {
-    Input { name, path, status: 200, body }
+    Input { name, path, status: 200, answers: 1, body }
 }
 
 /// The largest has as many values as it may, with so many bytes for each, and the others are made alike.
@@ -112,10 +113,19 @@ pub(crate) const INPUTS: &[Input] = &[
         let function = format!(r#"{{"name":"f","parameters":{{"type":"object","properties":{{{properties}}}}}}}"#);
         chat_with(&user("\"hello\""), &format!(r#","tools":[{{"type":"function","function":{function}}}]"#))
     }),
-    input("chat: eight answers about a picture", CHAT, |size| {
-        let url = format!("data:image/png;base64,{}", "iVBORw0K".repeat(size / 8));
-        chat_with(&user(&format!(r#"[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]"#)), ",\"n\":8")
-    }),
+    Input {
+        answers: 8,
+        ..input("chat: eight answers about a picture", CHAT, |size| {
+            let url = format!("data:image/png;base64,{}", "iVBORw0K".repeat(size / 8));
+            chat_with(&user(&format!(r#"[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]"#)), ",\"n\":8")
+        })
+    },
+    Input {
+        answers: 8,
+        ..input("chat: eight answers to many messages", CHAT, |size| {
+            chat_with(&many(size, 3, |_, text| user(&quoted(text))), ",\"n\":8")
+        })
+    },
     Input {
         status: 413,
         ..input("chat: more numbers than may be", CHAT, |size| {

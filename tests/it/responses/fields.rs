@@ -74,7 +74,7 @@ async fn what_the_inner_service_honours_reaches_it_and_is_repeated() {
     let answer = create(&turns.api().abilities(Abilities::new().honours(["top_k"])), fields).await;
     assert_eq!(answer.header("x-ignored-parameters"), Some("seed, of_tomorrow"), "not a field of this API");
     let extra = json!({"temperature": 0.5, "top_k": 3, "verbosity": "low"});
-    assert_eq!(Value::Object(turns.last().extra), extra);
+    assert_eq!(Value::Object(turns.last().extra.into()), extra);
     let told = answer.json();
     assert_eq!(
         (&told["temperature"], &told["top_p"], &told["text"]["verbosity"]),

@@ -44,15 +44,15 @@ fn text_part(block: Block, at: impl Fn() -> String) -> Result<Part, Error> {
 }
 
 /// A part with the client's mark of what the prompt cache is to keep.
-fn marked(mut part: Part, mark: Option<Value>) -> Part {
+fn marked(mut part: Part, mark: Option<Box<Value>>) -> Part {
     if let Some(mark) = mark.filter(|mark| !mark.is_null()) {
-        part.extra.insert("cache_control".to_owned(), mark);
+        part.extra.insert("cache_control".to_owned(), *mark);
     }
     part
 }
 
 /// The top-level `cache_control` marks the last part of the last message.
-pub(super) fn mark_last(messages: &mut [Message], mark: Option<Value>) {
+pub(super) fn mark_last(messages: &mut [Message], mark: Option<Box<Value>>) {
     let Some(mark) = mark.filter(|mark| !mark.is_null()) else { return };
     let Some(last) = messages.last_mut() else { return };
     match &mut last.content {
@@ -62,7 +62,7 @@ pub(super) fn mark_last(messages: &mut [Message], mark: Option<Value>) {
         }
         Some(Content::Parts(parts)) => {
             if let Some(part) = parts.last_mut() {
-                part.extra.entry("cache_control").or_insert(mark);
+                part.extra.entry("cache_control").or_insert(*mark);
             }
         }
         _ => {}
@@ -257,10 +257,10 @@ fn tool_result(
             Content::Parts(parts.collect::<Result<_, _>>()?)
         }
     };
-    let mut message = Message { content: Some(content), tool_call_id: Some(id), ..Message::new(Role::Tool, "") };
+    let mut message = Message { content: Some(content), tool_call_id: Some(id.into()), ..Message::new(Role::Tool, "") };
     message.is_error = block.is_error == Some(true);
     if let Some(mark) = block.cache_control.filter(|mark| !mark.is_null()) {
-        message.extra.insert("cache_control".to_owned(), mark);
+        message.extra.insert("cache_control".to_owned(), *mark);
     }
     Ok(message)
 }
@@ -279,27 +279,31 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
                 let (Some(id), Some(name)) = (block.id, block.name) else {
                     return Err(invalid(at("id"), "A `tool_use` block needs `id` and `name`."));
                 };
-                let arguments = match block.input {
+                let arguments = match block.input.as_deref() {
                     Some(input @ Value::Object(_)) => input.to_string(),
                     None => "{}".to_owned(),
                     Some(_) => return Err(invalid(at("input"), "Input should be an object")),
                 };
                 let mut call = ToolCall::new(id, name, arguments);
                 if let Some(mark) = block.cache_control.filter(|mark| !mark.is_null()) {
-                    call.extra.insert("cache_control".to_owned(), mark);
+                    call.extra.insert("cache_control".to_owned(), *mark);
                 }
                 calls.push(call);
             }
             // Without its signature the API would not know it for the model's own.
             "thinking" => {
                 let signature = block.signature.filter(|signature| !signature.is_empty());
-                let text = block.thinking.unwrap_or_default();
+                let text = block.thinking.unwrap_or_default().into();
                 let place = parts.len() + calls.len();
-                reasoning.extend(signature.map(|signature| Reasoning::Signed { text, signature, place }));
+                reasoning.extend(signature.map(|signature| Reasoning::Signed {
+                    text,
+                    signature: signature.into(),
+                    place,
+                }));
             }
             "redacted_thinking" => {
                 let place = parts.len() + calls.len();
-                reasoning.extend(block.data.map(|data| Reasoning::Redacted { data, place }));
+                reasoning.extend(block.data.map(|data| Reasoning::redacted(data, place)));
             }
             kind if SERVER_BLOCKS.iter().any(|server| kind.starts_with(server)) => {}
             kind => {

@@ -75,7 +75,7 @@ pub(crate) fn decode(wire: MessagesRequest, abilities: Abilities) -> Result<Deco
         response_format: format.or(wire.output_format).map(response_format).transpose()?,
         summarizes_reasoning: summarizes,
         keeps_blocks: true,
-        extra: settings,
+        extra: settings.into(),
         ..ChatRequest::default()
     };
     request.caller.session = wire.metadata.and_then(|metadata| session(&metadata.user_id?));

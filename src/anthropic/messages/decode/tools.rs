@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{client_tools, invalid, quoted, unsupported};
 use crate::Error;
 use crate::anthropic::messages::request::{WireTool, WireToolChoice};
-use crate::chat::{Function, Tool, ToolChoice};
+use crate::chat::{Extra, Function, Tool, ToolChoice};
 use crate::http::fields::Ignored;
 
 /// Tools that cannot be had here by how their types begin, and what to do instead.
@@ -55,11 +55,11 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
         if !names.insert(function.name.clone()) {
             return Err(invalid("tools", "Tool names must be unique."));
         }
-        let mut extra = Map::new();
+        let mut extra = Extra::default();
         // Of no consequence to what the model is offered: arguments are streamed as they come in any case.
         ignored.name_all("tools[].", &tool.extra, &["strict", "eager_input_streaming"]);
         if let Some(mark) = tool.cache_control.filter(|mark| !mark.is_null()) {
-            extra.insert("cache_control".to_owned(), mark);
+            extra.insert("cache_control".to_owned(), *mark);
         }
         tools.push(Tool { kind: "function".to_owned(), function, extra });
     }

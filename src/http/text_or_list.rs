@@ -1,0 +1,39 @@
+//! Content as all APIs have it: a string, or an array.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Deserializer};
+
+/// Either a string or an array.
+pub(crate) enum Either<T> {
+    Text(String),
+    List(Vec<T>),
+}
+
+/// Reads either of them without a copy, and keeps the path to a fault inside of the array.
+pub(crate) fn text_or_list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+) -> Result<Either<T>, D::Error> {
+    struct Visitor<T>(&'static str, PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+        type Value = Either<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str(self.0)
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Either<T>, E> {
+            Ok(Either::Text(text.to_owned()))
+        }
+        fn visit_string<E>(self, text: String) -> Result<Either<T>, E> {
+            Ok(Either::Text(text))
+        }
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<Either<T>, A::Error> {
+            Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(list)).map(Either::List)
+        }
+    }
+
+    deserializer.deserialize_any(Visitor(expected, PhantomData))
+}
