@@ -181,6 +181,20 @@ async fn what_another_sites_page_embeds_is_refused_and_a_link_that_a_person_foll
     assert_eq!(send_headers(GuardLayer::new(), &own).await.status, 200);
 }
 
+#[test]
+fn it_is_ready_when_the_service_within_is() {
+    use futures_util::FutureExt;
+    use tower::ServiceExt;
+
+    let guarded = |at_once| {
+        let inner = ApiService::new(says([finished(FinishReason::Stop)]));
+        GuardLayer::new().layer(tower::limit::ConcurrencyLimit::new(inner, at_once))
+    };
+    let is_ready =
+        |at_once| ServiceExt::<Request<Full<bytes::Bytes>>>::ready(&mut guarded(at_once)).now_or_never().is_some();
+    assert!(is_ready(1) && !is_ready(0));
+}
+
 #[tokio::test]
 async fn an_applications_own_pages_are_guarded_by_a_layer_of_its_router() {
     let app = axum::Router::new()
