@@ -70,12 +70,13 @@ pub(crate) async fn at_rest(server: &ServerProcess) -> Result<Rest, String> {
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let health = tokio::time::timeout(PATIENCE, server.get("/health")).await.map_err(|_| "no /health")?.json();
-        let now = (json!([health["processes"], health["queue"]]), look(server));
+        let now = (json!([health["processes"], health["queue"], health["bodies"]]), look(server));
         let counts = &health["processes"];
         let quiet = ["busy", "live", "parked"].iter().all(|name| counts[*name] == 0)
             && counts["warm"] == counts["total"]
             && counts["warm"] == 2
-            && health["queue"]["length"] == 0;
+            && health["queue"]["length"] == 0
+            && health["bodies"]["bytes"] == 0;
         let same = now.0 == last.0
             && now.1.processes == last.1.processes
             && now.1.descriptors == last.1.descriptors
