@@ -281,10 +281,13 @@ impl Talk<'_> {
             let text = "y".repeat(3 * 1024 * 1024);
             self.ask(&text, Meant::to("too large a request", Expected::Refused(&[413]))).await;
         } else {
+            // The conversation may not outgrow the limit.
+            if json!(self.messages).to_string().len() > 200_000 {
+                self.messages.clear();
+            }
             let text = format!("{} {}", self.token, "z".repeat(700_000));
             let expected = Expected::Text(format!("echo: {text}"));
             self.ask(&text, Meant::to("a large request", expected)).await;
-            // The conversation may not outgrow the limit.
             self.messages.clear();
         }
     }
