@@ -101,7 +101,10 @@ impl Judged {
         if drawn_on && !windows.iter().any(Window::used_up) {
             notice(refused, format!("The plan is used up: {consequence}"));
         }
-        match health["queue"]["length"].as_u64().unwrap_or(0) {
+        // Of those at work, more than there are processes wait for the memory, or the CPU, to start one.
+        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        let starting = count(&health["processes"]["busy"]).saturating_sub(count(&health["processes"]["total"]));
+        match count(&health["queue"]["length"]).saturating_add(starting) {
             0 => {}
             1 => notice(false, "One request waits for a process.".to_owned()),
             waiting => notice(false, format!("{waiting} requests wait for a process.")),

@@ -48,9 +48,9 @@ fn extra_usage_lets_requests_through_unless_the_operator_does_not_want_that() {
 
 #[test]
 fn what_does_not_start_and_what_waits_is_told() {
-    let health = json!({"status": "degraded", "queue": {"length": 2}, "processes": {"busy": 8}});
+    let health = json!({"status": "degraded", "queue": {"length": 2}, "processes": {"busy": 8, "total": 5}});
     let (state, notices) = judged(&health, false);
     assert_eq!(state, State::Degraded);
     assert!(notices[0].bad && notices[0].text.contains("claude-max-api doctor"), "{notices:?}");
-    assert_eq!(notices[1], Notice { bad: false, text: "2 requests wait for a process.".to_owned() });
+    assert_eq!(notices[1], Notice { bad: false, text: "5 requests wait for a process.".to_owned() });
 }

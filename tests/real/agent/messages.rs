@@ -31,6 +31,25 @@ async fn a_search_of_the_web_is_claude_codes_own_and_the_client_sees_no_call() {
 }
 
 #[tokio::test]
+async fn a_page_is_fetched_by_claude_code_itself_within_the_fence_and_the_client_sees_no_call() {
+    let Some(server) = Server::with_tools(&["WebFetch"]).await else { return };
+    let tools = json!([{"type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 3}]);
+    for (url, refused) in [
+        // Claude Code tries, whether or not there is a way to it from here.
+        ("https://nowhere.invalid/", false),
+        ("http://127.0.0.1:3456/status", true),
+    ] {
+        let call = format!(r#"[[tool WebFetch {{"url":"{url}","prompt":"What is there?"}}]]"#);
+        let message = server.message(&request("be terse", tools.clone(), &call)).await;
+        let said = texts(&message);
+        assert!(said.contains("result: "), "{message}");
+        assert_eq!(said.contains("everybody can reach"), refused, "{message}");
+    }
+    let offered = server.api.request(0).await["tools"].to_string();
+    assert!(offered.contains("\"WebFetch\"") && !offered.contains("web_fetch"), "{offered}");
+}
+
+#[tokio::test]
 async fn openclaws_functions_that_claude_code_has_tools_for_are_its_own() {
     let Some(server) = Server::start().await else { return };
     let tool = |name: &str| json!({"name": name, "description": "Does it.", "input_schema": {"type": "object"}});

@@ -60,6 +60,17 @@ async fn a_single_prompt_of_openclaws_has_its_picture() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_agent_mode_claude_codes_tools_do_the_work_in_the_workspace() {
+    agent_mode_does_the_work("openai-completions", "calling \n\nresult: ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_agent_mode_they_do_it_over_the_messages_api_as_well() {
+    // Here blocks stay blocks, as the model wrote them.
+    agent_mode_does_the_work("anthropic-messages", "calling \nresult: ").await;
+}
+
+/// At the door of this API, whose history has the first answer so.
+async fn agent_mode_does_the_work(api: &str, answered: &str) {
     let Some(openclaw) = OpenClaw::find() else { return };
     let scratch = tempfile::tempdir().unwrap();
     let workspace = scratch.path().canonicalize().unwrap().join("ws");
@@ -69,7 +80,7 @@ async fn in_agent_mode_claude_codes_tools_do_the_work_in_the_workspace() {
     let preset = layers::OpenClawLayer::new().agent(tools);
     let server = Server::start(preset, openclaw.home(), |cli| cli.workspace(&workspace).builtin_tools(tools)).await;
     let Some(server) = server else { return };
-    openclaw.configure(server.address);
+    openclaw.configure_api(server.address, api);
 
     let said = openclaw.says("s1", r#"Run it: [[tool exec {"command":"echo ran-$((40+2)); pwd > made.md"}]]"#).await;
     assert!(said.contains("ran-42"), "{said}");
@@ -83,6 +94,6 @@ async fn in_agent_mode_claude_codes_tools_do_the_work_in_the_workspace() {
     let seen = server.requests.lock().unwrap().last().unwrap().clone();
     assert!(seen.messages.iter().all(|message| message.calls().is_empty() && message.role != Role::Tool));
     let answer = seen.messages.iter().find(|message| message.role == Role::Assistant).unwrap();
-    assert!(answer.text().starts_with("calling \n\nresult: "), "one text: {}", answer.text());
+    assert!(answer.text().starts_with(answered), "{:?}", answer.text());
     assert_eq!(server.blocks("tool_use")[0]["name"], "Bash", "the model has its call in its history");
 }
