@@ -34,6 +34,10 @@ fn the_image_is_not_roots_and_has_no_login() {
     for name in ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "credentials"] {
         assert!(!dockerfile.contains(name), "{name} is in the Dockerfile");
     }
+    // What the README has people put beside these files.
+    for name in ["**/keys", "**/.env"] {
+        assert!(read("Dockerfile.dockerignore").lines().any(|line| line == name), "{name} reaches the builder");
+    }
     for name in ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"] {
         let line = read("compose.yaml").lines().map(str::trim).any(|line| line == format!("- {name}"));
         assert!(line, "{name} is handed on by name alone");
