@@ -127,6 +127,7 @@ fn command<'a>(
         .envs([("ENABLE_TOOL_SEARCH", "false"), ("DISABLE_AUTO_COMPACT", "1"), ("DISABLE_AUTOUPDATER", "1")])
         .envs([("CLAUDE_CODE_MAX_RETRIES", "1"), ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1")])
         .envs([("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"), ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1")])
+        .env("BUN_GC_TIMER_INTERVAL", "10000")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(directory)
         .stdin(Stdio::piped())

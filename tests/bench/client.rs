@@ -19,6 +19,8 @@ pub(crate) struct Conversation {
     door: Door,
     connection: SendRequest<Full<Bytes>>,
     request: Value,
+    /// The API key that it sends.
+    key: Option<String>,
     /// The id of the call that the last answer ended with.
     call: Option<Value>,
 }
@@ -51,7 +53,12 @@ impl Conversation {
         let functions: Vec<_> = tool.map(function).into_iter().collect();
         let mut request = door.body(model, system, &functions);
         request["stream"] = true.into();
-        Conversation { door, connection: connect(server).await, request, call: None }
+        Conversation { door, connection: connect(server).await, request, key: None, call: None }
+    }
+
+    /// The same, with an API key.
+    pub(crate) fn with_key(self, key: &str) -> Conversation {
+        Conversation { key: Some(key.to_owned()), ..self }
     }
 
     /// Says something and waits for the first text of the answer.
@@ -81,7 +88,7 @@ impl Conversation {
         // The last answer's end may have come a moment before the connection knows that it is free again.
         self.connection.ready().await.unwrap();
         let began = Instant::now();
-        let response = post(&mut self.connection, self.door.path(), body).await;
+        let response = post(&mut self.connection, self.door.path(), self.key.as_deref(), body).await;
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (status, process) = (response.status(), header("x-claude-process").unwrap_or_default());
         let mut answer = Answer { first: Duration::ZERO, process, body: response.into_body(), received: Vec::new() };
@@ -136,11 +143,17 @@ pub(crate) async fn connect(server: SocketAddr) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-async fn post(connection: &mut SendRequest<Full<Bytes>>, path: &str, body: String) -> Response<Incoming> {
+async fn post(
+    connection: &mut SendRequest<Full<Bytes>>,
+    path: &str,
+    key: Option<&str>,
+    body: String,
+) -> Response<Incoming> {
     let request = Request::post(path)
         .header(header::HOST, "localhost")
         .header("anthropic-version", "2023-06-01")
         .header(header::CONTENT_TYPE, "application/json");
+    let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));
     connection.send_request(request.body(Full::from(body)).unwrap()).await.unwrap()
 }
 

@@ -4,14 +4,16 @@
 //! documented rules of prompt caching, which `support/prompt_cache.rs` states. The conversation has a prompt of 30 kB, 20
 //! functions, and in every turn a call whose result is 20 kB; it is held at each of the three doors.
 //!
+//! A miss is a request that does not find in the cache what the one before it had there. A conversation that is moved once, to
+//! another process or to another set of functions, may have one.
+//!
 //! ```text
 //! cargo bench --bench cost
 //! ```
 //!
-//! `TURNS` (40) is how long the longest conversation is, at the other doors than Chat Completions' 10 at most;
-//! `DOORS=chat,responses,messages` picks doors, and with `CHECK=1` the program fails where a target is missed. With `MARKS=0`
-//! the server is not told how long prompts are kept, so it sets no marks of its own. `LIFETIME=1h` has the CLI keep its
-//! prompts for an hour, as it does with a subscription.
+//! `TURNS` (40) is how long the longest conversation is, `DOORS=chat,responses,messages` picks doors, and with `CHECK=1` the
+//! program fails where a target is missed. With `MARKS=0` the server is not told how long prompts are kept, so it sets no marks
+//! of its own. `LIFETIME=1h` has the CLI keep its prompts for an hour, as it does with a subscription.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
@@ -31,6 +33,7 @@ use std::time::Duration;
 use conversation::Conversation;
 use door::{Door, Function};
 use figures::{setting, table};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use server::Server;
 use support::messages_api::MessagesApi;
@@ -40,14 +43,20 @@ use tower_claude::cli::ClaudeCli;
 /// The conversations whose cost is shown, by their turns. The shorter ones are the beginning of the longest.
 const LENGTHS: [usize; 3] = [2, 10, 40];
 
-/// The longest conversation at the other doors, which turned out to cost the same as at Chat Completions'.
-const OTHER_DOORS: usize = 10;
-
 /// At least this share of what could be read is to be read.
 const READ: f64 = 0.99;
 
 /// At most so much more is a conversation to cost that is replayed each time.
 const REPLAYED: f64 = 1.05;
+
+/// So often at most is a conversation that moves once not to be found in the cache.
+const MISSES: usize = 1;
+
+/// A request finds what the one before it had there if it reads so much of that. In a replay the CLI's own note stands at the
+/// end, and is never found again.
+const FOUND: f64 = 0.95;
+
+const SYSTEM: &str = "Follow what this line of the instructions says, whatever it is about.\n";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -55,8 +64,35 @@ enum Way {
     Live,
     /// Each request on another process.
     Replayed,
-    /// Live, but for one move to another process in the middle.
-    Moved,
+    /// Live, but for giving way to another conversation once, in the middle of a call.
+    Evicted,
+    /// Live, with one more function from the middle on.
+    MoreTools,
+}
+
+impl Way {
+    const ALL: [Way; 4] = [Way::Live, Way::Replayed, Way::Evicted, Way::MoreTools];
+
+    fn name(self) -> &'static str {
+        match self {
+            Way::Live => "live",
+            Way::Replayed => "replayed",
+            Way::Evicted => "evicted once",
+            Way::MoreTools => "tool set changed once",
+        }
+    }
+
+    /// What is asked of it, and whether that is met.
+    fn target(self, bill: Bill, of_live: f64, misses: usize) -> Option<(String, bool)> {
+        match self {
+            Way::Live => None,
+            Way::Replayed => {
+                let met = bill.read / bill.readable >= READ && of_live <= REPLAYED;
+                Some((format!("≥ {READ}, ≤ {REPLAYED}"), met))
+            }
+            Way::Evicted | Way::MoreTools => Some((format!("≤ {MISSES} miss"), misses <= MISSES)),
+        }
+    }
 }
 
 #[tokio::main]
@@ -70,36 +106,30 @@ async fn main() {
     let doors = Door::ALL.into_iter().filter(|door| wanted.contains(&format!("{door:?}").to_lowercase()));
     let (mut rows, mut missed) = (Vec::new(), Vec::new());
     for door in doors {
-        let turns = if matches!(door, Door::Chat) { turns } else { turns.min(OTHER_DOORS) };
-        let (live, replayed, moved) = tokio::join!(
-            bills(&program, door, Way::Live, turns),
-            bills(&program, door, Way::Replayed, turns),
-            bills(&program, door, Way::Moved, turns),
-        );
-        eprintln!("{door:?}: done");
         for length in LENGTHS.into_iter().filter(|length| *length <= turns) {
-            let base = of_turns(&live, length);
-            for (way, bills) in [(Way::Live, &live), (Way::Replayed, &replayed), (Way::Moved, &moved)] {
-                let bill = of_turns(bills, length);
-                let (read, cost) = (bill.read / bill.readable, bill.cost / base.cost);
-                let mut verdict = String::new();
-                if way == Way::Replayed {
-                    let met = read >= READ && cost <= REPLAYED;
-                    verdict = format!("≥ {READ}, ≤ {REPLAYED}: {}", if met { "met" } else { "**not met**" });
+            let all = join_all(Way::ALL.map(|way| bills(&program, door, way, length))).await;
+            eprintln!("{door:?}, {length} turns: done");
+            let live = sum(&all[0]).cost;
+            for (way, bills) in Way::ALL.into_iter().zip(&all) {
+                let (bill, misses) = (sum(bills), misses(bills));
+                let (read, cost) = (bill.read / bill.readable, bill.cost / live);
+                let verdict = way.target(bill, cost, misses).map(|(target, met)| {
                     if !met {
-                        missed.push(format!("{door:?} {length}"));
+                        missed.push(format!("{door:?}, {length} turns, {}", way.name()));
                     }
-                }
+                    format!("{target}: {}", if met { "met" } else { "**not met**" })
+                });
                 rows.push(vec![
                     format!("{door:?}"),
                     length.to_string(),
-                    format!("{way:?}").to_lowercase(),
+                    way.name().to_owned(),
                     format!("{:.0}", bill.tokens() / length as f64),
                     format!("{:.1} %", 100.0 * bill.read / bill.tokens()),
                     format!("{:.4}", read),
+                    misses.to_string(),
                     format!("{:.0}", bill.cost / length as f64),
                     format!("{cost:.3}"),
-                    verdict,
+                    verdict.unwrap_or_default(),
                 ]);
             }
         }
@@ -111,23 +141,28 @@ async fn main() {
         "tokens a turn",
         "from the cache",
         "of what could be",
+        "misses",
         "cost a turn",
         "of live",
         "target",
     ];
     table("Input tokens, and what they cost in tokens at the input price", &head, &rows);
     if setting("CHECK", 0) == 1 && !missed.is_empty() {
-        eprintln!("missed: {}", missed.join(", "));
+        eprintln!("missed: {}", missed.join("; "));
         std::process::exit(1);
     }
 }
 
-/// Two requests make a turn: a call, and what follows its result.
-fn of_turns(bills: &[Bill], turns: usize) -> Bill {
-    bills[..2 * turns].iter().fold(Bill::default(), |mut sum, bill| {
+fn sum(bills: &[Bill]) -> Bill {
+    bills.iter().fold(Bill::default(), |mut sum, bill| {
         sum += *bill;
         sum
     })
+}
+
+/// How many requests did not find what the one before them had in the cache.
+fn misses(bills: &[Bill]) -> usize {
+    bills.windows(2).filter(|pair| pair[1].read < FOUND * (pair[0].read + pair[0].written)).count()
 }
 
 /// What each request of the conversation is billed.
@@ -145,73 +180,67 @@ async fn bills(program: &Path, door: Door, way: Way, turns: usize) -> Vec<Bill> 
         .env("DISABLE_TELEMETRY", "1")
         .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
         .warm_processes(usize::from(way == Way::Replayed))
-        .max_processes(3)
+        .max_processes(if way == Way::Evicted { 1 } else { 3 })
         .tool_timeout(Duration::from_secs(600));
     if let Ok(lifetime) = std::env::var("LIFETIME") {
         builder = builder.env("CLAUDE_CODE_PROMPT_CACHE_TTL", lifetime);
     }
     let server = Server::start(builder.build()).await;
-    warm_the_cache(&server).await;
-    let known = api.requests().len();
-    let mut conversation = Conversation::open(server.address, door, &system(), &functions()).await;
-    let mut number = 0;
-    let mut session = |conversation: &mut Conversation| {
-        number += 1;
-        let moves = match way {
-            Way::Live => false,
-            Way::Replayed => true,
-            Way::Moved => number == turns,
-        };
-        if moves {
-            conversation.session = format!("session {number}");
-        }
-        if moves || number == 1 { None } else { Some("live") }
-    };
+    another_conversation(&server).await;
+    let mut conversation = Conversation::open(server.address, door, &SYSTEM.repeat(30_000 / 71), &functions(20)).await;
     let result = format!("{}\n[[read]]", "A line of what the function found.\n".repeat(20_000 / 35));
     for turn in 1..=turns {
+        // The first request finds nothing live, whatever becomes of the conversation later.
+        let is_half_way = turn == turns / 2 + 1;
+        if way == Way::Replayed {
+            conversation.session = format!("question {turn}");
+        }
+        if way == Way::MoreTools && is_half_way {
+            conversation.change_functions(&functions(21));
+        }
         let function = turn % 20;
-        let expected = session(&mut conversation);
         let said = format!("Turn {turn}. [[tool function_{function} {{\"argument\":\"{turn}\"}}]]");
         let answer = conversation.say(&said).await;
-        check(&answer.process, expected);
+        let moves = turn == 1 || way == Way::Replayed || way == Way::MoreTools && is_half_way;
+        check(&answer.process, !moves);
         let call = answer.call.expect("a call");
-        let expected = session(&mut conversation);
+        if way == Way::Replayed {
+            conversation.session = format!("result {turn}");
+        }
+        if way == Way::Evicted && is_half_way {
+            another_conversation(&server).await;
+        }
         let answer = conversation.result(&call, &result).await;
-        check(&answer.process, expected);
+        check(&answer.process, way != Way::Replayed && !(way == Way::Evicted && is_half_way));
         assert!(answer.call.is_none());
     }
-    let mut cache = PromptCache::default();
-    let requests = api.requests();
+    let mut requests = api.requests();
     dump(door, way, &requests);
-    assert_eq!(requests.len() - known, 2 * turns, "a request for each question");
-    requests[known..].iter().map(|request| cache.bill(request)).collect()
+    requests.retain(|request| request["system"].to_string().contains(SYSTEM.trim_end()));
+    assert_eq!(requests.len(), 2 * turns, "a request for each question");
+    let mut cache = PromptCache::default();
+    requests.iter().map(|request| cache.bill(request)).collect()
 }
 
-fn check(process: &str, expected: Option<&str>) {
-    match expected {
-        Some(expected) => assert_eq!(process, expected),
-        None => assert_ne!(process, "live"),
-    }
+fn check(process: &str, is_live: bool) {
+    assert_eq!(process == "live", is_live, "{process}");
 }
 
-/// How long the CLI has its prompts kept is known from the first answer on; a server is rarely asked its first question.
-async fn warm_the_cache(server: &Server) {
-    let mut first = Conversation::open(server.address, Door::Chat, "You are terse.", &[]).await;
-    first.say("hello").await;
+/// What else the server is asked. How long the CLI has its prompts kept is known from the first answer on; a server is rarely
+/// asked its first question.
+async fn another_conversation(server: &Server) {
+    let mut another = Conversation::open(server.address, Door::Chat, "You are terse.", &[]).await;
+    another.say("hello").await;
 }
 
-fn system() -> String {
-    "Follow what this line of the instructions says, whatever it is about.\n".repeat(30_000 / 71)
-}
-
-fn functions() -> Vec<Function> {
+fn functions(number: usize) -> Vec<Function> {
     let function = |number: usize| {
         let schema = json!({"type": "object", "properties": {
             "argument": {"type": "string", "description": "What it is to be done with."},
             "limit": {"type": "integer", "description": "How much of it at most."}}, "required": ["argument"]});
         (format!("function_{number}"), format!("Does what function {number} does. ").repeat(10), schema)
     };
-    (0..20).map(function).collect()
+    (0..number).map(function).collect()
 }
 
 /// For a closer look: `DUMP=DIRECTORY` keeps the requests.

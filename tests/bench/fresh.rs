@@ -1,15 +1,22 @@
-//! Fresh conversations, many at once: how many begin in a second, beside the most that this machine's CPUs allow.
+//! Fresh conversations, many at once: how many begin in a second, beside the most that this machine's CPUs allow, and whether
+//! they begin in fair order.
 //!
 //! Starting the real CLI costs about 0.6 s of CPU, so that is what bounds them. The most is measured in the same run: as many
 //! workers as there are CPUs drive the CLI over its pipes, each starting one when its last has answered. The server is asked
-//! everything at once, and answers as its queue has it.
+//! everything at once, and answers as its queue has it. A second is one of a machine that has nothing else to do: of those that
+//! pass, the share counts that other programs leave.
+//!
+//! Fair is who came first of the caller whose turn it is. The times of answers are given to the requests in that order, and what
+//! each of them would have waited is compared with what it did. The second table has one caller ask everything at once, beside
+//! another that asks once a second.
 //!
 //! ```text
 //! cargo bench --bench fresh
 //! ```
 //!
-//! `AT_ONCE=2,16,64` is how many at once, `ROUNDS` (1) how often, and `WARM` (0) how many processes are started beforehand on
-//! either side. With `CHECK=1` the program fails where a target is missed.
+//! `AT_ONCE=2,16,64` is how many at once; fewer than `LEAST` (48) are asked again until there were so many. `ROUNDS` (1) is how
+//! often all of that is done, `WARM` (0) how many processes are started beforehand on either side, and `CALLERS` (64) how many
+//! requests the two callers have together. With `CHECK=1` the program fails where a target is missed.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,6 +24,8 @@ mod bare;
 mod client;
 mod door;
 mod figures;
+#[path = "fresh/order.rs"]
+mod order;
 mod procfs;
 mod server;
 #[path = "../support/mod.rs"]
@@ -30,7 +39,8 @@ use bare::Bare;
 use client::Conversation;
 use figures::{Samples, setting, table};
 use futures_util::future::join_all;
-use procfs::{cpu_time_of_children, quiet};
+use order::{Asked, fair};
+use procfs::{Cpus, cpu_time_of_children, quiet};
 use server::Server;
 use support::messages_api::MessagesApi;
 use tower_claude::cli::ClaudeCli;
@@ -41,6 +51,13 @@ const SYSTEM: &str = "You are terse.";
 /// At least so much of what the bare protocol reaches.
 const OF_BARE: f64 = 0.97;
 
+/// By how many answers the slowest of a hundred may come later than in fair order. Two are begun at once on two CPUs, and
+/// either may be first; where two callers take turns, one more may have been let in before.
+const LATER: f64 = 3.0;
+
+/// How the second caller asks.
+const EVERY: Duration = Duration::from_secs(1);
+
 /// What both are started with.
 struct Cli {
     program: PathBuf,
@@ -48,16 +65,19 @@ struct Cli {
     warm: usize,
 }
 
+/// What came of conversations that began together, or of several such runs.
 #[derive(Default)]
-struct Times {
+struct Outcome {
     /// From the first question to the last answer.
     whole: Duration,
-    /// Of each conversation to its first text.
+    /// The part of it that others left of the CPUs.
+    left: Duration,
+    asked: Vec<Asked>,
+    /// Of each conversation to its first text, and what that would have been in fair order.
     first: Samples,
+    in_order: Samples,
     /// Of the CLI's processes, all of their life.
     cpu: Duration,
-    /// The most places by which one came later than its turn.
-    late: usize,
 }
 
 #[tokio::main]
@@ -69,124 +89,207 @@ async fn main() {
     let api = MessagesApi::start().await;
     let home = tempfile::tempdir().unwrap();
     let cli = Cli { program, environment: bare::environment(&api.url(), home.path()), warm: setting("WARM", 0) };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let at_once = std::env::var("AT_ONCE").unwrap_or_else(|_| "2,16,64".to_owned());
     // The program comes from the disk the first time.
-    direct(&cli, 1, 1).await;
-    let (mut rows, mut missed) = (Vec::new(), false);
-    for conversations in at_once.split(',').map(|number| number.trim().parse::<usize>().unwrap()) {
-        let (mut of_direct, mut of_server) = (Times::default(), Times::default());
-        for round in 0..setting("ROUNDS", 1) {
-            for directly in if round % 2 == 0 { [true, false] } else { [false, true] } {
-                quiet().await;
-                let before = cpu_time_of_children().await;
-                let mut times = match directly {
-                    true => direct(&cli, conversations, workers).await,
-                    false => through_server(&cli, conversations).await,
-                };
-                times.cpu = cpu_time_of_children().await - before;
-                if directly { of_direct.add(times) } else { of_server.add(times) }
-            }
-        }
-        eprintln!("{conversations} at once: done");
-        let rate = |times: &Times| times.first.len() as f64 / times.whole.as_secs_f64();
-        let cpu = |times: &Times| format!("{:.2} s", times.cpu.as_secs_f64() / times.first.len() as f64);
-        let ratio = rate(&of_server) / rate(&of_direct);
-        missed |= ratio < OF_BARE;
-        rows.push(vec![
-            conversations.to_string(),
-            format!("{:.2}", rate(&of_direct)),
-            format!("{:.2}", rate(&of_server)),
-            format!("{ratio:.3}"),
-            format!("{:.1} s", of_server.first.quantile(0.5) / 1e3),
-            format!("{:.1} s", of_server.first.quantile(0.99) / 1e3),
-            format!("{:.1} s", of_direct.first.quantile(0.99) / 1e3),
-            of_server.late.to_string(),
-            cpu(&of_direct),
-            cpu(&of_server),
-            format!("≥ {OF_BARE}: {}", if ratio < OF_BARE { "**not met**" } else { "met" }),
-        ]);
-    }
-    let head = [
-        "at once",
-        "bare, a second",
-        "server, a second",
-        "of bare",
-        "p50",
-        "p99",
-        "p99 of bare",
-        "most places late",
-        "CPU each, bare",
-        "CPU each, server",
-        "target",
-    ];
-    table("Fresh conversations, to their first text", &head, &rows);
+    direct(&cli, 1).await;
+    let mut missed = throughput(&cli).await;
+    missed |= callers(&cli).await;
     if setting("CHECK", 0) == 1 && missed {
         std::process::exit(1);
     }
 }
 
-impl Times {
-    fn add(&mut self, more: Times) {
-        self.whole += more.whole;
-        self.first.append(more.first);
-        self.cpu += more.cpu;
-        self.late = self.late.max(more.late);
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many begin in a second. Whether a target was missed is returned.
+async fn throughput(cli: &Cli) -> bool {
+    let at_once = std::env::var("AT_ONCE").unwrap_or_else(|_| "2,16,64".to_owned());
+    let (mut rows, mut missed) = (Vec::new(), false);
+    let numbers = at_once.split(',').map(|number| number.trim().parse::<usize>().unwrap()).filter(|number| *number > 0);
+    for conversations in numbers {
+        let (mut of_direct, mut of_server) = (Outcome::default(), Outcome::default());
+        for round in 0..setting("ROUNDS", 1) * setting("LEAST", 48).div_ceil(conversations) {
+            for directly in if round % 2 == 0 { [true, false] } else { [false, true] } {
+                quiet().await;
+                let before = cpu_time_of_children().await;
+                let mut outcome = match directly {
+                    true => direct(cli, conversations).await,
+                    false => through_server(cli, &vec![(0, Duration::ZERO); conversations]).await,
+                };
+                outcome.cpu = cpu_time_of_children().await - before;
+                if directly { of_direct.add(outcome) } else { of_server.add(outcome) }
+            }
+        }
+        eprintln!("{conversations} at once: done");
+        let cpu = |outcome: &Outcome| format!("{:.2} s", outcome.cpu.as_secs_f64() / outcome.first.len() as f64);
+        let ratio = of_server.rate() / of_direct.rate();
+        let as_timed = of_direct.whole.as_secs_f64() / of_server.whole.as_secs_f64();
+        let in_order = of_server.is_in_order();
+        missed |= ratio < OF_BARE || !in_order;
+        rows.push(vec![
+            conversations.to_string(),
+            of_server.first.len().to_string(),
+            format!("{:.2}", of_direct.rate()),
+            format!("{:.2}", of_server.rate()),
+            format!("**{ratio:.3}**"),
+            format!("{as_timed:.3}"),
+            format!("{:.0} %, {:.0} %", of_direct.taken_by_others(), of_server.taken_by_others()),
+            format!("{}, {}", cpu(&of_direct), cpu(&of_server)),
+            format!("≥ {OF_BARE}: {}", verdict(ratio >= OF_BARE)),
+            format!("{:.1} s", of_server.first.quantile(0.5) / 1e3),
+            format!("{:.1} s", of_server.first.quantile(0.99) / 1e3),
+            format!("{:.1} s", of_server.in_order.quantile(0.99) / 1e3),
+            verdict(in_order).to_owned(),
+        ]);
+    }
+    let head = [
+        "at once",
+        "in all",
+        "bare, a second",
+        "server, a second",
+        "of bare",
+        "as timed",
+        "of the CPUs, taken by others",
+        "CPU each: bare, server",
+        "target",
+        "p50",
+        "p99",
+        "p99 in fair order",
+        "in order",
+    ];
+    table("Fresh conversations, to their first text", &head, &rows);
+    missed
+}
+
+/// What two callers wait for that ask very differently. Whether a target was missed is returned.
+async fn callers(cli: &Cli) -> bool {
+    let of_each = |caller: usize, number: usize| match caller {
+        0 => (0, Duration::ZERO),
+        _ => (1, EVERY * number as u32),
+    };
+    let all = setting("CALLERS", 64);
+    let many = (0..all - all / 4).map(|number| of_each(0, number));
+    let came: Vec<_> = many.chain((0..all / 4).map(|number| of_each(1, number))).collect();
+    if came.is_empty() {
+        return false;
+    }
+    quiet().await;
+    let outcome = through_server(cli, &came).await;
+    let (mut rows, mut missed) = (Vec::new(), false);
+    for (caller, name) in ["everything at once", "one a second"].into_iter().enumerate() {
+        let of = outcome.of_caller(caller, workers());
+        let in_order = of.is_in_order();
+        missed |= !in_order;
+        rows.push(vec![
+            name.to_owned(),
+            of.first.len().to_string(),
+            format!("{:.1} s", of.first.quantile(0.5) / 1e3),
+            format!("{:.1} s", of.in_order.quantile(0.5) / 1e3),
+            format!("{:.1} s", of.first.quantile(0.99) / 1e3),
+            format!("{:.1} s", of.in_order.quantile(0.99) / 1e3),
+            format!("at most {LATER} answers later: {}", verdict(in_order)),
+        ]);
+    }
+    let head = ["the caller asks", "requests", "p50", "in fair order", "p99", "in fair order", "target"];
+    table("Two callers", &head, &rows);
+    missed
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "**not met**" }
+}
+
+impl Outcome {
+    fn of(began: Instant, cpus: &Cpus, mut asked: Vec<Asked>) -> Outcome {
+        let whole = began.elapsed();
+        asked.sort_by_key(|asked| asked.came);
+        let mut outcome = Outcome { whole, left: whole.mul_f64(cpus.share_since()), ..Outcome::default() };
+        asked.iter().for_each(|asked| outcome.first.push(asked.took()));
+        fair(&asked, workers()).iter().for_each(|asked| outcome.in_order.push(asked.took()));
+        Outcome { asked, ..outcome }
     }
 
-    /// Of conversations that began together, each with the time to its first text, in the order of their turns.
-    fn of(whole: Duration, took: &[Duration]) -> Times {
-        let place = |at: usize| took.iter().filter(|other| **other < took[at]).count();
-        let late = (0..took.len()).map(|at| place(at).saturating_sub(at)).max().unwrap_or(0);
-        let mut times = Times { whole, late, ..Times::default() };
-        took.iter().for_each(|took| times.first.push(*took));
-        times
+    fn add(&mut self, more: Outcome) {
+        self.whole += more.whole;
+        self.left += more.left;
+        self.first.append(more.first);
+        self.in_order.append(more.in_order);
+        self.asked.extend(more.asked);
+        self.cpu += more.cpu;
+    }
+
+    /// The requests of one caller, in the order of all.
+    fn of_caller(&self, caller: usize, workers: usize) -> Outcome {
+        let mut of = Outcome { whole: self.whole, asked: self.asked.clone(), ..Outcome::default() };
+        let own = |asked: &&Asked| asked.caller == caller;
+        self.asked.iter().filter(own).for_each(|asked| of.first.push(asked.took()));
+        fair(&self.asked, workers).iter().filter(own).for_each(|asked| of.in_order.push(asked.took()));
+        of
+    }
+
+    /// In a second that is left of the CPUs.
+    fn rate(&self) -> f64 {
+        self.asked.len() as f64 / self.left.as_secs_f64()
+    }
+
+    fn taken_by_others(&self) -> f64 {
+        100.0 * (1.0 - self.left.as_secs_f64() / self.whole.as_secs_f64())
+    }
+
+    /// Whether the slowest of a hundred are about as slow as they had to be.
+    fn is_in_order(&self) -> bool {
+        let an_answer = 1e3 * self.whole.as_secs_f64() / self.asked.len() as f64;
+        self.first.quantile(0.99) <= self.in_order.quantile(0.99) + LATER * an_answer
     }
 }
 
-/// The bare protocol: so many workers, each with the next conversation as soon as it has answered one.
-async fn direct(cli: &Cli, conversations: usize, workers: usize) -> Times {
+/// The bare protocol: as many workers as CPUs, each with the next conversation as soon as it has answered one.
+async fn direct(cli: &Cli, conversations: usize) -> Outcome {
     let warm: Vec<Bare> = (0..cli.warm).map(|_| Bare::start(&cli.program, &cli.environment)).collect();
     if cli.warm > 0 {
         quiet().await;
     }
     let (next, warm) = (AtomicUsize::new(0), std::sync::Mutex::new(warm));
-    let began = Instant::now();
-    let work = (0..workers).map(|_| async {
-        let mut took = Vec::new();
+    let (began, cpus) = (Instant::now(), Cpus::now());
+    let work = (0..workers()).map(|_| async {
+        let mut asked = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= conversations {
-                return took;
+                return asked;
             }
             let started = warm.lock().unwrap().pop();
             let mut process = started.unwrap_or_else(|| Bare::start(&cli.program, &cli.environment));
             let question = bare::user(&format!("hello from {number}"));
             process.first_delta(&[bare::setup(MODEL, SYSTEM, None), question].concat()).await;
-            took.push(began.elapsed());
+            asked.push(Asked { caller: 0, came: Duration::ZERO, answered: began.elapsed() });
             process.finish().await;
         }
     });
-    let mut took: Vec<Duration> = join_all(work).await.into_iter().flatten().collect();
-    took.sort();
-    Times::of(began.elapsed(), &took)
+    let asked = join_all(work).await.into_iter().flatten().collect();
+    Outcome::of(began, &cpus, asked)
 }
 
-async fn through_server(cli: &Cli, conversations: usize) -> Times {
+/// Conversations that each begin at some time, and are each some caller's.
+async fn through_server(cli: &Cli, came: &[(usize, Duration)]) -> Outcome {
     let server = start(&cli.program, cli).await;
-    let open = (0..conversations).map(|_| Conversation::open(server.address, MODEL, SYSTEM, None));
-    let mut opened = join_all(open).await;
-    let began = Instant::now();
-    let work = opened.iter_mut().enumerate().map(|(number, conversation)| async move {
-        // So that the order in which they come is known.
-        tokio::time::sleep(Duration::from_millis(2 * number as u64)).await;
-        let answer = conversation.say(&format!("hello from {number}")).await;
-        let took = began.elapsed();
-        conversation.finish(answer).await;
-        took
+    let open = came.iter().map(async |(caller, _)| {
+        Conversation::open(server.address, MODEL, SYSTEM, None).await.with_key(&format!("key {caller}"))
     });
-    let took = join_all(work).await;
-    Times::of(began.elapsed(), &took)
+    let mut opened = join_all(open).await;
+    let (began, cpus) = (Instant::now(), Cpus::now());
+    let work = opened.iter_mut().zip(came).enumerate().map(|(number, (conversation, (caller, after)))| async move {
+        // A moment apart, so that the order in which they come is known.
+        tokio::time::sleep(*after + Duration::from_millis(2 * number as u64)).await;
+        let came = began.elapsed();
+        let answer = conversation.say(&format!("hello from {number}")).await;
+        let answered = began.elapsed();
+        conversation.finish(answer).await;
+        Asked { caller: *caller, came, answered }
+    });
+    let asked = join_all(work).await;
+    Outcome::of(began, &cpus, asked)
 }
 
 async fn start(program: &Path, cli: &Cli) -> Server {

@@ -1,4 +1,4 @@
-//! What Linux says of processes: CPU time, memory, children, and whether they have gone quiet.
+//! What Linux says of processes: CPU time and what there was of it, memory, children, and whether they have gone quiet.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -65,7 +65,39 @@ fn has_children() -> bool {
     tasks.map(of_task).any(|children| !children.trim().is_empty())
 }
 
-/// User and system time of all descendants that are there, in clock ticks.
+/// What the CPUs had to give to this process and its descendants, from a moment on: what they took, and what nobody did.
+/// Where other programs run beside a benchmark, times say less than this.
+pub(crate) struct Cpus {
+    ours: u64,
+    idle: u64,
+    all: u64,
+}
+
+impl Cpus {
+    pub(crate) fn now() -> Cpus {
+        let stat = std::fs::read_to_string("/proc/stat").unwrap();
+        // User, nice, system, idle, waiting for disks, two kinds of interrupts, and stolen.
+        let fields = stat.lines().next().unwrap().split_ascii_whitespace().skip(1).take(8);
+        let fields: Vec<u64> = fields.map(|field| field.parse().unwrap()).collect();
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let ours = ticks_of(own.rsplit_once(") ").unwrap().1) + descendants_ticks();
+        Cpus { ours, idle: fields[3] + fields[4], all: fields.iter().sum() }
+    }
+
+    /// The share of all CPU time since then that was not taken by others.
+    pub(crate) fn share_since(&self) -> f64 {
+        let now = Cpus::now();
+        let ours = now.ours.saturating_sub(self.ours) + (now.idle - self.idle);
+        (ours as f64 / (now.all - self.all).max(1) as f64).min(1.0)
+    }
+}
+
+/// User and system time in clock ticks, with that of the children that it has reaped, from what follows the name in `stat`.
+fn ticks_of(stat: &str) -> u64 {
+    stat.split(' ').skip(11).take(4).map(|field| field.parse::<u64>().unwrap_or(0)).sum()
+}
+
+/// The same of all descendants that are there.
 fn descendants_ticks() -> u64 {
     let mut processes: HashMap<u32, Vec<(u32, u64)>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -73,9 +105,8 @@ fn descendants_ticks() -> u64 {
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         // The name, in parentheses, may hold anything.
         let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
-        let fields: Vec<&str> = rest.split(' ').collect();
-        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        processes.entry(number(1) as u32).or_default().push((pid, number(11) + number(12)));
+        let parent = rest.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+        processes.entry(parent).or_default().push((pid, ticks_of(rest)));
     }
     let (mut ticks, mut parents) = (0, vec![std::process::id()]);
     while let Some(parent) = parents.pop() {

@@ -41,6 +41,11 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
 ];
 
+/// How often the CLI's runtime looks for memory that it can free, in milliseconds; by itself it does each second. A new
+/// conversation then takes 0.16 s less CPU in its first seconds, when others may wait for that, and never more later; for some
+/// 15 s it holds 25 MB more (2.1.328).
+const COLLECTS_GARBAGE_EVERY: (&str, &str) = ("BUN_GC_TIMER_INTERVAL", "10000");
+
 /// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
 /// itself for a part of that session.
 const SESSION_VARIABLES: [&str; 6] = [
@@ -61,6 +66,9 @@ pub(super) fn serve(config: &Config, directory: &Path) -> Command {
     }
     for name in &config.withheld {
         command.env_remove(name);
+    }
+    if config.max_memory.is_none() {
+        command.env(COLLECTS_GARBAGE_EVERY.0, COLLECTS_GARBAGE_EVERY.1);
     }
     command
         .envs(ENVIRONMENT)

@@ -35,6 +35,11 @@ impl Conversation {
         Conversation { door, connection: connect(server).await, body, session: String::new() }
     }
 
+    /// From now on the model may call these.
+    pub(crate) fn change_functions(&mut self, functions: &[Function]) {
+        self.body["tools"] = self.door.body("", "", functions)["tools"].take();
+    }
+
     pub(crate) async fn say(&mut self, text: &str) -> Answer {
         self.send(json!({"role": "user", "content": text})).await
     }
