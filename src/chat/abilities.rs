@@ -4,6 +4,14 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(any(feature = "cli", feature = "http"))]
+use http::HeaderName;
+
+/// The header that names the fields of a request without effect. The edge writes it; an inner service may set it in
+/// [`ChatResponse::headers`](crate::ChatResponse::headers) for those of its own.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-ignored-parameters");
+
 /// What a service of chat requests makes of a request's settings: by this the HTTP edge lets a field through, names it
 /// in `x-ignored-parameters`, or refuses it with 400.
 ///

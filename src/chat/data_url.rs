@@ -1,5 +1,8 @@
 //! `data:` URLs of the one form that carries images and files: `data:<media type>;base64,<data>`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 /// A `data:` URL's two halves, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataUrl<'a> {
@@ -30,6 +33,11 @@ impl<'a> DataUrl<'a> {
         }
         Ok(DataUrl { media_type, base64 })
     }
+
+    /// The content, decoded, if it is UTF-8 text.
+    pub(crate) fn text(self) -> Option<String> {
+        String::from_utf8(STANDARD.decode(self.base64).ok()?).ok()
+    }
 }
 
 /// Whether these bytes are base64, found out without decoding megabytes of image.
@@ -50,6 +58,14 @@ mod tests {
         assert_eq!(DataUrl::parse("data:image/png;base64,iVBORw=="), Ok(parsed));
         let parsed = DataUrl { media_type: "text/plain", base64: "aGk=" };
         assert_eq!(DataUrl::parse("data:text/plain;charset=utf-8;base64,aGk="), Ok(parsed));
+    }
+
+    #[test]
+    fn the_content_is_text_where_it_is_utf_8() {
+        let url = |base64| DataUrl { media_type: "text/plain", base64 };
+        assert_eq!(url("aMOp").text().as_deref(), Some("hé"));
+        assert_eq!(url("/w==").text(), None);
+        assert_eq!(url("aGl=").text(), None, "the bits behind the last byte are not zero");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::pool::{Health, NotReady, Origin, Pool, Status};
 use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, TurnSpan};
+use crate::chat::abilities::IGNORED_HEADER;
 use crate::{ChatRequest, ChatResponse, Error, EventStream, blocking};
 
 /// How often a turn is tried again because its process died before it reacted to the turn.
@@ -20,9 +21,6 @@ const OTHER_PROCESSES: usize = 3;
 
 /// Says how the request got its process: `live`, `warm` or `cold`.
 const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
-
-/// Names fields that the CLI could not be told. The edge adds those that only the client's dialect has.
-const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-ignored-parameters");
 
 /// A tower service that answers chat requests through the Claude Code CLI.
 ///

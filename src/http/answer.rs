@@ -9,7 +9,7 @@ use tower::{Layer, Service, ServiceExt};
 use super::abilities;
 use super::body::Body;
 use super::body_memory::Share;
-use super::door::{Asked, Collector, Door, Head, Incoming, Streaming};
+use super::door::{Collector, DecodedRequest, Door, Head, Incoming, Streaming};
 use super::observe::Note;
 use super::options::Options;
 use super::receive::{Received, check_encoding, receive};
@@ -18,11 +18,9 @@ use super::response::{event_headers, header_list};
 use super::settle::Settled;
 use super::sse::EventBytes;
 use crate::chat::Caller;
+use crate::chat::abilities::IGNORED_HEADER;
 use crate::layers::{ChoicesLayer, RecognizeLayer, StopLayer};
 use crate::{ChatRequest, ChatResponse, Error, blocking};
-
-/// Names the fields of the request that have no effect.
-const IGNORED_HEADER: &str = "x-ignored-parameters";
 
 /// Reads the request, has the inner service answer it, and begins to write the answer.
 pub(crate) async fn answer<D, S, B>(
@@ -41,12 +39,12 @@ where
     let (incoming, share) = incoming(&options, request).await?;
     let (caller, bytes) = (incoming.caller.clone(), incoming.body.len());
     door.fetch(&incoming).await?;
-    let asked = blocking::run(bytes, {
+    let decoded = blocking::run(bytes, {
         let door = door.clone();
         move || door.decode(incoming)
     })
     .await??;
-    let Asked { mut request, streamed, background, mut ignored, reply } = asked;
+    let DecodedRequest { mut request, streamed, background, mut ignored, reply } = decoded;
     note.asks_for(&request.model);
     let able = abilities::check(door, &request, &options.abilities, &mut ignored);
     able.map_err(|error| door.in_its_words(&reply, error))?;

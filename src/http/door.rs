@@ -35,7 +35,7 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
 
     /// Reads a request and checks it. It runs off the runtime's workers where the body is large, so it may take its
     /// time; that time must be linear in the body's length.
-    fn decode(&self, incoming: Incoming) -> Result<Asked<Self::Reply>, Error>;
+    fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Self::Reply>, Error>;
 
     /// What this dialect calls a setting of a [`ChatRequest`].
     fn name_of(&self, setting: &'static str) -> &'static str {
@@ -56,12 +56,12 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// Adds this dialect's headers to the answer.
     fn headers(&self, _reply: &Self::Reply, _head: &Head, _headers: &mut HeaderMap) {}
 
-    /// Takes over a turn that goes on whether or not its client stays, where [`Asked::background`] says so. `turn` asks the
-    /// inner service. Returns the id by which the client knows the answer, and a body that is sent at once.
+    /// Takes over a turn that goes on whether or not its client stays, where [`DecodedRequest::background`] says so. Polling
+    /// `answer` asks the inner service. Returns the id by which the client knows the answer, and a body that is sent at once.
     fn in_background(
         &self,
         _reply: Self::Reply,
-        _turn: Turn,
+        _answer: PendingAnswer,
         _write: Streaming,
         _headers: &mut HeaderMap,
     ) -> Result<(String, Body), Error> {
@@ -92,8 +92,8 @@ pub(crate) struct Incoming {
     pub(crate) body: Bytes,
 }
 
-/// A turn of the inner service that has not begun. It resolves to the answer's head, its headers and its events.
-pub(crate) type Turn = Pin<Box<dyn Future<Output = Result<(Head, HeaderMap, Settled), Error>> + Send>>;
+/// An answer that the inner service has not been asked for yet. It resolves to the answer's head, its headers and its events.
+pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Result<(Head, HeaderMap, Settled), Error>> + Send>>;
 
 /// Resolves when what a request refers to is at hand.
 pub(crate) type Fetched<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
@@ -112,7 +112,7 @@ pub(crate) struct Streaming {
 
 /// A request as its door has read it.
 #[derive(Debug)]
-pub(crate) struct Asked<R> {
+pub(crate) struct DecodedRequest<R> {
     /// The request, for the layers. Its caller is set by the edge; a session that the door found in the body is kept
     /// where the headers name none.
     pub(crate) request: ChatRequest,
@@ -160,7 +160,7 @@ pub(crate) trait Encoder: Send + 'static {
     /// Writes what follows instead when the answer fails.
     fn error(&mut self, error: &Error, out: &mut BytesMut);
 
-    /// Work to await before the last event, or the failure, is sent. Asked for after each event.
+    /// Work to await before the last event, or the failure, is sent. DecodedRequest for after each event.
     fn saving(&mut self) -> Option<Saving> {
         None
     }
@@ -182,7 +182,7 @@ pub(crate) trait Collector: Send + 'static {
     /// Hears that the answer has failed; the failure becomes the response. Nothing follows.
     fn fail(&mut self, _error: &Error) {}
 
-    /// Work to await before the body, or the failure, is sent. Asked for when there are no more events.
+    /// Work to await before the body, or the failure, is sent. DecodedRequest for when there are no more events.
     fn saving(&mut self) -> Option<Saving> {
         None
     }

@@ -14,6 +14,7 @@ use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 ///
 /// - A call that had no arguments gets `{}`, before the next call or the finish: clients parse them as JSON.
 /// - An answer with calls that ended with `stop` ends with `tool_calls`: clients that are told `stop` drop the calls.
+///   Claude Code's turns end so by themselves; this is for other inner services, and for layers that add calls.
 /// - Arguments of a call that never began are an error, and so is an end before every choice has finished.
 ///
 /// The first failure is the last item.

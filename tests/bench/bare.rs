@@ -1,7 +1,7 @@
 //! A CLI driven directly over its pipes: the least there can be between a client and its first token.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tower_claude::cli::{ClaudeCli, ClaudeCliBuilder};
 
 use super::door::LIMIT;
 
@@ -34,6 +35,30 @@ const ARGUMENTS: [&str; 18] = [
     "--tools",
     "",
 ];
+
+/// A CLI, and what all processes of it are started with: the bare ones and the server's alike.
+pub(crate) struct Cli {
+    pub(crate) program: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Cli {
+    /// This program against the API at this address, with a home of its own.
+    pub(crate) fn new(program: PathBuf, api: &str, home: &Path) -> Cli {
+        Cli { program, environment: environment(api, home) }
+    }
+
+    /// Starts a bare process, idle.
+    pub(crate) fn start(&self) -> Bare {
+        Bare::start(&self.program, &self.environment)
+    }
+
+    /// What begins to configure the server's processes.
+    pub(crate) fn builder(&self) -> ClaudeCliBuilder {
+        let builder = ClaudeCli::builder().program(&self.program);
+        self.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+    }
+}
 
 /// A process and its pipes.
 pub(crate) struct Bare {

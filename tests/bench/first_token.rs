@@ -20,17 +20,15 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use bare::Bare;
+use bare::{Bare, Cli};
 use client::Conversation;
 use door::Door;
 use figures::{Samples, setting, table};
 use procfs::quiet;
 use server::Server;
 use support::messages_api::MessagesApi;
-use tower_claude::cli::ClaudeCli;
 
 const MODEL: &str = "opus";
 const SYSTEM: &str = "You are terse.";
@@ -53,12 +51,6 @@ struct Times {
     tool: Samples,
 }
 
-/// What all processes are started with.
-struct Cli {
-    program: PathBuf,
-    environment: Vec<(String, String)>,
-}
-
 #[tokio::main]
 async fn main() {
     let Some(program) = support::claude_bin::real_cli() else {
@@ -67,7 +59,7 @@ async fn main() {
     };
     let api = MessagesApi::start().await;
     let home = tempfile::tempdir().unwrap();
-    let cli = Cli { program, environment: bare::environment(&api.url(), home.path()) };
+    let cli = Cli::new(program, &api.url(), home.path());
     let rounds = setting("ROUNDS", 15);
     let (mut spawned, mut direct, mut proxied) = (Samples::default(), Times::default(), <[Times; 3]>::default());
     // The first one is not counted: the program comes from the disk.
@@ -104,16 +96,13 @@ struct AtDoor {
 
 impl Round {
     async fn start(cli: &Cli, number: usize) -> Round {
-        let builder =
-            ClaudeCli::builder().program(&cli.program).warm_processes(1).max_processes(2 * Door::ALL.len() + 2);
-        let builder = cli.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        let builder = cli.builder().warm_processes(1).max_processes(2 * Door::ALL.len() + 2);
         let server = Server::start(builder.build()).await;
         // As on any server but a new one: warm processes know what the last new conversation wanted.
         let mut earlier = Conversation::open(server.address, MODEL, SYSTEM, None).await;
         let answer = earlier.say("hello").await;
         earlier.finish(answer).await;
-        let bare = || Bare::start(&cli.program, &cli.environment);
-        let (plain, tools) = (bare(), bare());
+        let (plain, tools) = (cli.start(), cli.start());
         let mut doors = Vec::new();
         for door in Door::ALL {
             let open = |tool| Conversation::at(door, server.address, MODEL, SYSTEM, tool);

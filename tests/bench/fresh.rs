@@ -31,11 +31,10 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bare::Bare;
+use bare::{Bare, Cli};
 use client::Conversation;
 use figures::{Samples, setting, table};
 use futures_util::future::join_all;
@@ -43,7 +42,6 @@ use order::{Asked, fair};
 use procfs::{Cpus, cpu_time_of_children, quiet};
 use server::Server;
 use support::messages_api::MessagesApi;
-use tower_claude::cli::ClaudeCli;
 
 const MODEL: &str = "opus";
 const SYSTEM: &str = "You are terse.";
@@ -58,10 +56,9 @@ const LATER: f64 = 3.0;
 /// How the second caller asks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What both are started with.
-struct Cli {
-    program: PathBuf,
-    environment: Vec<(String, String)>,
+/// What both are started with, and how many processes each has ready.
+struct Setup {
+    cli: Cli,
     warm: usize,
 }
 
@@ -88,11 +85,11 @@ async fn main() {
     };
     let api = MessagesApi::start().await;
     let home = tempfile::tempdir().unwrap();
-    let cli = Cli { program, environment: bare::environment(&api.url(), home.path()), warm: setting("WARM", 0) };
+    let setup = Setup { cli: Cli::new(program, &api.url(), home.path()), warm: setting("WARM", 0) };
     // The program comes from the disk the first time.
-    direct(&cli, 1).await;
-    let mut missed = throughput(&cli).await;
-    missed |= callers(&cli).await;
+    direct(&setup, 1).await;
+    let mut missed = throughput(&setup).await;
+    missed |= callers(&setup).await;
     if setting("CHECK", 0) == 1 && missed {
         std::process::exit(1);
     }
@@ -103,7 +100,7 @@ fn workers() -> usize {
 }
 
 /// How many begin in a second. Whether a target was missed is returned.
-async fn throughput(cli: &Cli) -> bool {
+async fn throughput(setup: &Setup) -> bool {
     let at_once = std::env::var("AT_ONCE").unwrap_or_else(|_| "2,16,64".to_owned());
     let (mut rows, mut missed) = (Vec::new(), false);
     let numbers = at_once.split(',').map(|number| number.trim().parse::<usize>().unwrap()).filter(|number| *number > 0);
@@ -114,8 +111,8 @@ async fn throughput(cli: &Cli) -> bool {
                 quiet().await;
                 let before = cpu_time_of_children().await;
                 let mut outcome = match directly {
-                    true => direct(cli, conversations).await,
-                    false => through_server(cli, &vec![(0, Duration::ZERO); conversations]).await,
+                    true => direct(setup, conversations).await,
+                    false => through_server(setup, &vec![(0, Duration::ZERO); conversations]).await,
                 };
                 outcome.cpu = cpu_time_of_children().await - before;
                 if directly { of_direct.add(outcome) } else { of_server.add(outcome) }
@@ -163,7 +160,7 @@ async fn throughput(cli: &Cli) -> bool {
 }
 
 /// What two callers wait for that ask very differently. Whether a target was missed is returned.
-async fn callers(cli: &Cli) -> bool {
+async fn callers(setup: &Setup) -> bool {
     let of_each = |caller: usize, number: usize| match caller {
         0 => (0, Duration::ZERO),
         _ => (1, EVERY * number as u32),
@@ -175,7 +172,7 @@ async fn callers(cli: &Cli) -> bool {
         return false;
     }
     quiet().await;
-    let outcome = through_server(cli, &came).await;
+    let outcome = through_server(setup, &came).await;
     let (mut rows, mut missed) = (Vec::new(), false);
     for (caller, name) in ["everything at once", "one a second"].into_iter().enumerate() {
         let of = outcome.of_caller(caller, workers());
@@ -245,9 +242,9 @@ impl Outcome {
 }
 
 /// The bare protocol: as many workers as CPUs, each with the next conversation as soon as it has answered one.
-async fn direct(cli: &Cli, conversations: usize) -> Outcome {
-    let warm: Vec<Bare> = (0..cli.warm).map(|_| Bare::start(&cli.program, &cli.environment)).collect();
-    if cli.warm > 0 {
+async fn direct(setup: &Setup, conversations: usize) -> Outcome {
+    let warm: Vec<Bare> = (0..setup.warm).map(|_| setup.cli.start()).collect();
+    if setup.warm > 0 {
         quiet().await;
     }
     let (next, warm) = (AtomicUsize::new(0), std::sync::Mutex::new(warm));
@@ -260,7 +257,7 @@ async fn direct(cli: &Cli, conversations: usize) -> Outcome {
                 return asked;
             }
             let started = warm.lock().unwrap().pop();
-            let mut process = started.unwrap_or_else(|| Bare::start(&cli.program, &cli.environment));
+            let mut process = started.unwrap_or_else(|| setup.cli.start());
             let question = bare::user(&format!("hello from {number}"));
             process.first_delta(&[bare::setup(MODEL, SYSTEM, None), question].concat()).await;
             asked.push(Asked { caller: 0, came: Duration::ZERO, answered: began.elapsed() });
@@ -272,8 +269,8 @@ async fn direct(cli: &Cli, conversations: usize) -> Outcome {
 }
 
 /// Conversations that each begin at some time, and are each some caller's.
-async fn through_server(cli: &Cli, came: &[(usize, Duration)]) -> Outcome {
-    let server = start(&cli.program, cli).await;
+async fn through_server(setup: &Setup, came: &[(usize, Duration)]) -> Outcome {
+    let server = start(setup).await;
     let open = came.iter().map(async |(caller, _)| {
         Conversation::open(server.address, MODEL, SYSTEM, None).await.with_key(&format!("key {caller}"))
     });
@@ -292,15 +289,11 @@ async fn through_server(cli: &Cli, came: &[(usize, Duration)]) -> Outcome {
     Outcome::of(began, &cpus, asked)
 }
 
-async fn start(program: &Path, cli: &Cli) -> Server {
-    let builder = ClaudeCli::builder()
-        .program(program)
-        .warm_processes(cli.warm)
-        .queue_limit(1000)
-        .queue_timeout(Duration::from_secs(600));
-    let builder = cli.environment.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+async fn start(setup: &Setup) -> Server {
+    let builder =
+        setup.cli.builder().warm_processes(setup.warm).queue_limit(1000).queue_timeout(Duration::from_secs(600));
     let server = Server::start(builder.build()).await;
-    while client::health(server.address).await["processes"]["warm"] != cli.warm {
+    while client::health(server.address).await["processes"]["warm"] != setup.warm {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     quiet().await;

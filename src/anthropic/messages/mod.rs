@@ -21,7 +21,7 @@ use self::request::MessagesRequest;
 use super::error;
 use crate::Error;
 use crate::http::Body;
-use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming};
+use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Head, Incoming};
 use crate::http::request::decode as read_json;
 
 /// The door of Messages, for one request.
@@ -49,7 +49,7 @@ impl Door for Messages {
     type Reply = Reply;
     const NAME: &'static str = "messages";
 
-    fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
+    fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let Incoming { headers, abilities, body, .. } = incoming;
         let wire: MessagesRequest = read_json(&body)?;
         drop(body);
@@ -59,7 +59,7 @@ impl Door for Messages {
         }
         let reply = Reply { shows_thinking: decoded.shows_thinking };
         let streamed = decoded.request.stream == Some(true);
-        Ok(Asked { streamed, request: decoded.request, ignored: decoded.ignored, background: false, reply })
+        Ok(DecodedRequest { streamed, request: decoded.request, ignored: decoded.ignored, background: false, reply })
     }
 
     fn name_of(&self, setting: &'static str) -> &'static str {

@@ -13,7 +13,7 @@ mod wire;
 use self::chunk::ChunkEncoder;
 use self::completion::CompletionCollector;
 use self::custom_tools::CustomTools;
-use crate::http::door::{Asked, Collector, Door, Encoder, Head, Incoming};
+use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Head, Incoming};
 use crate::http::fields::Ignored;
 use crate::http::request;
 use crate::openai::responses::Places;
@@ -36,7 +36,7 @@ impl Door for ChatCompletions {
     type Reply = Reply;
     const NAME: &'static str = "chat_completions";
 
-    fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
+    fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let mut ignored = Ignored::by(incoming.abilities);
         let (request, custom_tools, places) = match request::decode::<ChatRequest>(&incoming.body) {
             Ok(mut request) if !request.messages.is_empty() => {
@@ -56,7 +56,7 @@ impl Door for ChatCompletions {
         };
         let include_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
         let (streamed, reply) = (request.stream == Some(true), Reply { include_usage, custom_tools, places });
-        Ok(Asked { request, streamed, background: false, ignored: ignored.names, reply })
+        Ok(DecodedRequest { request, streamed, background: false, ignored: ignored.names, reply })
     }
 
     fn encoder(&self, reply: Reply, head: Head) -> Box<dyn Encoder> {

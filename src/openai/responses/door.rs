@@ -25,7 +25,7 @@ use super::store::{Limits, Store};
 use super::writers::{Gathered, Keeper, Streamed};
 use super::{codex, fields, now};
 use crate::http::Body;
-use crate::http::door::{Asked, Collector, Door, Encoder, Fetched, Head, Incoming, Streaming, Turn};
+use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Fetched, Head, Incoming, PendingAnswer, Streaming};
 use crate::http::fields::{Ignored, invalid};
 use crate::http::request::decode;
 use crate::{Error, ErrorKind, blocking};
@@ -180,7 +180,7 @@ impl Door for Responses {
         })
     }
 
-    fn decode(&self, incoming: Incoming) -> Result<Asked<Reply>, Error> {
+    fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let Incoming { headers, caller, abilities, body } = incoming;
         let mut request: CreateResponse = decode(&body)?;
         drop(body);
@@ -194,7 +194,7 @@ impl Door for Responses {
         let Prepared { mut chat, plan, places } = prepare(&mut request, items, kept, settings, &mut ignored)?;
         chat.caller.session = codex::thread(&headers);
         let reply = Reply { plan: Arc::new(plan), fields, places, background, keep };
-        Ok(Asked { request: chat, streamed, background, ignored: ignored.names, reply })
+        Ok(DecodedRequest { request: chat, streamed, background, ignored: ignored.names, reply })
     }
 
     fn name_of(&self, setting: &'static str) -> &'static str {
@@ -231,7 +231,7 @@ impl Door for Responses {
     fn in_background(
         &self,
         reply: Reply,
-        turn: Turn,
+        turn: PendingAnswer,
         streaming: Streaming,
         headers: &mut HeaderMap,
     ) -> Result<(String, Body), Error> {

@@ -24,6 +24,7 @@ mod kept;
 mod listing;
 mod log;
 mod output;
+mod parts;
 mod prepare;
 mod record;
 mod request;

@@ -5,7 +5,6 @@ mod call_ids;
 
 use std::borrow::Cow;
 
-use base64::Engine;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -260,14 +259,13 @@ pub(super) fn image_in(part: &Part) -> Option<DataUrl<'_>> {
 
 fn document(file: &File) -> Result<Source<'_>, Error> {
     let url = file.file_data.as_deref().and_then(|url| DataUrl::parse(url).ok());
-    let DataUrl { media_type, base64: data } =
+    let url =
         url.ok_or_else(|| Error::invalid_request("A file must be given as a data: URL in base64, in file_data."))?;
+    let media_type = url.media_type;
     if media_type == "application/pdf" {
-        return Ok(Source::Base64 { media_type, data });
+        return Ok(Source::Base64 { media_type, data: url.base64 });
     }
-    let bytes = base64::engine::general_purpose::STANDARD.decode(data);
-    let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let data = text.ok_or_else(|| {
+    let data = url.text().ok_or_else(|| {
         let media_type: String = media_type.chars().take(100).collect();
         Error::invalid_request(format!("The file is of type {media_type}, but not UTF-8 text in base64."))
     })?;

@@ -1,8 +1,5 @@
 //! Checks of a message's content: which parts each role may have, and what images and files may be.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::Error;
 use crate::chat::abilities::Ability;
 use crate::chat::data_url::DataUrl;
@@ -105,8 +102,7 @@ pub(crate) fn check_file(file: &File, at: impl Fn(&str) -> String, ignored: &mut
     };
     let url = parse(data, "file", at)?;
     if url.media_type.starts_with("text/") {
-        let bytes = STANDARD.decode(url.base64).unwrap_or_default();
-        if bytes.is_empty() || std::str::from_utf8(&bytes).is_err() {
+        if url.text().is_none() {
             return Err(invalid(at(), "The file's data is not UTF-8 text in base64. Convert it to UTF-8 first."));
         }
     } else if url.media_type != "application/pdf" {
