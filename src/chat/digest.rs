@@ -271,12 +271,29 @@ mod tests {
             json!({"role": "assistant", "content": user["content"]}),
             json!({"role": "user", "content": "x\ny"}),
             json!({"role": "user", "name": "n", "content": user["content"]}),
+            json!({"role": "user", "refusal": "z", "content": user["content"]}),
             json!({"role": "user", "content": [user["content"][0], user["content"][2], user["content"][1]]}),
             json!({"role": "user", "content": [user["content"][0], user["content"][2],
                 {"type": "image_url", "image_url": {"url": "v"}}]}),
         ] {
             assert!(!digest(user.clone()).matches(&digest(other.clone())), "{other}");
         }
+        let file = |file: Value| digest(json!({"role": "user", "content": [{"type": "file", "file": file}]}));
+        let picture = |detail: &str| {
+            let image = json!({"url": "u", "detail": detail});
+            digest(json!({"role": "user", "content": [{"type": "image_url", "image_url": image}]}))
+        };
+        assert!(!file(json!({"file_data": "a"})).matches(&file(json!({"file_data": "b"}))));
+        assert!(!file(json!({"file_data": "a", "filename": "f"})).matches(&file(json!({"file_data": "a"}))));
+        assert!(!picture("low").matches(&picture("high")));
+        let result = |id: &str, is_error| {
+            let mut message: Message =
+                serde_json::from_value(json!({"role": "tool", "tool_call_id": id, "content": "x"})).unwrap();
+            message.is_error = is_error;
+            Digest::of(&message)
+        };
+        assert!(!result("c", false).matches(&result("c", true)));
+        assert!(!result("c", false).matches(&result("d", false)));
         let call = |id: &str, name: &str, arguments: &str| {
             digest(json!({"role": "assistant", "tool_calls": [
                 {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}]}))

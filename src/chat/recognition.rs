@@ -310,6 +310,45 @@ mod tests {
     }
 
     #[test]
+    fn white_space_within_a_block_counts_where_the_client_keeps_the_blocks() {
+        let held = told(&["a  b", "c"], true);
+        let parts = |first: &str| json!([{"type": "text", "text": first}, {"type": "text", "text": "c"}]);
+        assert_eq!(held.continued_by(&next(parts("a  b"))), Ok(()));
+        assert_eq!(held.continued_by(&next(parts("a b"))), Err(Mismatch::Reply(1)));
+    }
+
+    #[test]
+    fn of_a_complete_answer_only_a_digest_is_kept() {
+        let held = |complete| {
+            let side = told(&["a"], complete);
+            let reply = side.told.reply();
+            (reply.texts.clone(), reply.calls[0].1.function.arguments.clone())
+        };
+        assert_eq!(held(false), (vec!["a".to_owned()], "{}".to_owned()));
+        assert_eq!(held(true), (Vec::new(), String::new()));
+    }
+
+    #[test]
+    fn a_record_is_that_of_one_request_and_shows_nothing_of_its_words() {
+        let (one, other) = (told(&["a"], true).told, told(&["a"], true).told);
+        assert!(one == one.clone() && one != other);
+        assert_eq!(format!("{one:?}"), "Told { messages: 1, .. }");
+    }
+
+    #[test]
+    fn a_mismatch_says_where_it_is() {
+        for (mismatch, words) in [
+            (Mismatch::NoReply, "no assistant message"),
+            (Mismatch::Length { held: 2, sent: 5 }, "has 5 messages"),
+            (Mismatch::Message(3), "messages[3] is not what the client sent"),
+            (Mismatch::Reply(4), "messages[4] is not what the client was told"),
+            (Mismatch::Ambiguous, "more than once"),
+        ] {
+            assert!(mismatch.to_string().contains(words), "{mismatch}");
+        }
+    }
+
+    #[test]
     fn two_processes_that_claim_one_answer_are_both_passed_over() {
         let held = told(&["a"], true);
         held.keep();

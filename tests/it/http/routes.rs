@@ -5,10 +5,10 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_claude::chat::Model;
-use tower_claude::http::{ApiService, ObserveLayer, RequestReport};
+use tower_claude::http::{Access, ApiService, Body, ObserveLayer, RequestReport};
 use tower_claude::{Error, ErrorKind, FinishReason};
 
-use crate::support::answer::{ask, body, get, post};
+use crate::support::answer::{Answer, ask, body, get, post};
 use crate::support::snapshot::assert_snapshot;
 use crate::support::turns::{Inner, finished, inner, refuses, response, says, text};
 
@@ -123,6 +123,69 @@ async fn with_an_api_key_all_but_health_want_it() {
         assert_eq!(ask(service.clone(), with(get(path), "bearer sk-local")).await.status, 200, "{path}");
     }
     assert_eq!(ask(service, get("/health")).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_route_of_an_api_answers_without_the_key() {
+    let service = service().api_key("sk-local");
+    for (method, path) in [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/responses/input_tokens"),
+        ("GET", "/v1/responses/resp_a"),
+        ("DELETE", "/v1/responses/resp_a"),
+        ("POST", "/v1/responses/resp_a/cancel"),
+        ("GET", "/v1/responses/resp_a/input_items"),
+        ("POST", "/v1/messages"),
+        ("POST", "/v1/messages/count_tokens"),
+        ("GET", "/v1/models"),
+        ("HEAD", "/v1/models"),
+        ("GET", "/v1/models/claude-opus-4"),
+    ] {
+        let ask = |key: Option<&str>| {
+            let mut request = post(&body(json!({})));
+            *request.method_mut() = method.parse().unwrap();
+            *request.uri_mut() = path.parse().unwrap();
+            if let Some(key) = key {
+                request.headers_mut().insert("x-api-key", key.parse().unwrap());
+            }
+            service.clone().oneshot(request)
+        };
+        for key in [None, Some("sk-other")] {
+            assert_eq!(ask(key).await.unwrap().status(), 401, "{method} {path} with {key:?}");
+        }
+        assert_ne!(ask(Some("sk-local")).await.unwrap().status(), 401, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_of_the_operators_own_is_open_or_wants_the_key() {
+    let page = |text: &'static str| move || http::Response::new(Body::from(bytes::Bytes::from_static(text.as_bytes())));
+    let service = service()
+        .api_key("sk-local")
+        .get("/", Access::Open, page("first"))
+        .get("/", Access::Open, page("home"))
+        .get("/page", Access::Key, page("page"));
+    let ask = |method: &str, path: &str, key: Option<&str>| {
+        let request = Request::builder().method(method).uri(path);
+        let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));
+        let answer = service.clone().oneshot(request.body(Full::default()).unwrap());
+        async { Answer::of(answer.await.unwrap()).await }
+    };
+    let home = ask("GET", "/", None).await;
+    assert_eq!((home.status.as_u16(), home.body.as_ref()), (200, &b"home"[..]), "the later one replaces the earlier");
+    assert_eq!(home.header("cache-control"), Some("no-store"));
+    for path in ["/page", "/page/"] {
+        assert_eq!(ask("GET", path, None).await.status, 401);
+        assert_eq!(ask("GET", path, Some("sk-other")).await.status, 401);
+        let page = ask("GET", path, Some("sk-local")).await;
+        assert_eq!((page.status.as_u16(), page.body.as_ref()), (200, &b"page"[..]));
+    }
+    assert_eq!(ask("GET", "/pages", Some("sk-local")).await.status, 404);
+    let head = ask("HEAD", "/page", Some("sk-local")).await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    let refused = ask("POST", "/page", Some("sk-local")).await;
+    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, Some("GET, HEAD")));
 }
 
 #[tokio::test]

@@ -188,6 +188,16 @@ async fn a_long_conversation_is_let_go_of_in_one_piece() {
 }
 
 #[tokio::test]
+async fn head_of_a_kept_answer_is_its_head() {
+    let api = saying("hi").api();
+    let first = create(&api, json!({})).await.json();
+    let path = format!("/v1/responses/{}", first["id"].as_str().unwrap());
+    let (whole, head) = (get(&api, &path).await, send(&api, "HEAD", &path, None).await);
+    assert_eq!((whole.json()["id"].clone(), head.status.as_u16(), head.body.len()), (first["id"].clone(), 200, 0));
+    assert_eq!(head.header("content-length"), Some(whole.body.len().to_string().as_str()));
+}
+
+#[tokio::test]
 async fn routes_take_the_methods_that_they_are_for() {
     let api = saying("hi").api();
     for (method, path, allow) in [
