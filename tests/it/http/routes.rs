@@ -169,7 +169,7 @@ async fn a_route_of_the_operators_own_is_open_or_wants_the_key() {
     let ask = |method: &str, path: &str, key: Option<&str>| {
         let request = Request::builder().method(method).uri(path);
         let request = key.into_iter().fold(request, |request, key| request.header("x-api-key", key));
-        let answer = service.clone().oneshot(request.body(Full::default()).unwrap());
+        let answer = service.clone().oneshot(request.body(Full::<bytes::Bytes>::default()).unwrap());
         async { Answer::of(answer.await.unwrap()).await }
     };
     let home = ask("GET", "/", None).await;
