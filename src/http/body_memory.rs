@@ -249,6 +249,28 @@ mod tests {
         assert_eq!(memory.taken(), 0);
     }
 
+    #[test]
+    fn of_64_kib_nothing_is_counted_and_256_mib_are_there_unless_set() {
+        let full = BodyMemory::new(0);
+        full.share().grow_to(65_536).unwrap();
+        assert!(full.share().grow_to(65_537).is_err());
+        assert_eq!((full.most(), BodyMemory::default().most()), (0, 268_435_456));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_that_have_cost_the_same_neither_cuts_the_other_off() {
+        let memory = BodyMemory::new(1000);
+        let mut both = [memory.share(), memory.share()];
+        for share in &mut both {
+            share.grow_to(FREE + 500).unwrap();
+        }
+        tokio::time::advance(GRACE).await;
+        for share in &mut both {
+            assert_eq!(share.grow_to(FREE + 501).unwrap_err().kind(), ErrorKind::BodyMemoryFull);
+        }
+        assert_eq!(both.each_ref().map(waits), [true, true]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn so_many_give_way_as_make_enough_room_and_no_more() {
         let memory = BodyMemory::new(1000);
