@@ -1,7 +1,7 @@
-//! What the CLI says of the subscription's usage windows: response headers, `/health`, and how long a limit lasts.
+//! What the CLI says about the subscription's usage windows: for response headers, `/health`, and how long a limit lasts.
 //!
-//! The CLI tells of them only where it is logged in with a subscription: with a successful answer behind its last
-//! message, with a refusal before it (2.1.328). So the headers of an answer are of what was known when it began.
+//! The CLI reports them only when it is logged in with a subscription: after the last message of a successful answer, and
+//! before that of a refusal (2.1.328). So an answer's headers tell what was known when it began.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,28 +16,28 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct RateLimitInfo {
-    /// Of the window that decides.
+    /// The window that decides.
     #[serde(flatten)]
     window: UsageWindow,
-    /// Which one that is: `five_hour`, `seven_day`, ...
+    /// Its name: `five_hour`, `seven_day`, ...
     rate_limit_type: Option<String>,
-    /// Whether the window is used up, and what is asked all the same draws on extra usage.
+    /// Whether the window is used up, and requests draw on extra usage.
     is_using_overage: Option<bool>,
-    /// Until when that is so, if it is.
+    /// Until when they do.
     #[serde(skip)]
     overage_until: Option<SystemTime>,
-    /// All of them.
+    /// All windows.
     unified_windows: BTreeMap<String, UsageWindow>,
 }
 
-/// A usage window of the subscription, as far as Claude Code has told of it.
+/// A usage window of the subscription, as far as Claude Code has reported it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct UsageWindow {
     /// `allowed`, `allowed_warning` or `rejected`.
     pub status: Option<String>,
-    /// When it begins anew, in seconds since 1970.
+    /// When it resets, in seconds since 1970.
     #[serde(alias = "resetsAt")]
     pub resets_at: Option<f64>,
     /// How much of it is used, from 0 to 1.
@@ -56,20 +56,20 @@ impl UsageWindow {
     }
 }
 
-/// No window lasts longer: whatever the CLI says, nobody is sent away for years.
+/// No window lasts longer: whatever the CLI says, no client is told to wait for years.
 const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// How long word of extra usage counts where nothing is said of the window's end.
+/// How long a report of extra usage counts if it does not say when the window resets.
 const OVERAGE_WITHOUT_END: Duration = Duration::from_secs(300);
 
-/// The latest word on the windows.
+/// The latest report on the windows.
 #[derive(Debug, Default)]
 pub(crate) struct Subscription(Mutex<RateLimitInfo>);
 
 impl Subscription {
     pub(crate) fn update(&self, mut info: RateLimitInfo) {
         let mut known = self.lock();
-        // An event of one window says nothing of the others.
+        // An event about one window says nothing about the others.
         for (name, window) in std::mem::take(&mut known.unified_windows) {
             info.unified_windows.entry(name).or_insert(window);
         }
@@ -102,13 +102,13 @@ impl Subscription {
         known.window.until_reset().filter(|wait| refuses && !wait.is_zero())
     }
 
-    /// Whether requests draw on extra usage now, once the CLI has told.
+    /// Whether requests draw on extra usage now; `None` until the CLI has said.
     pub(crate) fn overage(&self) -> Option<bool> {
         let told = self.lock().is_using_overage;
         told.map(|_| self.until_no_overage().is_some())
     }
 
-    /// How long requests go on to draw on extra usage, if they do.
+    /// For how much longer requests draw on extra usage, if they do.
     pub(crate) fn until_no_overage(&self) -> Option<Duration> {
         let until = self.lock().overage_until?;
         until.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())

@@ -1,9 +1,9 @@
-//! The memory that the bodies of all requests may take together, and who gives way where it is full.
+//! The memory that the bodies of all requests may take together, and which of them gives way when it is full.
 //!
-//! A body that comes slowly keeps what it has taken from others for as long as it comes. So where there is no room for a
-//! body, the unfinished ones that have cost the most are cut off for it: the cost is a body's bytes times the time since it
-//! began to take any. One that has come in [`GRACE`], or has cost less than the one that wants room, is let be; and all are
-//! where there would be no room even without them.
+//! A body that comes slowly keeps its memory from others for as long as it takes. So if there is no room for a body, the
+//! unfinished ones with the highest cost are cut off for it: a body's cost is its bytes times the time since it began to take
+//! any. One that began within [`GRACE`], or costs less than the one that wants room, is spared. If cutting off all of the
+//! others would not make enough room, none is.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 use super::response::RETRY_SOON;
 use crate::{Error, ErrorKind};
 
-/// So many bytes of each body are not counted: whoever fills the memory keeps nobody from asking a short question.
+/// These first bytes of each body are not counted, so a full memory never keeps out a short question.
 const FREE: usize = 64 * 1024;
 
-/// Unless it is set otherwise.
+/// The default for all bodies together.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// For so long nothing cuts a body off: those that come at the same time do not cut each other.
+/// For this long a body cannot be cut off, so bodies that come at the same time do not cut each other off.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A count of bytes, shared by all requests.
@@ -35,7 +35,7 @@ pub(crate) struct BodyMemory {
 #[derive(Debug, Default)]
 struct Taken {
     bytes: usize,
-    /// The bodies of which more is to come, by number.
+    /// The unfinished bodies, by number.
     coming: HashMap<u64, Coming>,
     next: u64,
 }
@@ -44,12 +44,12 @@ struct Taken {
 struct Coming {
     bytes: usize,
     since: Instant,
-    /// Of whoever waits for more of it.
+    /// Wakes the task that waits for more of it.
     waker: Option<Waker>,
 }
 
 impl BodyMemory {
-    /// Room for so many bytes.
+    /// Room for this many bytes.
     pub(crate) fn new(most: usize) -> Self {
         BodyMemory { taken: Arc::default(), most }
     }
@@ -64,7 +64,7 @@ impl BodyMemory {
         self.most
     }
 
-    /// The share of a body of which nothing has come.
+    /// The share of a body before any of it has come.
     pub(crate) fn share(&self) -> Share {
         Share { memory: self.clone(), coming: None, bytes: 0 }
     }
@@ -81,8 +81,8 @@ impl Default for BodyMemory {
 }
 
 impl Taken {
-    /// Makes room for so many bytes more of this body: cuts off those that have cost the most, each more than this one has.
-    /// None of them where all of them would not be enough. Says whether there is room.
+    /// Makes room for this many more bytes of this body by cutting off bodies of higher cost, the highest first; none if even
+    /// all of those would not be enough. Returns whether there is room.
     fn make_room(&mut self, more: usize, most: usize, number: u64, now: Instant) -> bool {
         let mut missing = (self.bytes + more).saturating_sub(most);
         if missing == 0 {
@@ -114,17 +114,17 @@ impl Taken {
 #[derive(Debug)]
 pub(crate) struct Share {
     memory: BodyMemory,
-    /// Its number while more is to come. One that is not among those that come any more has been cut off.
+    /// Its number while it is unfinished. If it is no longer among the unfinished ones, it has been cut off.
     coming: Option<u64>,
-    /// Once nothing more is to come.
+    /// Set once it is whole.
     bytes: usize,
 }
 
 impl Share {
-    /// Says that so much of the body has come.
+    /// Notes that this much of the body has come.
     ///
     /// # Errors
-    /// 503 where there is no room for that, and nobody to make some; 408 where it has been cut off itself.
+    /// 503 if there is no room and none can be made; 408 if this body has been cut off itself.
     pub(crate) fn grow_to(&mut self, body: usize) -> Result<(), Error> {
         let wanted = body.saturating_sub(FREE);
         if wanted == 0 {
@@ -154,7 +154,7 @@ impl Share {
         Ok(())
     }
 
-    /// Ready with a 408 once the body has been cut off for another. Asked whenever nothing more of it is there for the moment.
+    /// Ready with a 408 once the body has been cut off for another. Polled whenever no more of it is there yet.
     pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<Error> {
         let Some(number) = self.coming else { return Poll::Pending };
         match self.memory.lock().coming.get_mut(&number) {
@@ -166,10 +166,10 @@ impl Share {
         }
     }
 
-    /// Says that the body is whole. It cannot be cut off any more.
+    /// Notes that the body is whole. From now on it cannot be cut off.
     ///
     /// # Errors
-    /// 408 where it has been.
+    /// 408 if it already has been.
     pub(crate) fn complete(&mut self) -> Result<(), Error> {
         let Some(number) = self.coming.take() else { return Ok(()) };
         let coming = self.memory.lock().coming.remove(&number).ok_or_else(gave_way)?;
@@ -186,7 +186,7 @@ fn gave_way() -> Error {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // One that was cut off takes nothing.
+        // A body that was cut off holds nothing.
         let _ = self.complete();
         self.memory.lock().bytes -= self.bytes;
     }

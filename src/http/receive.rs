@@ -1,4 +1,4 @@
-//! The body of a request as it comes: within a length, with some progress, and within the memory that all bodies share.
+//! Reads a request's body within limits: on its length, on how slowly it may come, and on the memory that all bodies share.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,27 +14,26 @@ use super::body_memory::{BodyMemory, Share};
 use super::request::BoxError;
 use crate::{Error, ErrorKind};
 
-/// How much of a body must come within [`PATIENCE`], again and again until it is whole. A slow uplink does a hundred times
-/// as much.
+/// How much of a body must come in each period of [`PATIENCE`] until it is whole. A slow uplink does a hundred times as much.
 const PROGRESS: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Room that is made at once for a body whose length is announced: what is announced need not come.
+/// The most room that is reserved for an announced length: the bytes may never come.
 const AT_ONCE: usize = 1024 * 1024;
 
-/// A body that has wholly come.
+/// A whole body.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    /// Held for as long as what became of the bytes is.
+    /// To be held for as long as the bytes, or what they were decoded into, are in memory.
     pub(crate) share: Share,
 }
 
 /// Reads the whole body.
 ///
 /// # Errors
-/// 413 where it is longer than `limit` bytes, 408 where it stops coming or gives way to another, 503 where all bodies together
-/// take too much memory, 400 where it ends early.
+/// 413 if it is longer than `limit` bytes, 408 if it stops coming or gives way to another, 503 if all bodies together take too
+/// much memory, 400 if it ends early.
 pub(crate) async fn receive<B>(body: B, limit: usize, memory: &BodyMemory) -> Result<Received, Error>
 where
     B: Body,
@@ -48,7 +47,7 @@ where
     let mut share = memory.share();
     let mut bytes = BytesMut::with_capacity((announced as usize).min(AT_ONCE));
     let mut progress = Progress::default();
-    // Polled by hand, so that the body's own kind of buffer, which need not be `Send`, is never held across an await.
+    // Polled by hand, so the body's own type of buffer, which need not be `Send`, is never held across an await.
     std::future::poll_fn(|cx| {
         loop {
             let frame = match body.as_mut().poll_frame(cx) {
@@ -88,16 +87,16 @@ fn take<D: Buf>(frame: Frame<D>, bytes: &mut BytesMut, share: &mut Share) -> Res
     Ok(())
 }
 
-/// Whether a body comes fast enough.
+/// Watches whether a body comes fast enough.
 #[derive(Default)]
 struct Progress {
-    /// How much of it must have come until the timer ends.
+    /// How many bytes must have come when the timer ends.
     next: usize,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Progress {
-    /// Ready when too little has come for too long; asked whenever nothing more is there for the moment.
+    /// Ready when too little has come for too long. Polled whenever no more of it is there yet.
     fn poll_late(&mut self, received: usize, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
         if received >= self.next {
@@ -108,7 +107,7 @@ impl Progress {
     }
 }
 
-/// Refuses a body that is compressed: its bytes would not be what the limit was set for.
+/// Refuses a compressed body: the limit is on what it decompresses to.
 pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
     let coded = headers
         .get_all(header::CONTENT_ENCODING)

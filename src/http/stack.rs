@@ -34,7 +34,7 @@ use crate::{ChatRequest, ChatResponse, Error, ErrorKind};
 /// The API with what an HTTP server needs around it: a service of HTTP requests that never fails, for axum and hyper.
 ///
 /// From the outside in: a request id (`x-request-id`, the client's own if it sends one, and the same on the answer), a
-/// tracing span, an answer where the service panics, and the guard against web pages.
+/// tracing span, an answer if the service panics, and the guard against web pages.
 ///
 /// The limit of the body's length is [`ApiService::body_limit`]; it sits inside, so a refusal has OpenAI's form.
 ///
@@ -63,7 +63,7 @@ pub struct HttpStack<S> {
 }
 
 impl<S> HttpStack<S> {
-    /// Assembles it. What else an HTTP server wants, such as compression, goes around it.
+    /// Assembles it. Anything else that an HTTP server needs, such as compression, goes around it.
     pub fn new(service: ApiService<S>, guard: GuardLayer) -> Self {
         let inner = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -75,7 +75,7 @@ impl<S> HttpStack<S> {
     }
 }
 
-// Written out in this one place: which tower-http services there are, and in which order, is nobody else's business.
+// Written out here only: which services of tower-http there are, and in which order, is not part of the API.
 type Inner<S> = SetRequestId<
     Trace<
         PropagateRequestId<CatchPanic<Guard<ApiService<S>>, PanicResponse>>,
@@ -141,7 +141,7 @@ impl fmt::Debug for HttpStackFuture {
 }
 
 pin_project! {
-    /// The body of the answers of [`HttpStack`]. It fails where writing the answer meets a panic.
+    /// The body of the answers of [`HttpStack`]. It fails if writing the answer panics.
     pub struct HttpStackBody {
         #[pin]
         inner: InnerBody,
@@ -189,7 +189,7 @@ impl<B> MakeSpan<B> for RequestSpan {
     }
 }
 
-/// The answer to a request that met a fault of this program: 500, in OpenAI's form.
+/// The answer to a request on which this program panicked: 500, in OpenAI's form.
 #[derive(Clone, Copy, Debug, Default)]
 struct PanicResponse;
 

@@ -1,15 +1,15 @@
-//! Whether an address on the web is one that everybody could reach, and not this machine's or its network's.
+//! Whether a web address is public, rather than one of this machine or its network.
 //!
-//! A model that may fetch could otherwise be talked into asking services that trust this machine: those on its loopback
-//! interface, its network's, and the metadata service of a cloud, which hands out keys. Only addresses in their plain form
-//! are let pass: each program reads `http://0x7f.1`, `http://a@b` or `http:\\a` in its own way.
+//! Otherwise a model that can fetch pages could be talked into calling services that trust this machine: those on its loopback
+//! interface or its network, or the metadata service of a cloud, which hands out keys. Only addresses in plain form pass:
+//! programs differ in how they read `http://0x7f.1`, `http://a@b` or `http:\\a`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 use once_cell::sync::Lazy;
 use regex::Regex;
 
-/// Scheme, host, and port. What follows the host is nobody's concern but the host's.
+/// Scheme, host and port. What follows does not matter here.
 static PLAIN: Lazy<Option<Regex>> = Lazy::new(|| {
     Regex::new(
         r"^(?i:https?)://(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<name>[0-9A-Za-z._-]+))(?::(?<port>[0-9]{1,5}))?(?:[/?#]|$)",
@@ -17,11 +17,11 @@ static PLAIN: Lazy<Option<Regex>> = Lazy::new(|| {
     .ok()
 });
 
-/// Endings of names that only a machine or a network knows.
+/// Endings of names that mean something only within a machine or a network.
 const LOCAL: [&str; 9] =
     ["localhost", "localdomain", "local", "internal", "intranet", "private", "corp", "lan", "home.arpa"];
 
-/// Why the address may not be fetched, the names in it looked up by `resolve`; nothing where everybody could reach it.
+/// Why the address may not be fetched; `None` if it is public. `resolve` looks up its name.
 fn refusal(url: &str, resolve: impl FnOnce(&str) -> Vec<IpAddr>) -> Option<&'static str> {
     const LOCAL_ONLY: &str = "is on this machine or its network";
     const NOT_PLAIN: &str = "is not a plain address, such as https://example.com/page";
@@ -40,7 +40,7 @@ fn refusal(url: &str, resolve: impl FnOnce(&str) -> Vec<IpAddr>) -> Option<&'sta
     let name = parts.name("name")?.as_str().to_ascii_lowercase();
     let name = name.strip_suffix('.').unwrap_or(&name);
     let last = name.rsplit('.').next().unwrap_or_default();
-    // As browsers do: what ends in a number is a number, in whatever base and with however many parts.
+    // As browsers do: a host that ends in a number is a number, in whatever base and with however many parts.
     if last.starts_with(|digit: char| digit.is_ascii_digit()) {
         return match name.parse() {
             Ok(address) if is_public_v4(address) => None,
@@ -58,9 +58,9 @@ fn refusal(url: &str, resolve: impl FnOnce(&str) -> Vec<IpAddr>) -> Option<&'sta
     (!resolve(name).into_iter().all(is_public)).then_some(LOCAL_ONLY)
 }
 
-/// Why the address may not be fetched; nothing where everybody could reach it. Looks its name up, which may take a while.
+/// Why the address may not be fetched; `None` if it is public. Looks up its name, which may take a while.
 ///
-/// A name that cannot be looked up passes: whoever fetches it cannot either, or does so through a proxy that can.
+/// A name that cannot be looked up passes: the CLI cannot look it up either, or goes through a proxy that can.
 pub(crate) fn not_public(url: &str) -> Option<&'static str> {
     refusal(url, |name| {
         let found = (name, 443).to_socket_addrs();
@@ -75,7 +75,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// IANA's registry of special-purpose addresses, with multicast and what is reserved.
+/// IANA's registry of special-purpose addresses, multicast, and reserved ones.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
         [0 | 10 | 127 | 224..=255, ..] => true,
@@ -85,14 +85,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => true,
         _ => false,
     };
-    // Of Azure's machines, as the one above is of nearly everybody else's.
+    // Azure's metadata service; nearly all others are at the link-local address above.
     !special && address != Ipv4Addr::new(168, 63, 129, 16)
 }
 
-/// Of the global unicast addresses, those that hold no other kind of address and are not for examples.
+/// Global unicast addresses that embed no other address and are not for documentation.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // Protocols', Teredo's, 6to4's.
+        // IETF protocols and Teredo; 6to4.
         [0x2001, second, ..] if second < 0x200 => false,
         [0x2001, 0xdb8, ..] | [0x2002, ..] => false,
         [0x3fff, second, ..] if second < 0x1000 => false,

@@ -1,15 +1,15 @@
-//! The audit: a line of the log for each decision on a built-in tool.
+//! The audit: one log line for each decision on a built-in tool.
 
 use super::input::{Named, named};
 use crate::cli::config::Config;
 use crate::cli::protocol::ControlRequest;
 use crate::error::shortened;
 
-/// Logs a decision under the target `audit`: the tool, whether it may be used, what it was to touch, and why not.
+/// Logs a decision under the target `audit`: the tool, whether it may be used, what it would touch, and why not.
 ///
-/// Of a file that is its path, of a page its host: what was searched for, written or fetched, and the rest of an address, may
-/// be what somebody said. A shell command is logged whole where the operator wants it; otherwise by the name of its
-/// program. For the same reason the reason why one was refused, which quotes it, is then left out.
+/// For a file that is its path, for a page its host; the rest of an address, and what was searched for or written, may repeat
+/// what a user said. A shell command is logged whole if the operator wants that, otherwise only the name of its program; the
+/// reason for a refusal, which quotes the command, is then left out as well.
 ///
 /// The event belongs to the span of the turn, and so to that of the request, which knows the request's id and caller.
 pub(super) fn log(config: &Config, request: &ControlRequest, refusal: Option<&str>) {
@@ -24,7 +24,7 @@ pub(super) fn log(config: &Config, request: &ControlRequest, refusal: Option<&st
     let whole = config.audit_commands;
     let command = input["command"].as_str().map(|command| if whole { cut(command) } else { program(command) });
     let reason = refusal.filter(|_| command.is_none() || whole);
-    // What is quoted cannot begin a line of its own.
+    // Quoted, so it cannot begin a new line of the log.
     tracing::info!(
         target: "audit",
         tool,
@@ -45,7 +45,7 @@ fn host(url: &str) -> String {
     uri.as_ref().and_then(http::Uri::host).map_or_else(|| "?".to_owned(), str::to_owned)
 }
 
-/// The name of the program that a command begins with; nothing of its arguments or of the variables that it sets.
+/// The name of the program that a command begins with, without its arguments or the variables that it sets.
 fn program(command: &str) -> String {
     let is_assignment = |word: &&str| word.contains('=');
     let word = command.split_whitespace().find(|word| !is_assignment(word)).unwrap_or_default();
@@ -53,7 +53,7 @@ fn program(command: &str) -> String {
     if plain { shortened(word).into_owned() } else { "?".to_owned() }
 }
 
-/// A command as far as a log can bear it.
+/// A command, cut to a length that is fit for a log.
 fn cut(command: &str) -> String {
     const MAX_BYTES: usize = 4096;
     match command.len() {

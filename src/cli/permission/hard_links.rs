@@ -1,7 +1,7 @@
-//! Files in the workspace that are files elsewhere as well: to read or change the one is to read or change the other.
+//! Files in the workspace with hard links elsewhere: to read or change the one is to read or change the other.
 //!
-//! A file system does not tell where a file's other names are, only how many there are. Where the workspace does not have as
-//! many, the others are outside.
+//! A file system does not say where a file's other names are, only how many it has. If the workspace has fewer, the others are
+//! outside.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 use ignore::WalkBuilder;
 use ignore::overrides::{Override, OverrideBuilder};
 
-/// How many files are looked at. Half a million take about a second.
+/// The most files that are looked at. Half a million take about a second.
 const MOST_FILES: usize = 500_000;
 
-/// What speaks against reading, or changing, what is at a path.
+/// Why a path must not be read or changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Elsewhere {
-    /// This file has a name outside as well.
+    /// This file also has a name outside.
     Named(PathBuf),
     /// There are too many files to tell.
     TooMany,
 }
 
-/// Whether the file at the path, or where it is a directory any that Grep with this glob would read, has a name outside
-/// `root` as well. Symbolic links are not followed.
+/// Whether the file at this path also has a name outside `root`, or, for a directory, any file that Grep with this glob would
+/// read. Symbolic links are not followed.
 pub(crate) fn elsewhere(path: &Path, root: &Path, glob: Option<&str>) -> Option<Elsewhere> {
     elsewhere_of(path, root, glob, MOST_FILES)
 }
@@ -65,7 +65,8 @@ fn elsewhere_of(path: &Path, root: &Path, glob: Option<&str>, most: usize) -> Op
     linked.into_values().map(|(path, _)| path).min().map(Elsewhere::Named)
 }
 
-/// The files in a directory: all, or with globs those that `rg --hidden` searches, as Grep calls it (2.1.328).
+/// The files in a directory: all of them or, with globs, those that `rg --hidden` searches, which is how Grep runs it
+/// (2.1.328).
 fn files(directory: &Path, searched: Option<Override>) -> impl Iterator<Item = (PathBuf, Metadata)> {
     let mut walk = WalkBuilder::new(directory);
     walk.standard_filters(searched.is_some()).hidden(false).follow_links(false);
@@ -78,9 +79,9 @@ fn files(directory: &Path, searched: Option<Override>) -> impl Iterator<Item = (
     })
 }
 
-/// What Grep makes of its glob, and of Git's own directory, where a clone of a directory has hard links.
+/// The globs that Grep passes on. It skips Git's own directory, where a local clone has hard links.
 ///
-/// Nothing where that depends on where `rg` runs: what a glob names is searched although it is ignored.
+/// `None` if that depends on where `rg` runs: what a glob names is searched even if it is ignored.
 fn globs(glob: &str) -> Option<Override> {
     if glob.contains('/') {
         return None;

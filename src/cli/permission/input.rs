@@ -1,29 +1,29 @@
-//! What a tool's input names that lies somewhere: files, patterns of files, addresses.
+//! The places that a tool's input names: files, patterns of files, addresses.
 
 use serde_json::Value;
 
-/// Something that must be looked at before the tool may be used.
+/// A place that must be checked before the tool may be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Named<'a> {
-    /// Of a file or directory.
+    /// A file or directory.
     Path(&'a str),
-    /// Of files.
+    /// A pattern of files.
     Pattern(&'a str),
-    /// On the web.
+    /// A web address.
     Address(&'a str),
 }
 
-/// Fields that hold a pattern of paths, and the tools that have them: elsewhere the name means something else.
+/// Fields that hold a pattern of paths, and the tools that have them: in other tools the name means something else.
 const PATTERNS: [(&str, &str); 2] = [("Glob", "pattern"), ("Grep", "glob")];
 
-/// What is found in the names of fields that hold a path, in all of Claude Code's tools: `file_path`, `notebook_path`,
+/// Words in the names of fields that hold a path, across all of Claude Code's tools: `file_path`, `notebook_path`,
 /// `scriptPath`, `out_dir`.
 const PATHS: [&str; 5] = ["path", "file", "dir", "cwd", "folder"];
 
-/// Likewise of those that hold an address.
+/// Words in the names of fields that hold an address.
 const ADDRESSES: [&str; 3] = ["url", "uri", "link"];
 
-/// All that the input names, also in fields within fields, and in tools that nobody has heard of.
+/// All places that the input names, in nested fields too, and in tools that this crate does not know.
 pub(crate) fn named<'a>(tool: &str, input: &'a Value) -> Vec<Named<'a>> {
     let mut named = Vec::new();
     gather(tool, "", input, &mut named);

@@ -1,15 +1,16 @@
 //! What Claude Code's own tools may do: those on the operator's list, in the workspace, and nothing else.
 //!
-//! Two questions are answered. The **hook** sees every use of every tool before it happens, and may forbid it. What it lets
-//! pass the CLI looks at itself, by its own rules, and asks about what those do not allow (`can_use_tool`). The hook is needed since they allow more than the workspace without asking (2.1.328): what the CLI keeps under
-//! `~/.claude/projects` and in the temporary directory for the workspace, other sessions' transcripts included, and, in
-//! a shell command, a pattern that matches a link which leads out. And the CLI's question is needed since it knows how it
-//! reads a path: where it sees it lead out of the workspace, that is so, whatever we saw.
+//! The CLI asks twice. Its **hook** is asked about every use of every tool, and can forbid it. What the hook lets pass, the CLI
+//! judges by rules of its own, and asks again about what those do not allow (`can_use_tool`). The hook is needed because the
+//! rules allow more than the workspace without asking (2.1.328): what the CLI keeps about the workspace under
+//! `~/.claude/projects` and in the temporary directory, transcripts of other sessions included, and, in a shell command, a
+//! pattern that matches a link to the outside. The second question is needed because only the CLI knows how it reads a path:
+//! if it sees the path leave the workspace, the path does, whatever was seen here.
 //!
-//! Each decision is logged, for who has to answer for it: see [`audit`].
+//! Each decision is logged for the operator: see [`audit`].
 //!
-//! For the tools that work on files this is a fence. For `Bash` it is a warning sign: whoever enables that gives the
-//! model a shell with the rights of the server's user.
+//! For the tools that work on files this is a fence. For `Bash` it is only a warning sign: enabling `Bash` gives the model a
+//! shell as the server's user.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,24 +33,24 @@ use self::workspace::Workspace;
 use super::config::Config;
 use super::protocol::{ControlRequest, MCP_TOOL_PREFIX, STRUCTURED_OUTPUT};
 
-/// The id by which the CLI names the hook.
+/// The hook's id in the CLI's questions.
 const CALLBACK: &str = "before_use";
 
-/// How long a decision may take, of which a name that is looked up or a large directory may take more than a moment.
+/// How long a decision may take: looking up a name, or walking a large directory, can take more than a moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The tools that read or change the whole of what they name.
+/// The tools that read or change all of what they name.
 const OPENING: [&str; 5] = ["Read", "Write", "Edit", "NotebookEdit", "Grep"];
 
-/// What `initialize` says so that the CLI asks before each use of a tool. A hook that fails forbids.
+/// The part of `initialize` that makes the CLI ask before each use of a tool. A hook that fails forbids the use.
 pub(crate) fn hooks(config: &Config) -> Value {
-    // A process may lie parked in a client's function while the hook of another tool waits to be answered.
+    // A process may be parked in a client's function while the hook for another tool waits for its answer.
     let timeout = config.tool_timeout.as_secs().max(60);
     json!({"PreToolUse": [{"hookCallbackIds": [CALLBACK], "timeout": timeout, "onFailure": "block"}]})
 }
 
-/// The answer to a `hook_callback` or to `can_use_tool`, which is logged. It is found on a thread where waiting for a disk or
-/// a name service holds nobody up.
+/// The answer to a `hook_callback` or `can_use_tool`, which is also logged. It is worked out on a blocking thread, since it may
+/// wait for a disk or a name service.
 pub(crate) async fn answer(config: &Config, request: ControlRequest) -> Value {
     let request = Arc::new(request);
     let decision = tokio::task::spawn_blocking({
@@ -68,10 +69,10 @@ pub(crate) async fn answer(config: &Config, request: ControlRequest) -> Value {
     reply(&request, decision)
 }
 
-/// The decision as the CLI is told it.
+/// The decision in the CLI's form.
 fn reply(request: &ControlRequest, decision: Result<(), String>) -> Value {
     match (request.is_hook(), decision) {
-        // Nothing, which leaves it to the CLI's own rules.
+        // No word on it, which leaves the decision to the CLI's own rules.
         (true, Ok(())) => json!({}),
         (true, Err(reason)) => json!({"hookSpecificOutput": {
             "hookEventName": "PreToolUse",
@@ -83,11 +84,11 @@ fn reply(request: &ControlRequest, decision: Result<(), String>) -> Value {
     }
 }
 
-/// Whether this may happen, or why not.
+/// Whether this use is allowed, or why not.
 fn decide(config: &Config, request: &ControlRequest) -> Result<(), String> {
     let (tool, input) = request.tool_use();
     if !request.is_hook() {
-        // The CLI's own rules do not allow this use, which the hook has let pass.
+        // The hook has let this use pass, but the CLI's own rules do not allow it.
         return check(config, tool, input, None).and_then(|()| check_ask(config, request));
     }
     if !is_builtin(tool) {
@@ -97,13 +98,14 @@ fn decide(config: &Config, request: &ControlRequest) -> Result<(), String> {
     check(config, tool, input, cwd.as_deref())
 }
 
-/// Whether it is a tool of Claude Code's. The client's functions are the client's to run, and one runs nothing.
+/// Whether it is one of Claude Code's own tools that does something. The client runs its functions itself, and the tool that
+/// takes structured output does nothing.
 fn is_builtin(tool: &str) -> bool {
     !tool.starts_with(MCP_TOOL_PREFIX) && tool != STRUCTURED_OUTPUT
 }
 
-/// Whether the tool is enabled and its input stays in the workspace. `cwd` is where the tool is; where that is not
-/// known, the words of a shell command are not looked at.
+/// Whether the tool is enabled and its input stays in the workspace. `cwd` is the tool's working directory; if it is not
+/// known, the words of a shell command are not checked.
 fn check(config: &Config, tool: &str, input: &Value, cwd: Option<&Path>) -> Result<(), String> {
     if !config.builtin_tools.iter().any(|enabled| enabled == tool) {
         return Err(format!("The tool {tool} is not enabled on this server. Do without it."));
@@ -133,7 +135,7 @@ fn check(config: &Config, tool: &str, input: &Value, cwd: Option<&Path>) -> Resu
     let Some(command) = input["command"].as_str().filter(|_| tool == "Bash") else { return Ok(()) };
     let workspace = workspace(config)?;
     if input["run_in_background"] == true {
-        // It would outlive the answer, and its end would start a turn that nobody asked for.
+        // It would outlive the answer, and when it ended, the CLI would start a turn that nobody asked for.
         return Err("Commands cannot run in the background on this server. Run this one in the foreground.".to_owned());
     }
     match cwd.and_then(|cwd| shell::leads_out(command, cwd, &workspace)) {
@@ -178,7 +180,7 @@ fn check_hard_links(workspace: &Workspace, input: &Value, path: &Path) -> Result
     }
 }
 
-/// What the CLI says of the use that it asks about.
+/// What the CLI says about the use that it asks about.
 fn check_ask(config: &Config, request: &ControlRequest) -> Result<(), String> {
     if let Some(path) = &request.blocked_path
         && !shell::DEVICES.contains(&path.as_str())
@@ -190,9 +192,9 @@ fn check_ask(config: &Config, request: &ControlRequest) -> Result<(), String> {
     }
     let said = request.decision_reason.as_deref();
     match (request.decision_reason_type.as_deref(), request.tool_name.as_str()) {
-        // Nothing speaks against it: by default the CLI asks before each change of a file and each fetch.
+        // Routine: by default the CLI asks before each change of a file and each fetch.
         (None, _) if said.is_none() => Ok(()),
-        // Of a command, that it cannot tell beforehand what comes of it. It says the path where it can see one.
+        // About a command: it cannot tell beforehand what the command will do. If it sees a path, it names that.
         (None | Some("other" | "subcommandResults"), "Bash") => Ok(()),
         (Some("workingDir"), _) => {
             let root = workspace(config)?;
@@ -213,7 +215,7 @@ fn workspace(config: &Config) -> Result<Workspace, String> {
     Workspace::at(directory, home(config, std::env::var_os("HOME"))).map_err(|_| none())
 }
 
-/// What the CLI takes `~` for; nothing where it would have to look that up, in which case all of that is refused.
+/// What the CLI takes `~` for; `None` if it would have to look that up, and then paths that begin with `~` are refused.
 fn home(config: &Config, inherited: Option<OsString>) -> Option<PathBuf> {
     let set = config.environment.iter().rev().find(|(name, _)| name == "HOME").map(|(_, home)| home.clone());
     let inherited = inherited.filter(|_| !config.withheld.iter().any(|name| name == "HOME"));
@@ -222,7 +224,7 @@ fn home(config: &Config, inherited: Option<OsString>) -> Option<PathBuf> {
 
 fn outside(workspace: &Workspace, path: &str) -> String {
     let root = workspace.root().display();
-    // Where the CLI puts a result that it finds too long. Other sessions' results lie next to it.
+    // Where the CLI puts a result that is too long for it. Other sessions' results are beside it.
     if path.contains("/.claude/projects/") && path.contains("/tool-results/") {
         return format!(
             "{path} is outside the workspace. Run it again with less output, or with its output in {root}."

@@ -1,10 +1,10 @@
-//! Paths that Claude Code may read otherwise than they are written.
+//! Paths that Claude Code may read differently from how they are written.
 //!
-//! It strips white space from a path's ends as JavaScript does, resolves `.` and `..` in what is left, and sometimes does
-//! both again (2.1.328). To judge what it will open, the fence would have to do the same, in each version alike. It refuses
-//! such a path in its place: nobody means one, and a file that has such a name can still be reached with `Bash`.
+//! It strips white space from both ends of a path as JavaScript does, resolves `.` and `..` in the rest, and sometimes does
+//! both again (2.1.328). To judge what it will open, the fence would have to do exactly the same for every version. It refuses
+//! such paths instead: nobody means one, and a file with such a name can still be reached with `Bash`.
 
-/// Why the path is refused however harmless it looks; nothing where it is read as it is written.
+/// Why the path is refused, however harmless it looks; `None` if it is read as it is written.
 pub(crate) fn oddity(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("has a control character in it");
@@ -19,7 +19,7 @@ pub(crate) fn oddity(path: &str) -> Option<&'static str> {
     None
 }
 
-/// What JavaScript's `trim` strips, and what earlier Unicode versions counted as white space or others might.
+/// What JavaScript's `trim` strips, and what earlier versions of Unicode counted as white space, or later ones might.
 fn is_stripped(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }

@@ -1,7 +1,7 @@
-//! The paths that a shell command names, as far as they can be seen in its text.
+//! The paths that a shell command names, as far as its text shows them.
 //!
-//! This is no shell: a command may build a path as it runs, and a program that it starts may open any file. It finds
-//! what a model writes when it means no harm, and gives it a reason that it can act on.
+//! This is no shell: a command may build a path as it runs, and a program that it starts may open any file. It catches what a
+//! model writes without meaning harm, and gives the model a reason to act on.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,22 @@ use regex::Regex;
 
 use super::workspace::Workspace;
 
-/// What stands between the words of a command, and between the parts of an option or assignment.
+/// What separates the words of a command, and the parts of an option or an assignment.
 const SEPARATORS: &[char] =
     &[' ', '\t', '\r', '\n', ';', '|', '&', '(', ')', '{', '}', '<', '>', '`', '"', '\'', '=', ',', ':'];
 
 const WILD: &[char] = &['*', '?', '['];
 
-/// How many files a pattern may stand for before the rest is taken to be like them.
+/// How many matches of a pattern are checked; the rest is taken to be like them.
 const MOST_MATCHES: usize = 10_000;
 
-/// Files outside every workspace that do no harm there: `2>/dev/null` is in half of all commands.
+/// Harmless files outside every workspace: `2>/dev/null` is in half of all commands.
 pub(crate) const DEVICES: [&str; 7] =
     ["/dev/null", "/dev/zero", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/urandom", "/dev/tty"];
 
 static URL: Lazy<Option<Regex>> = Lazy::new(|| Regex::new(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s;|&()<>`]*").ok());
 
-/// The first word of the command that leads out of the workspace.
+/// The first word of the command that leaves the workspace.
 pub(crate) fn leads_out(command: &str, cwd: &Path, workspace: &Workspace) -> Option<String> {
     let without_urls = match &*URL {
         Some(url) => url.replace_all(command, " "),
@@ -40,7 +40,7 @@ fn word_leads_out(word: &str, cwd: &Path, workspace: &Workspace) -> bool {
     if word.chars().all(|character| character == '/') || DEVICES.contains(&word) {
         return false;
     }
-    // `/start/,/end/p` and `/api/v1` look like paths: they are if they begin at something that exists.
+    // `/start/,/end/p` and `/api/v1` look like paths; they count as such if their first part exists.
     if let Some(rest) = word.strip_prefix('/') {
         let first = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
         if !first.contains(WILD) && !Path::new("/").join(first).exists() {
@@ -54,7 +54,7 @@ fn word_leads_out(word: &str, cwd: &Path, workspace: &Workspace) -> bool {
     matches(cwd, &pattern).iter().any(|path| !workspace.holds(cwd, &path.to_string_lossy()))
 }
 
-/// The files that a pattern stands for. Brackets count as anything, which errs on the side of more.
+/// The files that a pattern matches. A bracket counts as any character, which matches too many rather than too few.
 fn matches(cwd: &Path, pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![cwd.to_owned()];
     for part in pattern.components() {

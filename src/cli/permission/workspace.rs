@@ -3,19 +3,19 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// How many dangling links are followed one after the other before a path counts as leading nowhere good.
+/// How many dangling links are followed in a row before a path is refused.
 const MOST_LINKS: usize = 40;
 
 /// The directory that Claude Code's own tools may work in.
 #[derive(Debug)]
 pub(crate) struct Workspace {
-    /// Without links.
+    /// Its path, without links.
     root: PathBuf,
     home: Option<PathBuf>,
 }
 
 impl Workspace {
-    /// The workspace at this directory; an error where there is none. `~` in a path stands for `home`.
+    /// The workspace at this directory; an error if there is none. `~` in a path stands for `home`.
     pub(crate) fn at(directory: &Path, home: Option<PathBuf>) -> io::Result<Self> {
         Ok(Workspace { root: directory.canonicalize()?, home })
     }
@@ -24,7 +24,7 @@ impl Workspace {
         &self.root
     }
 
-    /// Whether the path, taken from `cwd`, is in the workspace. What does not exist is where it would be made.
+    /// Whether the path, relative to `cwd`, is in the workspace. A file that does not exist counts as where it would be created.
     pub(crate) fn holds(&self, cwd: &Path, path: &str) -> bool {
         self.readings(cwd, path).is_some_and(|readings| {
             readings.iter().all(|path| {
@@ -34,15 +34,15 @@ impl Workspace {
         })
     }
 
-    /// Both readings of `link/..` in a path that is taken from `cwd`: the kernel's, the parent of what the link leads to,
-    /// and that of programs which strike `..` out of a path before they use it.
+    /// Both readings of `link/..` in a path relative to `cwd`: the kernel's, which is the parent of the link's target, and that
+    /// of programs that remove `..` from a path before they use it.
     pub(crate) fn readings(&self, cwd: &Path, path: &str) -> Option<[PathBuf; 2]> {
         let path = cwd.join(self.expand(path)?);
         let struck_out = struck_out(&path);
         Some([path, struck_out])
     }
 
-    /// Whether all that a pattern may stand for is in the workspace. What comes before its first wildcard is where it begins;
+    /// Whether everything that a pattern can match is in the workspace. It starts at what comes before the first wildcard; a
     /// `..` after that could lead anywhere.
     pub(crate) fn holds_all(&self, cwd: &Path, pattern: &str) -> bool {
         let pattern = pattern.strip_prefix('!').unwrap_or(pattern);
@@ -56,7 +56,7 @@ impl Workspace {
         !rest.contains("..") && self.holds(cwd, begins)
     }
 
-    /// The path with its `~` or `$HOME` replaced; `None` where that is someone else's home, or unknown.
+    /// The path with `~` or `$HOME` replaced; `None` if that is someone else's home, or unknown.
     pub(crate) fn expand(&self, path: &str) -> Option<PathBuf> {
         for home in ["~", "$HOME", "${HOME}"] {
             if let Some(rest) = path.strip_prefix(home)
@@ -69,7 +69,7 @@ impl Workspace {
     }
 }
 
-/// An absolute path with each `..` and what stands before it taken out.
+/// An absolute path without any `..`, each removed together with the part before it.
 fn struck_out(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
@@ -84,7 +84,7 @@ fn struck_out(path: &Path) -> PathBuf {
     out
 }
 
-/// Where an absolute path leads, part by part: also beyond what exists, and through links to what does not.
+/// Where an absolute path leads, resolved part by part: beyond what exists, and through dangling links, too.
 fn follow(path: &Path, links: &mut usize) -> Option<PathBuf> {
     let mut real = PathBuf::new();
     for component in path.components() {

@@ -1,4 +1,4 @@
-//! How a `claude` is started: its arguments and its environment, the same for every process, with nothing of any request.
+//! How a `claude` is started: its arguments and environment. They are the same for every process; no request changes them.
 
 use std::path::Path;
 
@@ -32,12 +32,12 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("ENABLE_TOOL_SEARCH", "false"),
     ("DISABLE_AUTO_COMPACT", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
-    // Where a stream breaks off, the CLI would ask once more for an answer in one piece: with no deltas, no usage, and
-    // what was streamed before said again (2.1.328).
+    // After a stream breaks off, the CLI would ask again for an answer in one piece: without deltas or usage, and repeating
+    // what was already streamed (2.1.328).
     ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
-    // Of a workspace: notes of earlier sessions in it would get into every conversation (2.1.328).
+    // Notes that earlier sessions left in a workspace would get into every conversation (2.1.328).
     ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
-    // A command that outlives its turn would start another by its end.
+    // A command that outlives its turn would start another turn when it ends.
     ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
 ];
 
@@ -46,8 +46,8 @@ const ENVIRONMENT: [(&str, &str); 6] = [
 /// 15 s it holds 25 MB more (2.1.328).
 const COLLECTS_GARBAGE_EVERY: (&str, &str) = ("BUN_GC_TIMER_INTERVAL", "10000");
 
-/// Variables by which a Claude Code session marks the processes it starts. Inherited, they would make the CLI take
-/// itself for a part of that session.
+/// Variables by which a Claude Code session marks the processes it starts. If it inherited them, the CLI would take itself
+/// for part of that session.
 const SESSION_VARIABLES: [&str; 6] = [
     "CLAUDECODE",
     "CLAUDE_CODE_ENTRYPOINT",
@@ -73,7 +73,7 @@ pub(super) fn serve(config: &Config, directory: &Path) -> Command {
     command
         .envs(ENVIRONMENT)
         .env("CLAUDE_CODE_MAX_RETRIES", config.upstream_retries.to_string())
-        // What the operator says counts most.
+        // Last, so that the operator's settings win.
         .envs(config.environment.iter().map(|(name, value)| (name, value)));
     command
 }

@@ -1,8 +1,8 @@
-//! The processes' own directories: private, empty, and locked for as long as their program is there. One that works
-//! elsewhere, in the operator's workspace, has one all the same, with its id in it.
+//! Each process's own directory: private, empty, and locked for as long as this program runs. A process that works in the
+//! operator's workspace has one too, with its pid in it.
 //!
-//! By the lock a later program knows which of them are of one that is gone. A kill of that one alone leaves none: see
-//! `orphans`. One that takes the shell with it, such as an out-of-memory killer's of a whole group, does.
+//! The lock tells a later program which directories belong to one that is gone. If only that program is killed, none are
+//! left, thanks to `orphans`; some are if its shell is killed with it, as by an out-of-memory killer that takes a whole group.
 
 use std::collections::HashMap;
 use std::fs::{File, Permissions};
@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// What all their names begin with. The pool's mark follows.
+/// How their names begin; the pool's mark follows.
 const PREFIX: &str = "tower-claude-own-";
 
-/// What their names begin with until they are locked.
+/// How their names begin until they are locked.
 const UNLOCKED: &str = "tower-claude-new-";
 
-/// A directory that nobody else may look into, gone with the value.
+/// A directory that no other user can read, removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct PrivateDirectory {
     path: PathBuf,
@@ -26,7 +26,7 @@ pub(super) struct PrivateDirectory {
 }
 
 impl PrivateDirectory {
-    /// One of the pool of this mark. It has the mark in its name only once it is locked, so that nobody takes it for abandoned.
+    /// One for the pool with this mark. The mark is in its name only once it is locked, so it is never taken for abandoned.
     pub(super) fn new(mark: &str) -> io::Result<Self> {
         Self::within(&std::env::temp_dir(), mark)
     }
@@ -38,7 +38,7 @@ impl PrivateDirectory {
         lock.lock()?;
         let path = unlocked.path().with_file_name(format!("{PREFIX}{mark}-{}", Uuid::new_v4().simple()));
         std::fs::rename(unlocked.path(), &path)?;
-        // It is not there any more under this name.
+        // It is not under this name any more.
         let _ = unlocked.keep();
         Ok(PrivateDirectory { path, _lock: lock })
     }
@@ -47,9 +47,9 @@ impl PrivateDirectory {
         &self.path
     }
 
-    /// Writes down whose it is, where that is not known by who works in it.
+    /// Writes down whose it is, for a process that does not work in it.
     pub(super) fn note(&self, pid: u32) {
-        // Without it, files stay that do no harm.
+        // If this fails, some harmless files stay behind.
         let _ = std::fs::write(self.path.join("pid"), format!("{pid}\n"));
     }
 }
@@ -60,18 +60,18 @@ impl Drop for PrivateDirectory {
     }
 }
 
-/// The marks of the pools of whose directories none is locked: their program is gone. Only what is this user's counts.
+/// The marks of pools none of whose directories is locked: their programs are gone. Only this user's directories count.
 pub(super) fn abandoned(temporary: &Path) -> Vec<String> {
     let Ok(entries) = temporary.read_dir() else { return Vec::new() };
     let mut in_use: HashMap<String, bool> = HashMap::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(mark) = name.to_str().and_then(mark_of) else { continue };
-        // Not through a link: whoever may write here could make one.
+        // Never through a link: anyone who can write here could have made it.
         let is_ours = entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::geteuid().as_raw());
         if is_ours {
             let lock = File::open(entry.path()).ok().filter(|directory| directory.try_lock().is_ok());
-            // One that is gone by now was in use until then.
+            // If it is gone by now, it was in use until then.
             let is_abandoned = lock.is_some() && entry.path().exists();
             *in_use.entry(mark.to_owned()).or_default() |= !is_abandoned;
         }

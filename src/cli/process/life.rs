@@ -1,4 +1,4 @@
-//! The end of a process: who says that it is wanted no more, and who sees that it is gone.
+//! The end of a process: how it is told to end, and how it is known to be gone.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +11,27 @@ use tokio::sync::Notify;
 
 use super::orphans::Orphans;
 
-/// How long a CLI may take to end when it is told to, before it is killed: 0.07 to 0.13 s (2.1.328).
+/// How long a CLI that is told to end may take before it is killed. It takes 0.07 to 0.13 s (2.1.328).
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The same for a CLI that has tools of its own, and ends their work first: 0.4 s (2.1.328). The commands that it runs are
-/// in sessions of their own, so nobody else knows of them.
+/// The same with Claude Code's own tools on, whose work it ends first, in 0.4 s (2.1.328). Only it can: the commands that it
+/// runs are in sessions of their own.
 const AGENT_GRACE: Duration = Duration::from_secs(3);
 
-/// How long a CLI gets.
+/// How long this CLI may take.
 pub(super) fn grace(is_agent: bool) -> Duration {
     if is_agent { AGENT_GRACE } else { GRACE }
 }
 
-/// What ends a process. A task holds the child, and waits for it.
+/// Ends a process. The child itself belongs to a task that waits for it.
 pub(crate) struct Life {
     pid: u32,
     is_agent: bool,
     orphans: Arc<Orphans>,
-    /// Whether it has been told something since its last turn ended.
+    /// Whether it is in the middle of a turn.
     is_at_work: AtomicBool,
     has_exited: AtomicBool,
-    /// Called once it is to end.
+    /// Called when it is told to end.
     on_unwanted: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     unwanted: Notify,
 }
@@ -71,7 +71,7 @@ impl Life {
             },
         };
         self.has_exited.store(true, Ordering::Release);
-        // Whatever it started in its group goes with it.
+        // Whatever it started in its group ends with it.
         self.signal_group(Signal::KILL);
         tracing::debug!(pid = self.pid, ?status, "claude ended");
         if !status.is_ok_and(|status| status.success()) {
@@ -85,30 +85,30 @@ impl Life {
         self.has_exited.load(Ordering::Acquire)
     }
 
-    /// Whether it has something to do.
+    /// Notes whether it is in the middle of a turn.
     pub(super) fn works(&self, works: bool) {
         self.is_at_work.store(works, Ordering::Relaxed);
     }
 
-    /// It is needed out of the way: where somebody removes what it leaves behind, it is killed without being told to end
-    /// first, which costs 0.11 s of CPU, a sixth of a fresh conversation (2.1.328).
+    /// Its place is wanted now, so it is killed without being told to end first, which would cost 0.11 s of CPU, a sixth of a
+    /// fresh conversation (2.1.328). Only where `orphans` removes what a killed process leaves behind.
     pub(super) fn hurry(&self) {
         if self.orphans.are_watched() {
             self.works(true);
         }
     }
 
-    /// Ends it, with its whole group: at once in the middle of a turn, otherwise with SIGTERM, and with SIGKILL where that
-    /// does not do. Calls after the first do nothing.
+    /// Ends it, with its whole group: with SIGKILL in the middle of a turn, otherwise with SIGTERM first, and with SIGKILL if
+    /// that is not enough. Calls after the first do nothing.
     pub(crate) fn end(&self) {
         let Some(on_unwanted) = self.on_unwanted.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         if !self.has_exited() {
-            // Asked to end in the middle of a turn, it would still finish what it is at, and ask the API again for it
-            // (2.1.328). The commands of an agent are in sessions of their own: only it can end them.
+            // Told to end in the middle of a turn, it would finish that first, and ask the API again to do so (2.1.328). The
+            // commands of an agent are in sessions of their own: only it can end them.
             let at_once = self.is_at_work.load(Ordering::Relaxed) && !self.is_agent;
             self.signal_group(if at_once { Signal::KILL } else { Signal::TERM });
             if at_once {
-                // Said here, too: at this program's end nobody is left to see it die.
+                // Noted here as well: when this program ends, no task is left to see it die.
                 self.orphans.killed(self.pid);
             }
         }

@@ -1,22 +1,22 @@
-//! What a process holds of memory, as Linux counts it.
+//! How much memory a process holds, as Linux counts it.
 //!
-//! Of some 152 MB that an idle CLI has resident, 83 are its own; the rest is the program's text, which all of them share
-//! (2.1.328). `smaps_rollup` would divide that among them, but takes 25 ms a process. Each one's own, and the shared part once,
-//! come to the same sum within 1 %, and take 20 µs.
+//! An idle CLI has some 152 MB resident, of which 83 are its own and the rest is the program's text, shared by all of them
+//! (2.1.328). `smaps_rollup` would divide that among them, but takes 25 ms for each process. Adding up what each one owns, and
+//! the shared part once, gives the same sum within 1 % and takes 20 µs.
 
 use std::ops::Add;
 
 /// In bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
-    /// What is free again when the process has ended.
+    /// What is freed when the process ends.
     pub(crate) own: u64,
     /// What it shares with other processes of the same program.
     pub(crate) shared: u64,
 }
 
 impl Memory {
-    /// What a process with this number holds now, where there is one and the system says it.
+    /// What the process with this pid holds now, if there is one and the system tells.
     pub(crate) fn of(pid: u32) -> Option<Memory> {
         Memory::parse(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }

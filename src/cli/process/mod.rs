@@ -56,8 +56,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the CLI, without waiting until it is ready. Must be called in a tokio runtime.
     ///
-    /// `first` are lines that it finds when it begins to read, no more than a pipe takes that nobody reads.
-    /// `on_unwanted` is called once it is to end, and `on_reaped` when it has ended in whatever way and is no more.
+    /// `first` are lines that wait in its stdin until it reads them, so they must fit into a pipe.
+    /// `on_unwanted` is called when it is told to end, and `on_reaped` when it is gone, for whatever reason.
     pub(crate) fn spawn(
         config: &Config,
         orphans: Arc<Orphans>,
@@ -77,7 +77,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            // Where the runtime ends, it is told to end already; whether it does, the shell sees to.
+            // When the runtime ends, this has been told to end already; the shell of `orphans` makes sure that it does.
             .kill_on_drop(!config.agent() && !orphans.are_watched())
             .spawn();
         let mut child = spawned.map_err(|error| cannot_start(config, &error))?;
@@ -109,7 +109,7 @@ impl Process {
         })
     }
 
-    /// What ends it, for those who must not wait until it is dropped.
+    /// What ends it, for code that cannot wait until it is dropped.
     pub(crate) fn life(&self) -> Arc<Life> {
         Arc::clone(&self.life)
     }
@@ -149,21 +149,21 @@ impl Process {
         }
     }
 
-    /// Ends it for somebody who waits for its place.
+    /// Ends it because a request waits for its place.
     pub(crate) fn give_way(self) {
         self.life.hurry();
     }
 
-    /// Between turns it needs no memory for lines, but for those that are still to be read. One that is parked in a call is
-    /// in the middle of its own turn.
+    /// Frees memory between turns: only lines that are still to be read need any. A process parked in a call is, as it sees
+    /// it, in the middle of a turn.
     pub(crate) fn shrink(&mut self, is_parked: bool) {
         self.life.works(is_parked);
         self.stdout.shrink();
         self.inbox.shrink_to_fit();
     }
 
-    /// What it wrote to stderr last, when it has closed its stdout. It may write that a moment later, and a process of its
-    /// own may keep stderr open.
+    /// The last it wrote to stderr, after it has closed its stdout. That may come a moment later, but not for long is waited:
+    /// a child of its own may hold stderr open.
     pub(crate) async fn stderr_after_exit(&mut self) -> String {
         if !self.stderr_reader.is_finished() {
             let _ = tokio::time::timeout(STDERR_AFTER_EXIT, &mut self.stderr_reader).await;
@@ -171,7 +171,7 @@ impl Process {
         self.stderr_tail()
     }
 
-    /// The end of what it wrote to stderr, to be shown to a person.
+    /// The end of its stderr, for a person to read.
     pub(crate) fn stderr_tail(&self) -> String {
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = tail.iter().copied().collect();

@@ -1,13 +1,13 @@
-//! What processes leave behind that were killed, or whose program was.
+//! Cleans up after processes that are killed, or whose program is.
 //!
-//! A `claude` whose program is gone goes on with the turn that it is at, and a command that it runs goes on for as long as it
-//! likes. So a shell waits for the end of a pipe that only this program holds open, and then ends whatever carries the
-//! pool's mark in its environment, as all that a process starts does. What has cleaned its environment it does not find.
+//! A `claude` whose program is gone finishes its turn, and a command that it runs goes on for as long as it likes. So a shell
+//! waits until a pipe closes that only this program holds open, and then ends every process that has the pool's mark in its
+//! environment, which children inherit. It does not find one that has cleared its environment.
 //!
-//! A `claude` that is killed leaves files by which others of the same user would know it: two in `~/.claude/sessions`, and a
-//! socket (2.1.328). The shell removes them, too, since it is there also when this program ends.
+//! A `claude` that is killed leaves the files by which other sessions of the user find it: two in `~/.claude/sessions`, and a
+//! socket (2.1.328). The shell removes them too, since it outlives this program.
 //!
-//! Where the shell ended together with the program, the next program's pool sees to what is left.
+//! If the shell was killed together with the program, the next program's pool cleans up.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeWriter, Write};
@@ -25,19 +25,18 @@ const VARIABLE: &str = "TOWER_CLAUDE_POOL";
 
 const SCRIPT: &str = include_str!("orphans.sh");
 
-/// Sees to the processes of one pool when they have been killed, and when this value or this program is gone.
+/// Cleans up after the processes of one pool: when one is killed, and when this value or this program is gone.
 #[derive(Debug)]
 pub(crate) struct Orphans {
     mark: String,
-    /// With those of programs that this one runs below.
+    /// This pool's mark, after those of the programs that this one runs under.
     marks: OsString,
-    /// Open for as long as there is somebody else to see to them.
+    /// The shell waits for its end; absent where there is no shell.
     shell: Option<PipeWriter>,
 }
 
 impl Orphans {
-    /// Starts the shell, and sees to what other programs have left behind. Where that does not work, the log says so, and
-    /// nothing is seen to.
+    /// Starts the shell, and cleans up after programs that are gone. If that fails, the log says so, and nothing is cleaned up.
     pub(crate) fn watch(config: &Config) -> Self {
         let mark = Uuid::new_v4().simple().to_string();
         for left in directory::abandoned(&std::env::temp_dir()) {
@@ -45,7 +44,7 @@ impl Orphans {
                 mark = left,
                 "another program was killed with all that watched over it; what it left is removed"
             );
-            // Its own shell would have done the same: the pipe is closed at once.
+            // As its own shell would have done: this pipe is closed at once.
             let _ = start(&left, config);
         }
         let shell = start(&mark, config).inspect_err(|error| {
@@ -63,25 +62,25 @@ impl Orphans {
         Orphans { mark, marks, shell: shell.ok() }
     }
 
-    /// What a process of the pool has in its environment.
+    /// The variable that each process of the pool has in its environment.
     pub(super) fn variable(&self) -> (&'static str, &OsStr) {
         (VARIABLE, &self.marks)
     }
 
-    /// What the names of the processes' own directories have in them.
+    /// The mark in the names of the processes' own directories.
     pub(super) fn mark(&self) -> &str {
         &self.mark
     }
 
-    /// Whether somebody is there to end what this program leaves behind.
+    /// Whether the shell is there to end what this program leaves behind.
     pub(super) fn are_watched(&self) -> bool {
         self.shell.is_some()
     }
 
-    /// This process has been killed.
+    /// Tells the shell that this process has been killed.
     pub(super) fn killed(&self, pid: u32) {
         if let Some(mut shell) = self.shell.as_ref() {
-            // Where the shell is gone or lags far behind, files stay that do no harm.
+            // If the shell is gone, or far behind, some harmless files stay.
             let _ = shell.write_all(format!("{pid}\n").as_bytes());
         }
     }
@@ -97,15 +96,15 @@ fn start(mark: &str, config: &Config) -> io::Result<PipeWriter> {
         .stdin(commands)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // A Ctrl-C in the terminal is not for it.
+        // Ctrl-C in the terminal must not end it.
         .process_group(0)
         .spawn()?;
-    // It leaves another in the background, which is nobody's child, and ends.
+    // It starts another in the background, which is then nobody's child, and ends.
     first.wait()?;
     Ok(shell)
 }
 
-/// The CLI's directory of sessions, as far as that can be told.
+/// The CLI's directory of sessions, if it can be known.
 fn sessions(config: &Config) -> Option<PathBuf> {
     let command = command::serve(config, Path::new("/"));
     let variable = |name: &str| {

@@ -1,6 +1,6 @@
-//! The CLI's line protocol, as it writes it: what is read of each line. What it is sent is in `outgoing`.
+//! The lines that the CLI writes, and what is read of each. Those that it is sent are in `outgoing`.
 //!
-//! Shapes measured on 2.1.328. Lines of unknown type, and lines that are not JSON, are ordinary and are skipped.
+//! Shapes measured on 2.1.328. Lines of unknown types, and lines that are not JSON, are normal and are skipped.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::AHEAD;
 use crate::Usage;
 
-/// Text that is borrowed from its line unless it holds escapes.
+/// Text borrowed from its line, unless it has escapes.
 #[derive(Debug, Deserialize, Default)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
@@ -27,14 +27,14 @@ impl From<Text<'_>> for String {
     }
 }
 
-/// A line of the CLI's stdout: the fields of all types of line that matter, most of them absent in any one.
+/// A line of the CLI's stdout: the fields that matter of all types of line. Most are absent in any one line.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Line<'a> {
     #[serde(rename = "type", borrow)]
     pub(crate) kind: Text<'a>,
     #[serde(borrow, default)]
     pub(crate) subtype: Option<Text<'a>>,
-    /// Not null in the lines of a sub-agent.
+    /// Set in the lines of a sub-agent.
     #[serde(borrow, default)]
     pub(crate) parent_tool_use_id: Option<Text<'a>>,
     /// Of `stream_event`.
@@ -43,7 +43,7 @@ pub(crate) struct Line<'a> {
     /// Of `assistant` and `user`.
     #[serde(borrow, default)]
     pub(crate) message: Option<&'a RawValue>,
-    /// Of an `assistant` line that stands for an API failure.
+    /// Of an `assistant` line that reports a failure of the API.
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
     /// Of `control_request`.
@@ -74,7 +74,7 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line; `None` where it is not one of the protocol's.
+    /// Reads a line; `None` if it is not of the protocol.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         match serde_json::from_slice(line) {
             Ok(line) => Some(line),
@@ -87,8 +87,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whether it is a line that the CLI writes only when it has been told something: a process that still waits for that
-    /// has not written it, though lines of its last turn may still come (`message_stop` after a call, for one).
+    /// Whether the CLI writes such a line only in reaction to a new turn. Other lines may still be left over from the last
+    /// turn (`message_stop` after a call, for one).
     pub(crate) fn answers_this_turn(&self) -> bool {
         match self.kind.as_str() {
             "control_response" => !read::<ControlReply>(self.response).is_to_what_was_told_ahead(),
@@ -99,14 +99,14 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whether the model begins to speak.
+    /// Whether the model begins to answer.
     pub(crate) fn begins_a_message(&self) -> bool {
         self.event.as_ref().is_some_and(|event| event.kind.as_str() == "message_start")
     }
 }
 
-/// The line with U+FFFD for each half of a surrogate pair that stands alone in a string; `None` where there is none. JSON
-/// may hold them and Rust's strings may not.
+/// The line with U+FFFD in place of each lone surrogate in a string; `None` if there is none. JSON may have them, Rust's
+/// strings may not.
 pub(crate) fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
     let half = |at: usize| -> Option<u16> {
         let digits = line.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -125,7 +125,7 @@ pub(crate) fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
                 at += 6;
                 kept = at;
             }
-            // Another escape: what follows the backslash is not the beginning of one.
+            // Another escape: the character after the backslash does not begin one.
             (None, _) => at += 2,
         }
     }
@@ -136,7 +136,7 @@ pub(crate) fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
     Some(mended)
 }
 
-/// Reads a raw value as some type, or that type's default where it is not of its shape.
+/// Reads a raw value as this type, or the type's default if it has another shape.
 pub(crate) fn read<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
@@ -224,7 +224,7 @@ pub(crate) struct ApiUsage {
     pub(crate) output_tokens_details: Option<OutputDetails>,
 }
 
-/// What was written to the prompt cache, by how long it stays there.
+/// The tokens written to the prompt cache, by how long they stay there.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct CacheCreation {
@@ -239,7 +239,7 @@ pub(crate) struct OutputDetails {
 }
 
 impl ApiUsage {
-    /// Takes over the counts that a later event of the same message has.
+    /// Takes the counts that a later event of the same message has.
     pub(crate) fn update(&mut self, later: ApiUsage) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
@@ -249,7 +249,7 @@ impl ApiUsage {
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details.take());
     }
 
-    /// In OpenAI's terms, in which the prompt's tokens include the cached ones.
+    /// In OpenAI's terms: there, cached tokens count as tokens of the prompt.
     pub(crate) fn to_openai(&self) -> Usage {
         let cached = self.cache_read_input_tokens.unwrap_or(0);
         let written = self.cache_creation_input_tokens.unwrap_or(0);
@@ -278,7 +278,7 @@ pub(crate) struct FullMessage<'a> {
 }
 
 impl<'a> FullMessage<'a> {
-    /// Its blocks; none where the content is a plain string.
+    /// Its blocks; none if the content is a plain string.
     pub(crate) fn blocks(&self) -> Vec<Block<'a>> {
         read(self.content)
     }
@@ -311,7 +311,7 @@ impl ControlReply<'_> {
     }
 }
 
-/// What the CLI says of the model that it was told to take.
+/// What the CLI says about the model that it was told to use.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ModelTaken {
     /// As the API names it.
@@ -319,7 +319,7 @@ pub(crate) struct ModelTaken {
     pub(crate) model: Option<String>,
 }
 
-/// What a `control_request` of the CLI's asks.
+/// What the CLI asks in a `control_request`.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ControlRequest {
     pub(crate) subtype: String,
@@ -343,12 +343,12 @@ pub(crate) struct ControlRequest {
 }
 
 impl ControlRequest {
-    /// Whether it is the hook's question, before each use of a tool.
+    /// Whether it is our hook's question, which comes before each use of a tool.
     pub(crate) fn is_hook(&self) -> bool {
         self.subtype == "hook_callback"
     }
 
-    /// The tool that is to be used, and its input.
+    /// The tool that the model wants to use, and its input.
     pub(crate) fn tool_use(&self) -> (&str, &Value) {
         if self.is_hook() {
             (self.input["tool_name"].as_str().unwrap_or_default(), &self.input["tool_input"])
@@ -357,7 +357,7 @@ impl ControlRequest {
         }
     }
 
-    /// The id of that use.
+    /// The id of this use.
     pub(crate) fn tool_use_id(&self) -> Option<&str> {
         self.tool_use_id.as_deref().or_else(|| self.input["tool_use_id"].as_str().filter(|_| self.is_hook()))
     }

@@ -1,4 +1,4 @@
-//! The stream-json protocol of `claude --print`, as types: the lines that it writes, and those that it is sent.
+//! The stream-json protocol of `claude --print` as types: the lines that it writes, and those that it is sent.
 
 pub(crate) mod incoming;
 mod outgoing;
@@ -6,20 +6,20 @@ mod outgoing;
 pub(crate) use incoming::{ControlRequest, Line, without_lone_surrogates};
 pub(crate) use outgoing::Outgoing;
 
-/// What begins the ids of control requests that a process was told before there was a turn. A refusal of one says that the
-/// process is of no use, and nothing about the turn.
+/// How the ids begin of control requests that a process is sent before it has a turn. If it refuses one, the process is
+/// useless; that says nothing about the turn.
 pub(crate) const AHEAD: &str = "ahead_";
 
-/// The tool by which the CLI has the model give JSON of a schema.
+/// The tool by which the CLI makes the model answer with JSON of a given schema.
 pub(crate) const STRUCTURED_OUTPUT: &str = "StructuredOutput";
 
-/// The name under which the CLI knows the MCP server of the client's functions.
+/// The name that the MCP server of the client's functions has in the CLI.
 pub(crate) const MCP_SERVER: &str = "c";
 
-/// What the CLI calls all of that server's tools together.
+/// The CLI's name for all tools of that server.
 pub(crate) const MCP_SERVER_TOOLS: &str = "mcp__c";
 
-/// What it puts before the name of each of them.
+/// The prefix of each tool's name.
 pub(crate) const MCP_TOOL_PREFIX: &str = "mcp__c__";
 
 #[cfg(test)]

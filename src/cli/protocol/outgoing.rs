@@ -1,6 +1,6 @@
-//! The CLI's line protocol, as it is sent: each message as a line.
+//! The lines that the CLI is sent, one for each message.
 //!
-//! A conversation is written from where it lies, never through a `Value`: it may hold megabytes of images.
+//! A conversation is serialised in place, never through a `Value`: it may hold megabytes of images.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -90,16 +90,16 @@ impl Outgoing {
         self.line(&Control { r#type: "control_request", request_id, request });
     }
 
-    /// A user message: with `query`, the CLI answers it; without, it is only appended to the conversation.
+    /// A user message. With `query`, the CLI answers it; without, it is only appended to the conversation.
     ///
-    /// Always `client_composed`: without that the CLI would read the files that a text names with `@`.
+    /// Always `client_composed`: otherwise the CLI would read the files that a text names with `@`.
     pub(crate) fn user(&mut self, content: &[impl Serialize], query: bool) {
         let should_query = (!query).then_some(false);
         self.line(&Said { client_composed: Some(true), should_query, ..Said::new("user", content) });
     }
 
-    /// An assistant message, appended to the conversation, and the model that said it: reasoning of another model than
-    /// the one that is to answer is left out by the CLI (2.1.328).
+    /// An assistant message, appended to the conversation, and the model that said it: the CLI leaves out reasoning of any
+    /// model but the one that is to answer (2.1.328).
     pub(crate) fn assistant(&mut self, content: &[impl Serialize], model: Option<&str>) {
         let mut said = Said::new("assistant", content);
         said.message.model = model;
