@@ -31,12 +31,12 @@ pub(crate) fn class(kind: ErrorKind) -> (StatusCode, &'static str) {
     }
 }
 
-/// 529, which is Anthropic's own.
+/// Anthropic's own status for "overloaded".
 fn overloaded() -> StatusCode {
     StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// The JSON of a failure, as a body or as the data of an `error` event.
+/// The JSON of a failure: a body, or the data of an `error` event.
 pub(crate) fn body(error: &Error, request_id: Option<&str>) -> Value {
     let (_, kind) = class(error.kind());
     let message = match error.param() {

@@ -1,4 +1,4 @@
-//! Anthropic's dialect: a door of its own over [`chat`](crate::chat).
+//! Anthropic's dialect, a [`Door`](crate::http::door::Door) to the conversation of [`chat`](crate::chat).
 
 pub(crate) mod error;
 pub(crate) mod messages;

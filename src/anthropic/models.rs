@@ -1,10 +1,10 @@
-//! The models list in Anthropic's shape: `GET /v1/models` where `anthropic-version` is sent.
+//! The models list in Anthropic's shape: `GET /v1/models` with `anthropic-version`.
 
 use serde::Serialize;
 
 use crate::chat::Model;
 
-/// The list, of which there is only one page.
+/// The list, always one page.
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelList<'a> {
     data: Vec<ModelInfo<'a>>,
@@ -27,7 +27,7 @@ impl<'a> ModelInfo<'a> {
     pub(crate) fn new(model: &'a Model) -> Self {
         let Model { id, display_name, .. } = model;
         let display_name = display_name.as_ref().unwrap_or(id);
-        // Anthropic's own form of "not known".
+        // Anthropic's own value for "not known".
         let created_at = "1970-01-01T00:00:00Z";
         ModelInfo { r#type: "model", id, display_name, created_at, lifecycle: "active" }
     }

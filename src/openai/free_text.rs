@@ -1,6 +1,6 @@
-//! A `custom` tool, which takes free text: to the model it is a function with one text, `{"input": "..."}`.
+//! A `custom` tool, which takes free text. To the model it is a function with one text argument: `{"input": "..."}`.
 //!
-//! [`FreeText`] takes the text out of that JSON again, piece by piece.
+//! [`FreeText`] extracts the text from that JSON again, piece by piece.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ pub(crate) fn parameters() -> Value {
     })
 }
 
-/// What the function is described as: the tool's own words, and the grammar of its text, where it has one.
+/// The function's description: the tool's own, and the grammar of its text, if it has one.
 pub(crate) fn described(description: Option<String>, format: Option<&Value>) -> String {
     let mut text = description.unwrap_or_default();
     if !text.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn arguments(text: &str) -> String {
 /// Reads the arguments as they come.
 #[derive(Debug, Default)]
 pub(crate) struct FreeText {
-    /// What has come and is not read yet: everything until the text begins, then at most one unfinished escape.
+    /// What has come and is not decoded yet: everything before the text begins, then at most one unfinished escape.
     raw: String,
     state: State,
 }
@@ -51,7 +51,7 @@ enum State {
 }
 
 impl FreeText {
-    /// The text that a further piece of the arguments brings.
+    /// The text in the next piece of the arguments.
     pub(crate) fn push(&mut self, piece: &str) -> String {
         self.raw.push_str(piece);
         let mut text = String::new();
@@ -68,7 +68,7 @@ impl FreeText {
         text
     }
 
-    /// What is left to say when the arguments are complete: all of it where they are not of the form that was asked for.
+    /// The rest of the text, when the arguments are complete: all of the arguments, if they do not have the expected form.
     pub(crate) fn end(&mut self) -> String {
         if self.state != State::Before {
             return String::new();
@@ -86,7 +86,7 @@ impl FreeText {
         }
     }
 
-    /// Decodes as much of the string as is there. Returns how many bytes that was.
+    /// Decodes what there is of the string. Returns how many bytes it used.
     fn read(&mut self, text: &mut String) -> usize {
         let mut at = 0;
         loop {
@@ -104,14 +104,14 @@ impl FreeText {
                     text.push(char);
                     at += length;
                 }
-                // Nothing more, or an escape that goes on in the next piece.
+                // The end of this piece, or an escape that continues in the next one.
                 None => return at,
             }
         }
     }
 }
 
-/// Where the text begins, behind `{"input": "`.
+/// Where the text begins, after `{"input": "`.
 fn start_of_text(raw: &str) -> Option<usize> {
     let rest = raw.trim_start().strip_prefix('{')?.trim_start();
     let rest = rest.strip_prefix("\"input\"")?.trim_start().strip_prefix(':')?.trim_start();
@@ -132,7 +132,7 @@ fn escape(text: &str) -> Option<(char, usize)> {
             if !(0xd800..0xdc00).contains(&first) {
                 return Some((char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6));
             }
-            // The first half of a character beyond the basic plane: the second must follow.
+            // The first half of a surrogate pair: the second must follow.
             if !text.get(6..)?.is_empty() && !"\\u".starts_with(text.get(6..8.min(text.len()))?) {
                 return Some((char::REPLACEMENT_CHARACTER, 6));
             }
@@ -146,7 +146,7 @@ fn escape(text: &str) -> Option<(char, usize)> {
         byte @ (b'"' | b'\\' | b'/') => char::from(byte),
         _ => char::REPLACEMENT_CHARACTER,
     };
-    // An unknown escape may be of a character of several bytes.
+    // The character of an unknown escape may have several bytes.
     let length = 1 + text[1..].chars().next().map_or(0, char::len_utf8);
     Some((char, length))
 }

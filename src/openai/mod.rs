@@ -1,4 +1,4 @@
-//! OpenAI's dialects: each a door of its own over [`chat`](crate::chat).
+//! OpenAI's two dialects, each a [`Door`](crate::http::door::Door) to the conversation of [`chat`](crate::chat).
 
 pub(crate) mod chat_completions;
 mod free_text;

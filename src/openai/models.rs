@@ -1,4 +1,4 @@
-//! The models list in OpenAI's shape, with the one beside it that Codex reads.
+//! The models list in OpenAI's shape, and beside it the list that Codex reads.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::chat::Model;
 pub(crate) struct ModelList<'a> {
     object: &'static str,
     data: Vec<ModelInfo<'a>>,
-    /// For Codex. Other clients pass over it.
+    /// For Codex. Other clients ignore it.
     models: Vec<Value>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct ModelInfo<'a> {
     owned_by: &'a str,
 }
 
-/// Nobody says when a model was made, so each is as old as this process.
+/// When a model was made is not known, so each is as old as this process.
 static CREATED: Lazy<u64> = Lazy::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()));
 
 impl<'a> ModelList<'a> {

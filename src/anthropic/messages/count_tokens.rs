@@ -1,7 +1,7 @@
-//! `POST /v1/messages/count_tokens`: an estimate, for which the inner service is not asked.
+//! `POST /v1/messages/count_tokens`: an estimate, made without the inner service.
 //!
-//! The CLI could have the API count, by `get_context_usage` after a history that it is only told (2.1.328). But a process
-//! takes its system prompt and tools once, so each count would use one up, at over half a second of CPU, and clients count
+//! The CLI could ask the API for a count, with `get_context_usage` after it was sent the history (2.1.328). But a process takes
+//! its system prompt and tools only once, so each count would use up a process, at over half a second of CPU, and clients count
 //! often: Claude Code before nearly every turn.
 
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub(crate) struct TokenCount {
 /// The estimate for the request that a body holds.
 pub(crate) fn count(body: &[u8]) -> Result<TokenCount, Error> {
     let wire: MessagesRequest = read_json(body)?;
-    // Which tools the inner service has is not known here, and makes no difference.
+    // Which tools the inner service has is not known here, and makes no difference to the estimate.
     let abilities = Abilities::new().honours(["tools.web_search", "tools.web_fetch"]);
     let request = decode::decode(wire, abilities)?.request;
     Ok(TokenCount { input_tokens: tokens::of(&request) })

@@ -1,7 +1,7 @@
 //! An answer's events as Anthropic's, written straight into the buffer that is sent.
 //!
-//! What the CLI streams began as these very events. A content block begins and ends here where it did there; only the
-//! ids, and the model's turns on Claude Code's own tools, are not the API's.
+//! The CLI's stream was made of these very events. Content blocks begin and end here where they did there; only ids, and the
+//! model's turns with Claude Code's own tools, differ from the API's.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 pub(crate) struct EventEncoder {
     id: String,
     model: String,
-    /// What the API said of the prompt at the beginning.
+    /// The prompt's token counts, as the API reported them at the beginning.
     usage: Usage,
     started: bool,
     /// The block that is open, and how many there were before it.
@@ -38,7 +38,7 @@ enum Open {
 }
 
 impl EventEncoder {
-    /// `shows_thinking`: whether the client wants to read what the model thinks, and not only its signature.
+    /// `shows_thinking`: whether the client wants to read the model's thinking, rather than only its signature.
     pub(crate) fn new(id: String, model: String, shows_thinking: bool, request_id: Option<String>) -> Self {
         let usage = Usage::default();
         EventEncoder {
@@ -57,7 +57,7 @@ impl EventEncoder {
 }
 
 impl Encoder for EventEncoder {
-    /// The first event tells what the prompt cost, so it waits for that to be known.
+    /// The first event has the prompt's token counts, so it waits until they are known.
     fn start(&mut self, _out: &mut BytesMut) {}
 
     fn event(&mut self, _choice: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error> {
@@ -82,7 +82,7 @@ impl Encoder for EventEncoder {
                 });
             }
             ChatEvent::ReasoningBlockStart => self.open(Open::Thinking, out),
-            // A layer's words, which belong to no block of the model's, leave none behind.
+            // Text that a layer added belongs to no block of the model's: it leaves no empty block behind.
             ChatEvent::ReasoningDelta(_) if !self.shows_thinking => {}
             ChatEvent::ReasoningDelta(text) => {
                 self.ensure(Open::Thinking, out);
@@ -140,7 +140,7 @@ impl Encoder for EventEncoder {
         sse(out, "error", &crate::anthropic::error::body(error, self.request_id.as_deref()));
     }
 
-    /// The API sends the same.
+    /// As the API sends it.
     fn keep_alive(&mut self, out: &mut BytesMut) {
         out.put_slice(b"event: ping\ndata: {\"type\":\"ping\"}\n\n");
     }
@@ -272,7 +272,7 @@ fn sse<T: Serialize>(out: &mut BytesMut, event: &str, data: &T) {
 }
 
 fn json<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
-    // Neither side can fail: the buffer grows, and what is written here has string keys only.
+    // Cannot fail: the buffer grows, and all keys are strings.
     let written = serde_json::to_writer(out.writer(), value);
     debug_assert!(written.is_ok());
 }

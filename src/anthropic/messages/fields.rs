@@ -28,7 +28,7 @@ const FIELDS: &[Field] = &[
     field("system", Shape::Any),
     field("temperature", Shape::Number),
     field("thinking", Shape::Object),
-    // Clients that can do without are told so by the details of this error, and send the whole conversation instead.
+    // By the details of this error, clients know to send the whole conversation instead.
     field("thread", Shape::Any)
         .refused("This server keeps no message threads: send the full conversation, without `thread`."),
     field("tool_choice", Shape::Object),
@@ -37,7 +37,7 @@ const FIELDS: &[Field] = &[
     field("top_p", Shape::Number),
 ];
 
-/// Checks the fields that the request has no name for. Returns those that the inner service is to see.
+/// Checks the fields without a name in the request. Returns those that the inner service is to see.
 pub(super) fn check(rest: Map<String, Value>, ignored: &mut Ignored) -> Result<Map<String, Value>, Error> {
     let mut settings = Map::new();
     for (name, value) in rest {

@@ -34,7 +34,7 @@ enum ContentBlock {
     ToolUse { id: String, name: String, input: Input },
 }
 
-/// A call's arguments: text while they come, JSON in the answer.
+/// A call's arguments: text as they come, JSON in the answer.
 #[derive(Debug, Default)]
 struct Input(String);
 
@@ -63,7 +63,7 @@ struct Message {
 }
 
 impl MessageCollector {
-    /// `shows_thinking`: whether the client wants to read what the model thinks, and not only its signature.
+    /// `shows_thinking`: whether the client wants to read the model's thinking, rather than only its signature.
     pub(crate) fn new(id: String, model: String, shows_thinking: bool) -> Self {
         MessageCollector {
             id,
@@ -77,7 +77,7 @@ impl MessageCollector {
         }
     }
 
-    /// More of the block of reasoning that is open, which begins here if there is none.
+    /// Appends to the open block of reasoning, or begins one.
     fn think(&mut self, text: &str, proof: &str) {
         match self.blocks.last_mut() {
             Some(ContentBlock::Thinking { thinking, signature }) => {
@@ -109,7 +109,7 @@ impl Collector for MessageCollector {
                 }
             }
             ChatEvent::ReasoningBlockStart => self.blocks.push(ContentBlock::thinking("", "")),
-            // A layer's words, which belong to no block of the model's, leave none behind.
+            // Text that a layer added belongs to no block of the model's: it leaves no empty block behind.
             ChatEvent::ReasoningDelta(_) if !self.shows_thinking => {}
             ChatEvent::ReasoningDelta(text) => self.think(&text, ""),
             ChatEvent::ReasoningSignature(signature) => self.think("", &signature),

@@ -1,7 +1,7 @@
 //! Messages: `POST /v1/messages`, and `POST /v1/messages/count_tokens`.
 //!
-//! The door of Anthropic's own API. What the CLI streams began as this API's events, and a conversation's blocks go into
-//! the CLI as this API's blocks, so nothing takes a detour over OpenAI's shape.
+//! The door of Anthropic's own API. The CLI streams this API's events, and takes a conversation as this API's blocks, so blocks
+//! are kept as they are and make no detour through OpenAI's shape.
 
 pub(crate) mod count_tokens;
 mod decode;
@@ -27,7 +27,7 @@ use crate::http::request::decode as read_json;
 /// The door of Messages, for one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Messages {
-    /// Failures name it, so that a report of one can be found in the log.
+    /// Failures name it, so they can be found in the log.
     request_id: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Door for Messages {
     }
 }
 
-/// `msg_`, and what makes an answer's id its own.
+/// `msg_`, and the digits of the answer's id.
 fn message_id(head: &Head) -> String {
     format!("msg_{}", head.id.trim_start_matches("chatcmpl-"))
 }

@@ -29,10 +29,10 @@ pub(crate) struct MessagesRequest {
     pub(crate) metadata: Option<Metadata>,
     #[serde(default)]
     pub(crate) output_config: Option<OutputConfig>,
-    /// A beta of before `output_config.format`, which older SDKs still send.
+    /// The beta that came before `output_config.format`; older SDKs still send it.
     #[serde(default)]
     pub(crate) output_format: Option<OutputFormat>,
-    /// Marks the last block that can be marked.
+    /// Marks the last block that can have a mark.
     #[serde(default)]
     pub(crate) cache_control: Option<Box<Value>>,
     /// Every other field, as it was sent.
@@ -72,8 +72,8 @@ impl<'de> Deserialize<'de> for Blocks {
     }
 }
 
-/// A content block of any type: the fields that have a meaning here, and the rest. Each is small: a request
-/// may have a hundred thousand blocks, of which most are texts.
+/// A content block of any type: the fields that have a meaning here, and the rest. It is small, since a request may have a
+/// hundred thousand blocks, most of them texts.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Block {
     #[serde(rename = "type")]
@@ -110,7 +110,7 @@ pub(crate) struct Block {
     pub(crate) extra: Extra,
 }
 
-/// A tool: one of the client's own where it has no `type`, or `custom`; else one that Anthropic runs or defines.
+/// A tool: the client's own if its `type` is absent or `custom`, otherwise one that Anthropic runs or defines.
 #[derive(Debug, Deserialize)]
 pub(crate) struct WireTool {
     #[serde(rename = "type", default)]

@@ -4,11 +4,11 @@ use serde::{Serialize, Serializer};
 
 use crate::Usage;
 
-/// The counts of an answer. Anthropic's `input_tokens` are those that the prompt cache had no part in.
+/// The counts of an answer. Anthropic's `input_tokens` do not include tokens read from or written to the prompt cache.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsageBody(pub(crate) Usage);
 
-/// The same at the end of a stream, where Anthropic does not say again how long what was written to the cache stays there.
+/// The same at the end of a stream, where Anthropic does not repeat how long the written tokens stay cached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinalUsageBody(pub(crate) Usage);
 

@@ -1,7 +1,7 @@
 //! One answer's events as server-sent chunks, written straight into the buffer that is sent.
 //!
-//! Nearly all of a chunk is the same as in the one before, so that part is encoded once for each stream; what is left to
-//! do for a delta is to copy it and to escape the text.
+//! Chunks of one stream are nearly the same, so their common part is encoded once. For each delta it is copied, and only the
+//! text is escaped.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
@@ -15,9 +15,9 @@ use crate::{ChatEvent, Error, FinishReason, Usage};
 pub(crate) struct ChunkEncoder {
     /// `data: {...,"choices":[`
     head: Box<[u8]>,
-    /// Of each choice: `head`, and `{"index":N,"delta":{`
+    /// For each choice: `head`, and `{"index":N,"delta":{`
     choices: Box<[Box<[u8]>]>,
-    /// What ends each chunk behind its choices: the closing brace, and `"usage":null` where a usage chunk will follow.
+    /// The end of each chunk, after its choices: the closing brace, with `"usage":null` if a usage chunk will follow.
     tail: &'static [u8],
     include_usage: bool,
     usage: Usage,
@@ -54,7 +54,7 @@ impl ChunkEncoder {
 }
 
 impl Encoder for ChunkEncoder {
-    /// The first chunk of each choice, which says who speaks.
+    /// The first chunk of each choice, which has the role.
     fn start(&mut self, out: &mut BytesMut) {
         for choice in 0..self.choices.len() {
             self.delta(choice, out, |out| out.put_slice(br#""role":"assistant","content":"""#));
@@ -99,7 +99,7 @@ impl Encoder for ChunkEncoder {
         out.put_slice(b"data: [DONE]\n\n");
     }
 
-    /// The same body that a failure before the head would have had.
+    /// The body that a failure before the head would have had.
     fn error(&mut self, error: &Error, out: &mut BytesMut) {
         out.put_slice(b"data: ");
         json(out, error);
@@ -109,7 +109,7 @@ impl Encoder for ChunkEncoder {
 
 impl ChunkEncoder {
     fn text(&self, choice: usize, key: &[u8], text: &str, out: &mut BytesMut) {
-        // An empty delta says nothing, and some clients take it for the end.
+        // Some clients take an empty delta for the end.
         if !text.is_empty() {
             self.delta(choice, out, |out| {
                 out.put_slice(key);
@@ -141,7 +141,7 @@ fn tool_call(call: u32, out: &mut BytesMut) {
 }
 
 fn json<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
-    // Neither side can fail: the buffer grows, and what is written here has string keys only.
+    // Cannot fail: the buffer grows, and all keys are strings.
     let written = serde_json::to_writer(out.writer(), value);
     debug_assert!(written.is_ok());
 }

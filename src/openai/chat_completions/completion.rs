@@ -81,7 +81,7 @@ impl Answer {
     }
 }
 
-/// A text that comes in one piece is not copied.
+/// Appends without copying a text that comes in one piece.
 fn append(whole: &mut String, piece: String) {
     if whole.is_empty() {
         *whole = piece;

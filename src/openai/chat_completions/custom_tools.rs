@@ -1,7 +1,7 @@
-//! `custom` tools, which take free text, in the form in which Cursor offers them and takes their calls.
+//! `custom` tools, which take free text, in the form that Cursor uses.
 //!
-//! To the model each is a function with one text. To the client a call is one of a function whose `arguments` are that
-//! text alone: Cursor knows no other (3.14), and sends it back so.
+//! To the model each is a function with one text argument. To the client a call of one is a function call whose `arguments`
+//! are just that text: the only form that Cursor knows (3.14), and the one that it sends back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,12 +21,12 @@ pub(super) struct CustomTools {
 }
 
 impl CustomTools {
-    /// Those of these names.
+    /// The custom tools of these names.
     pub(super) fn named(names: impl IntoIterator<Item = String>) -> Self {
         CustomTools { names: names.into_iter().collect() }
     }
 
-    /// Makes functions of a request's custom tools, and of the texts in its history the arguments of these.
+    /// Turns a request's custom tools into functions, and the texts of their calls in its history into arguments.
     pub(super) fn of(request: &mut ChatRequest) -> Self {
         let mut names = HashSet::new();
         for tool in request.tools.iter_mut().flatten().filter(|tool| tool.kind == "custom") {
@@ -54,7 +54,7 @@ impl CustomTools {
     }
 }
 
-/// Gives a writer of answers the texts of custom calls in place of their JSON.
+/// Hands a writer of answers the texts of custom calls instead of their JSON.
 struct Plain<W> {
     tools: CustomTools,
     /// The calls of custom tools, by choice and index.

@@ -1,4 +1,4 @@
-//! Requests with `input` in place of `messages`, as Cursor sends them: asked as at `/v1/responses`, answered in chunks.
+//! Requests with `input` in place of `messages`, as Cursor sends them: read as at `/v1/responses`, answered in chunks.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -11,7 +11,7 @@ use crate::http::fields::{Ignored, unsupported};
 use crate::http::request;
 use crate::openai::responses::{self, CreateResponse, Places, Prepared};
 
-/// Whether the body has an `input`, and no messages.
+/// Whether the body has an `input` and no messages.
 pub(super) fn is_in(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Either {

@@ -1,7 +1,7 @@
 //! Chat Completions: `POST /v1/chat/completions`.
 //!
-//! What Cursor sends here is in part of the Responses API: tools without `function` around them, `custom` tools, and `input`
-//! in place of `messages`.
+//! Cursor sends parts of the Responses API here: tools without `function` around them, `custom` tools, and `input` in place of
+//! `messages`.
 
 mod chunk;
 mod completion;
@@ -19,7 +19,7 @@ use crate::http::request;
 use crate::openai::responses::Places;
 use crate::{ChatRequest, Error};
 
-/// The door of Chat Completions. The conversation has this dialect's own shape, so a body is a chat request as it is.
+/// The door of Chat Completions. A [`ChatRequest`] has this dialect's shape, so a body decodes into one directly.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChatCompletions;
 
@@ -28,7 +28,7 @@ pub(crate) struct ChatCompletions;
 pub(crate) struct Reply {
     include_usage: bool,
     custom_tools: CustomTools,
-    /// Where the messages are in the request's `input`, if it has that in place of them.
+    /// The place of each message in the request's `input`, if it has that instead of messages.
     places: Option<Places>,
 }
 

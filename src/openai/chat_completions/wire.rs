@@ -25,7 +25,7 @@ pub(crate) struct Choice {
     pub(crate) finish_reason: &'static str,
 }
 
-/// What a choice says.
+/// The message of a choice.
 #[derive(Debug, Serialize)]
 pub(crate) struct AnswerMessage {
     pub(crate) role: &'static str,
@@ -47,7 +47,7 @@ pub(crate) struct Call {
     pub(crate) function: CallBody,
 }
 
-/// What is called, with what.
+/// The function that is called, and its arguments.
 #[derive(Debug, Serialize)]
 pub(crate) struct CallBody {
     pub(crate) name: String,

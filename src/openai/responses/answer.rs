@@ -1,7 +1,7 @@
-//! One answer as it grows: chat events go in, its items are gathered, and the events of its stream are written.
+//! One answer as it grows: chat events go in, items are gathered, and the events of its stream come out.
 //!
-//! The events of a stream follow from the chat events alone. A kept answer is therefore no more than its chat events,
-//! from which its stream can be written again, with the same numbers, and its output at any time.
+//! The events of a stream follow from the chat events alone. So a kept answer is only its chat events: its stream can be
+//! written again from them, with the same numbers, and its output at any time.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 const CONTENT: (&str, usize) = ("content_index", 0);
 const SUMMARY: (&str, usize) = ("summary_index", 0);
 
-/// How an answer is to look, which its request has decided.
+/// The form of an answer, as its request decided it.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// The model that was asked for.
     pub(crate) model: String,
     pub(crate) shown: Shown,
-    /// Whether reasoning was asked for. Codex 0.144 waits for an item of it for ever where there is none.
+    /// Whether reasoning was asked for. Codex 0.144 waits for ever if there is no item of it.
     pub(crate) reasoning: bool,
-    /// Whether the client offered a web search, and so knows what to make of one.
+    /// Whether the client offered a web search, and so understands items of one.
     pub(crate) web_search: bool,
     pub(crate) tools: Tools,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Answer {
     echo: Arc<Echo>,
     plan: Arc<Plan>,
     items: Vec<OutputItem>,
-    /// The message or reasoning that deltas belong to. Calls are open beside it.
+    /// The open message or reasoning, to which deltas belong. Calls may be open beside it.
     open: Option<usize>,
     calls: Vec<OpenCall>,
     outcome: Outcome,
@@ -70,7 +70,7 @@ impl Answer {
         &self.items
     }
 
-    /// When it ended, in seconds since 1970; to be said before its end is. Unless it is, that is when it is said.
+    /// Sets when it ended, in seconds since 1970. To be called before its end is written; otherwise it ended at that moment.
     pub(crate) fn ends_at(&mut self, time: Option<u64>) {
         self.completed_at = time;
     }
@@ -80,7 +80,7 @@ impl Answer {
         self.echo.write(&self.outcome, &self.items, self.plan.shown, out);
     }
 
-    /// What a stream begins with. One that runs in the background is queued first.
+    /// The first events of a stream. An answer in the background is queued first.
     pub(crate) fn start(&self, out: &mut Writer<'_>) {
         if self.echo.background {
             let queued = Outcome { queued: true, ..Outcome::default() };
@@ -93,7 +93,7 @@ impl Answer {
         out.response("response.in_progress", |out| self.write_object(out));
     }
 
-    /// What one more event of the chat brings.
+    /// Takes the next chat event.
     pub(crate) fn event(&mut self, event: ChatEvent, out: &mut Writer<'_>) -> Result<(), Error> {
         match event {
             ChatEvent::TextDelta(text) => self.text(&text, out),
@@ -153,7 +153,7 @@ impl Answer {
         }
     }
 
-    /// Ends the reasoning that is open: each block of it has a signature, and so an item, of its own.
+    /// Ends the open reasoning: each block has its own signature, and so its own item.
     fn end_reasoning(&mut self, out: &mut Writer<'_>) {
         if self.open.is_some_and(|item| matches!(self.items[item].kind, Kind::Reasoning { .. })) {
             self.close_open(Status::Completed, out);
@@ -184,7 +184,7 @@ impl Answer {
     }
 
     fn call(&mut self, index: u32, id: String, name: String, out: &mut Writer<'_>) {
-        // Clients begin to run a call when it is complete, so one that is does not wait for those behind it.
+        // Clients run a call as soon as it is complete, so a complete one does not wait for later ones.
         self.close_open(Status::Completed, out);
         let complete = |call: &OpenCall| match &self.items[call.item].kind {
             Kind::Call { input, tool, .. } => {
@@ -203,7 +203,7 @@ impl Answer {
         };
         let text = tool.custom.then(FreeText::default);
         let item = self.add(Kind::Call { id, tool, input: String::new() }, out);
-        // A call stays open beside others: their arguments may come by turns.
+        // Calls stay open beside each other, since their arguments may be interleaved.
         self.open = None;
         self.calls.push(OpenCall { index, item, text });
     }
@@ -244,7 +244,7 @@ impl Answer {
         self.close(Status::Completed, out);
     }
 
-    /// Begins an item, behind the reasoning that is expected first.
+    /// Begins an item, after the reasoning item that is expected first.
     fn add(&mut self, kind: Kind, out: &mut Writer<'_>) -> usize {
         if self.items.is_empty() && self.plan.reasoning && !matches!(kind, Kind::Reasoning { .. }) {
             self.add(Kind::Reasoning { text: String::new(), signature: None, redacted: false }, out);
@@ -290,7 +290,7 @@ impl Answer {
                 let rest = text.end();
                 self.append_input(item, "response.custom_tool_call_input.delta", &rest, out);
             }
-            // Clients parse the arguments as JSON whether there are any or not.
+            // Clients parse the arguments as JSON even if there are none.
             None if matches!(&self.items[item].kind, Kind::Call { input, .. } if input.is_empty()) => {
                 self.append_input(item, "response.function_call_arguments.delta", "{}", out);
             }
@@ -312,7 +312,7 @@ impl Answer {
         };
         self.close(if incomplete.is_some() { Status::Incomplete } else { Status::Completed }, out);
         if self.items.is_empty() && self.plan.reasoning {
-            // Nothing was said at all: the reasoning that was expected is still owed.
+            // The answer is empty: the reasoning item that is expected is still due.
             self.add(Kind::Reasoning { text: String::new(), signature: None, redacted: false }, out);
             self.close(Status::Completed, out);
         }
@@ -339,7 +339,7 @@ impl Answer {
         out.response("response.failed", |out| self.write_object(out));
     }
 
-    /// Ends the answer because its client does not want it any more.
+    /// Ends the answer because its client cancelled it.
     pub(crate) fn cancel(&mut self) {
         for item in self.items.iter_mut().filter(|item| item.status == Status::InProgress) {
             item.status = Status::Incomplete;

@@ -1,4 +1,4 @@
-//! What Codex wants beside the API: its conversation's name, and the models in a form of its own.
+//! What is particular to Codex: how it names its conversation, and its own form of the models list.
 
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -7,18 +7,18 @@ use crate::chat::Model;
 
 /// The conversation that a request belongs to: `thread_id` in `x-codex-turn-metadata`.
 ///
-/// Codex's sub-agents share their parent's `prompt_cache_key`, and each has a thread of its own (0.169).
+/// Codex's sub-agents share their parent's `prompt_cache_key`, but each has its own thread (0.169).
 pub(crate) fn thread(headers: &HeaderMap) -> Option<String> {
     let metadata = headers.get("x-codex-turn-metadata")?;
     let metadata: Value = serde_json::from_slice(metadata.as_bytes()).ok()?;
     metadata["thread_id"].as_str().map(str::to_owned)
 }
 
-/// What Codex is told of one model in `GET /v1/models`, under `models`.
+/// One model in the list that Codex reads: `models` of `GET /v1/models`.
 ///
-/// Codex asks for the list where its provider has an `auth` command, and takes one from a file with
-/// `model_catalog_json` (0.169). For a model that it does not know it leaves `apply_patch` out and expects another
-/// context window. `base_instructions` must be there: its own are for models that it knows.
+/// Codex asks for the list if its provider has an `auth` command, or reads one from a file given by `model_catalog_json`
+/// (0.169). For a model that is not in it, it leaves out `apply_patch` and assumes another context window.
+/// `base_instructions` are required: Codex's own are only for models that it knows.
 pub(crate) fn model(model: &Model, priority: usize) -> Value {
     json!({
         "slug": model.id,
@@ -49,7 +49,7 @@ pub(crate) fn model(model: &Model, priority: usize) -> Value {
     })
 }
 
-/// What a model is told that works in Codex. The rest, Codex says itself: its sandbox, the directory, the user's files.
+/// The base instructions for a model in Codex. Codex adds the rest: its sandbox, the directory, the user's files.
 const INSTRUCTIONS: &str = "\
 You are a coding agent in Codex, a program that runs in the user's terminal. You work in the user's directory with the \
 tools that you are given, until the task is done or only the user can say how it goes on.

@@ -1,6 +1,6 @@
-//! From items to the messages of a conversation.
+//! Turns items into the messages of a conversation.
 //!
-//! What the model did in one go, its reasoning, texts and calls, is one assistant message here and several items there.
+//! One turn of the model, its reasoning, texts and calls, is several items there and one assistant message here.
 
 use std::collections::HashMap;
 
@@ -17,11 +17,11 @@ use crate::chat::{self, CalledFunction, Extra, Message, Reasoning, Role, ToolCal
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
 
-/// How OpenAI's own encrypted reasoning begins. A client that has changed models in a conversation may send some.
+/// How OpenAI's own encrypted reasoning begins. A client that changed models within a conversation may send some.
 const OPENAIS: &str = "gAAAA";
 
-/// Items that a hosted tool or OpenAI's own bookkeeping has left in a history. Clients replay them without a thought;
-/// what they held is in the answers that followed.
+/// Items that a hosted tool, or OpenAI's own bookkeeping, has left in a history. Clients replay them blindly; what mattered in
+/// them is in the answers that followed.
 const LEFT_BEHIND: &[&str] = &[
     "additional_tools",
     "code_interpreter_call",
@@ -41,15 +41,15 @@ const LEFT_BEHIND: &[&str] = &[
     "web_search_call",
 ];
 
-/// The messages that items are, each with the number of the item that it began with.
+/// The messages that items became, each with the number of its first item.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation {
     pub(crate) messages: Vec<Message>,
     pub(crate) origins: Vec<usize>,
 }
 
-/// Turns items into messages. `items[0]` is the input's item number 0 after `kept` items of a conversation that was
-/// kept here; errors name the place in the client's own input.
+/// Turns items into messages. The first `kept` items are from a conversation that was kept here, and the client's own input
+/// follows; errors name the place in that.
 pub(crate) fn read(items: Vec<Item>, kept: usize, tools: &Tools, ignored: &mut Ignored) -> Result<Conversation, Error> {
     let mut reader = Reader { tools, ignored, kept, conversation: Conversation::default(), open: HashMap::new() };
     for (index, item) in items.into_iter().enumerate() {
@@ -134,7 +134,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What was the model's own thought goes back to it. Of any other, nothing can be made.
+    /// The model's own reasoning goes back to it; that of another model is of no use and is dropped.
     fn reasoning(&mut self, index: usize, item: Item) -> Result<(), Error> {
         let elsewhere = item.id.as_deref().is_some_and(|id| place_of(id).is_none());
         let sealed = item.encrypted_content.filter(|sealed| !elsewhere && !sealed.starts_with(OPENAIS));
@@ -170,7 +170,7 @@ impl Reader<'_> {
                 return Err(missing("arguments"));
             };
             if self.tools.origin(&name).is_some_and(|tool| tool.custom) {
-                // Cursor knows no other calls than of functions.
+                // Cursor sends every call as one of a function.
                 free_text::arguments(&arguments)
             } else {
                 check_arguments(&arguments).map_err(|message| invalid(format!("{at}.arguments"), message))?;
@@ -239,7 +239,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, index: usize, message: Message) {
-        // A thought that led to nothing, where an answer was cut off, is no message.
+        // Reasoning alone, from an answer that was cut off, is no message.
         let thought =
             |last: &mut Message| last.role == Role::Assistant && last.content.is_none() && last.calls().is_empty();
         if self.conversation.messages.pop_if(thought).is_some() {
@@ -269,7 +269,7 @@ fn parts_of(content: chat::Content) -> impl Iterator<Item = chat::Part> {
     .into_iter()
 }
 
-/// Checks that a call's arguments can be replayed. Some clients keep no arguments as an empty text, which is fine.
+/// Checks that a call's arguments can be replayed. Some clients send no arguments as an empty text, which is fine.
 fn check_arguments(arguments: &str) -> Result<(), String> {
     if arguments.trim().is_empty() {
         return Ok(());
@@ -280,7 +280,7 @@ fn check_arguments(arguments: &str) -> Result<(), String> {
     }
 }
 
-/// The call's id as the client was told it. OpenClaw sends back another, which it makes of that and of the item's:
+/// The call's id as the client was given it. OpenClaw sends back another, made of that and of the item's id:
 /// `call_toolu01_fc_4e45...92_1_5357cd72a9` (2026.9.6).
 fn told_id(id: String) -> String {
     const DIGITS: usize = 32;

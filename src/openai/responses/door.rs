@@ -1,4 +1,4 @@
-//! The door: `POST /v1/responses`, from the JSON to what writes the answer.
+//! The door: `POST /v1/responses`, from the request's JSON to the writer of its answer.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ use crate::http::fields::{Ignored, invalid};
 use crate::http::request::decode;
 use crate::{Error, ErrorKind, blocking};
 
-/// How much is kept unless it is set otherwise.
+/// How much is kept by default.
 const KEEP: Limits = Limits { bytes: 64 * 1024 * 1024, age: Duration::from_secs(24 * 60 * 60) };
 
-/// Says under which id a response is kept.
+/// The id under which a response is kept.
 const RESPONSE_ID: HeaderName = HeaderName::from_static("x-response-id");
 
-/// How many turns may go on without their clients, and for how long each.
+/// How many turns may run in the background, and for how long each.
 const MAX_IN_BACKGROUND: usize = 16;
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
@@ -44,7 +44,7 @@ const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone, Debug)]
 pub(crate) struct Responses {
     pub(super) store: Arc<Store>,
-    /// Places for turns that go on without their clients.
+    /// Places for turns in the background.
     background: Arc<Semaphore>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Reply {
     fields: Bytes,
     places: Places,
     background: bool,
-    /// Where the answer is to be kept: by whom it was asked for, and its input.
+    /// What is needed to keep the answer: the caller, and its input.
     keep: Option<Keep>,
 }
 
@@ -75,7 +75,7 @@ struct Keep {
 }
 
 impl Responses {
-    /// Keeps answers of about that many bytes, that long.
+    /// Keeps about this many bytes of answers, each this long.
     pub(crate) fn new(bytes: usize, age: Duration) -> Self {
         Responses::with(Limits { bytes, age }, None)
     }
@@ -111,7 +111,7 @@ impl Responses {
         Ok(record)
     }
 
-    /// Puts items in the place of references to them.
+    /// Replaces item references by the items.
     fn resolve(&self, items: Vec<Item>, key: Option<u64>) -> Result<Vec<Item>, Error> {
         let resolve = |(index, item): (usize, Item)| {
             if item.kind() != "item_reference" {
@@ -133,7 +133,7 @@ impl Responses {
         items.into_iter().enumerate().map(resolve).collect()
     }
 
-    /// The conversation that a request asks about, with how many of its items are from kept answers.
+    /// The whole conversation of a request, and how many of its items are from kept answers.
     fn conversation(&self, request: &mut CreateResponse, key: Option<u64>) -> Result<Whole, Error> {
         let previous = request.previous_response_id.as_deref().map(|id| self.previous(id, key)).transpose()?;
         let own = request.input.take().map(|input| input.into_items()).unwrap_or_default();
@@ -242,7 +242,7 @@ impl Door for Responses {
             );
             Error::new(ErrorKind::QueueFull, message)
         })?;
-        // Which model answers is known when it begins to. This answer is told of before that.
+        // Which model answers is not known yet: it will be when the turn begins.
         let model = reply.plan.model.clone();
         let echo = reply.echo(uuid::Uuid::new_v4().simple().to_string().into(), now(), &model);
         let Some(record) = reply.record(&echo, self.store.until()) else {
@@ -255,7 +255,7 @@ impl Door for Responses {
         let store = Arc::clone(&self.store);
         let task = tokio::spawn(async move {
             let _place = place;
-            // After a restart it is there to say that it has failed.
+            // So that after a restart it can be found, as failed.
             store.save(&record).await;
             let run = async {
                 let (_, _, mut events) = turn.await?;
@@ -309,7 +309,7 @@ impl Reply {
     }
 }
 
-/// The kept answers that a request refers to, each once. What is wrong with the request is told later.
+/// The kept answers that a request refers to, each once. What is wrong with the request is reported later.
 fn referred_to(body: &[u8]) -> Vec<String> {
     #[derive(Deserialize)]
     struct References<'a> {
@@ -341,7 +341,7 @@ fn answer_id(id: &str) -> Box<str> {
     id.rsplit('-').next().unwrap_or(id).into()
 }
 
-/// Names a kept response where a balancer sees it, which must send whoever refers to it to the same host.
+/// Names a kept response in a header, for a balancer that must send requests which refer to it to the same host.
 fn name_response(answer: &str, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&format!("resp_{answer}")) {
         headers.insert(RESPONSE_ID, id);

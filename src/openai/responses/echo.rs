@@ -1,4 +1,4 @@
-//! The answer as one object: what it repeats of its request, and how it went.
+//! The answer as one object: the fields that repeat its request, and its progress.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
@@ -9,10 +9,10 @@ use super::output::{OutputItem, OutputJson, Shown};
 use super::request::CreateResponse;
 use crate::{Error, ErrorKind, Usage};
 
-/// What stays the same of an answer from its first event to its last.
+/// The part of an answer that is the same from its first event to its last.
 #[derive(Debug)]
 pub(crate) struct Echo {
-    /// How the id ends, behind `resp_`. The items' ids have it in them.
+    /// The id after `resp_`. The items' ids contain it.
     pub(crate) answer: Box<str>,
     pub(crate) created_at: u64,
     pub(crate) background: bool,
@@ -22,13 +22,13 @@ pub(crate) struct Echo {
     pub(crate) fields: Bytes,
 }
 
-/// How an answer has gone so far.
+/// An answer's progress.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) queued: bool,
     pub(crate) completed: bool,
     pub(crate) cancelled: bool,
-    /// Why it is not all there.
+    /// Why it is incomplete.
     pub(crate) incomplete: Option<&'static str>,
     pub(crate) failure: Option<Error>,
     pub(crate) usage: Option<Usage>,
@@ -79,7 +79,7 @@ impl Echo {
         if let Some(user) = &request.user {
             field(&mut out, "user", user);
         }
-        // Without the room that it has grown into: it may be kept for long.
+        // Without spare capacity: it may be kept for long.
         Bytes::copy_from_slice(&out)
     }
 
@@ -97,7 +97,7 @@ impl Echo {
         Ok(if within.is_empty() { Bytes::new() } else { Bytes::from(format!(",{within}")) })
     }
 
-    /// The whole object, as it is when it has gone so far.
+    /// The whole object at this point of its progress.
     pub(crate) fn write(&self, outcome: &Outcome, items: &[OutputItem], shown: Shown, out: &mut BytesMut) {
         out.put_slice(b"{\"id\":\"resp_");
         out.put_slice(self.answer.as_bytes());
@@ -118,7 +118,7 @@ impl Echo {
     }
 }
 
-/// What an answer says of the form of its text. A format has more fields than are known here: none of them is asked for.
+/// What an answer says about the form of its text. A format has more fields than are named here; none of them is required.
 fn text(request: &CreateResponse, settings: &Map<String, Value>) -> Value {
     let format = request.text.as_ref().and_then(|text| text.format.as_ref());
     let format = match format {
@@ -136,7 +136,7 @@ fn text(request: &CreateResponse, settings: &Map<String, Value>) -> Value {
     json!({"format": format, "verbosity": settings.get("verbosity").unwrap_or(&json!("medium"))})
 }
 
-/// The choice of a tool that is in force: a hosted tool that is not run here cannot be one.
+/// The tool choice in force, which cannot be a hosted tool, since none is run here.
 fn tool_choice(asked: Option<&Value>) -> Value {
     match asked {
         Some(choice) if choice.is_string() => choice.clone(),
@@ -147,7 +147,7 @@ fn tool_choice(asked: Option<&Value>) -> Value {
     }
 }
 
-/// A failure in the words that an answer has for it.
+/// A failure in the terms of this API's answers.
 fn failure(error: &Error) -> Value {
     let code = match error.kind() {
         ErrorKind::RateLimited | ErrorKind::Overage | ErrorKind::QueueFull => "rate_limit_exceeded",

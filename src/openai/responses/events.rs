@@ -9,20 +9,20 @@ use super::tools::Origin;
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     numbers: &'a mut Numbers,
-    /// None where nobody reads along: the events count all the same.
+    /// `None` if no client reads: the events are still numbered.
     out: Option<&'a mut BytesMut>,
 }
 
-/// Where a stream is.
+/// A position in a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     next: u64,
-    /// The last event that the client has had already: `starting_after`.
+    /// The last event that the client already has: `starting_after`.
     had: Option<u64>,
 }
 
 impl Numbers {
-    /// A stream of which the client has had everything up to this event.
+    /// The position of a client that has everything up to this event.
     pub(crate) fn after(had: Option<u64>) -> Self {
         Numbers { next: 0, had }
     }
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// More of what a call is given.
+    /// More of a call's arguments, or of its text.
     pub(crate) fn call_delta(&mut self, kind: &str, id: &str, index: usize, delta: &str) {
         self.event(kind, |out| {
             place(out, id, index);
@@ -93,7 +93,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// All that a call is given.
+    /// All of a call's arguments, or of its text.
     pub(crate) fn call_done(&mut self, id: &str, index: usize, tool: &Origin, input: &str) {
         if tool.custom {
             self.event("response.custom_tool_call_input.done", |out| {
@@ -109,7 +109,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// An event that says no more than that an item has come this far.
+    /// An event that only marks the state of an item.
     pub(crate) fn step(&mut self, kind: &str, id: &str, index: usize) {
         self.event(kind, |out| place(out, id, index));
     }
@@ -145,7 +145,7 @@ pub(crate) fn field<T: Serialize + ?Sized>(out: &mut BytesMut, name: &str, value
 }
 
 pub(crate) fn json<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) {
-    // Neither side can fail: the buffer grows, and what is written here has string keys only.
+    // Cannot fail: the buffer grows, and all keys are strings.
     let written = serde_json::to_writer(out.writer(), value);
     debug_assert!(written.is_ok());
 }

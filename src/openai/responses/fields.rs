@@ -10,7 +10,7 @@ use crate::openai::chat_completions::fields::check_schema;
 /// Every top-level field of OpenAI's `CreateResponse`, by name.
 pub(crate) const FIELDS: &[Field] = &[
     field("background", Shape::Boolean),
-    // What Codex says of itself.
+    // Codex's metadata about itself.
     field("client_metadata", Shape::Object).accepted(),
     field("context_management", Shape::Array),
     field("conversation", Shape::Any).refused(
@@ -54,7 +54,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("user", Shape::String).accepted(),
 ];
 
-/// The values of `include` that ask for what hosted tools leave behind.
+/// The values of `include` that ask for results of hosted tools.
 const INCLUDES_OF_HOSTED_TOOLS: &[&str] = &[
     "code_interpreter_call.outputs",
     "computer_call_output.output.image_url",
@@ -66,8 +66,8 @@ const INCLUDES_OF_HOSTED_TOOLS: &[&str] = &[
 
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
-/// Checks all of a request but its input and its tools. Returns the settings that the inner service is to see, by the
-/// names that they have in a chat request.
+/// Checks all of a request but its input and its tools. Returns the settings for the inner service, under the names that they
+/// have in a chat request.
 pub(crate) fn check(request: &CreateResponse, ignored: &mut Ignored) -> Result<Map<String, Value>, Error> {
     let mut settings = Map::new();
     for (name, value) in &request.rest {
@@ -88,7 +88,7 @@ pub(crate) fn check(request: &CreateResponse, ignored: &mut Ignored) -> Result<M
                 let message = "Token probabilities are not reported: leave `message.output_text.logprobs` out.";
                 return Err(unsupported("include", message));
             }
-            // There is nothing of the kind to include.
+            // There is nothing of that kind to include.
             what if INCLUDES_OF_HOSTED_TOOLS.contains(&what) => ignored.name("include.", what, &Value::Bool(true)),
             other => ignored.name("include.", other, &Value::Bool(true)),
         }
@@ -122,7 +122,7 @@ fn check_text(request: &CreateResponse, settings: &mut Map<String, Value>, ignor
     let Some(text) = &request.text else { return Ok(()) };
     for (name, value) in &text.rest {
         match (name.as_str(), value.as_str()) {
-            // Neither a long answer nor a short one is asked for.
+            // The default: neither a long nor a short answer.
             ("verbosity", Some("medium")) => {}
             ("verbosity", Some(_)) => {
                 if admit_setting("text.verbosity", name, ignored)? {
@@ -157,7 +157,7 @@ fn check_text(request: &CreateResponse, settings: &mut Map<String, Value>, ignor
     Ok(())
 }
 
-/// OpenAI's own limits: metadata comes back with the answer, and is not a place to keep things in.
+/// OpenAI's own limits. Metadata is repeated in the answer, so it must not become a place to store things.
 fn check_metadata(request: &CreateResponse) -> Result<(), Error> {
     const MOST: usize = 16;
     const LONGEST_KEY: usize = 64;

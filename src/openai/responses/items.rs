@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Input {
     }
 }
 
-/// An item of any kind: a message, a call, the result of one, reasoning, and those that only have a name here.
+/// An item of any kind: a message, a call, a result, reasoning, or one that is only named here.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Item {
@@ -58,8 +58,8 @@ pub(crate) struct Item {
     pub(crate) namespace: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// Of a `function_call`. Other kinds of call have other types of it. Boxed, as what follows: a message has none of these,
-    /// and a request may have hundreds of thousands.
+    /// Of a `function_call`; other kinds of call give it another type. Boxed, like those below: messages have none of these, and
+    /// a request may have hundreds of thousands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) arguments: Option<Box<Value>>,
     /// Of a `custom_tool_call`.

@@ -1,4 +1,4 @@
-//! What can be asked about a kept answer: itself, its input, its events again, its end.
+//! The routes of a kept answer: it is fetched, its input listed, its events read again, or it is cancelled or deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::http::response::{event_headers, json_response};
 use crate::{Error, ErrorKind};
 
 impl Responses {
-    /// Answers what is asked of `/v1/responses/{path}`.
+    /// Answers a request for `/v1/responses/{path}`.
     pub(crate) async fn about(
         &self,
         method: &Method,

@@ -1,4 +1,4 @@
-//! `GET /v1/responses/{id}/input_items`: the items that an answer was given, page by page.
+//! `GET /v1/responses/{id}/input_items`: the items of an answer's input, page by page.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ impl Page {
         Ok(page)
     }
 
-    /// The list, of all items from the oldest to the newest.
+    /// The page of these items, which are all, from the oldest to the newest.
     pub(crate) fn list(&self, answer: &str, items: Vec<Item>) -> Result<Value, Error> {
         let mut listed: Vec<Item> =
             items.into_iter().enumerate().map(|(index, item)| named(answer, index, item)).collect();
@@ -61,7 +61,7 @@ impl Page {
     }
 }
 
-/// The item with what a listed one must have: its type, an id, a status, and content in parts.
+/// The item with the fields that a listed one must have: its type, an id, a status, and content in parts.
 fn named(answer: &str, index: usize, mut item: Item) -> Item {
     let kind = item.kind().to_owned();
     let prefix = match kind.as_str() {
@@ -97,7 +97,7 @@ fn named(answer: &str, index: usize, mut item: Item) -> Item {
     item
 }
 
-/// A part with what a listed one must have.
+/// A part with the fields that a listed one must have.
 fn complete(part: &mut Part, assistant: bool) {
     if part.text.is_some() {
         part.kind = if assistant { "output_text" } else { "input_text" }.to_owned();

@@ -1,20 +1,20 @@
-//! The chat events of a kept answer, in little more room than their texts take.
+//! The chat events of a kept answer, in little more memory than their texts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{ChatEvent, FinishReason, Usage};
 
-/// The events that an answer's stream follows from, in their order.
+/// The events from which an answer's stream is written, in order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub(crate) struct Log {
     entries: Vec<Entry>,
-    /// All texts, one behind the other.
+    /// All texts, concatenated.
     text: String,
 }
 
-/// A log that was stored. Lengths that do not fit its text would be read out of bounds.
+/// A log as it was stored. It is checked when it is read: wrong lengths would be out of bounds.
 #[derive(Deserialize)]
 struct Unchecked {
     entries: Vec<Entry>,
@@ -75,7 +75,7 @@ pub(crate) struct Position {
 }
 
 impl Log {
-    /// Adds an event, if it is one that anything follows from. The end is not in the log itself.
+    /// Adds an event, if the stream depends on it. The end is not in the log.
     pub(crate) fn push(&mut self, event: &ChatEvent) {
         let entry = match event {
             ChatEvent::TextDelta(text) => Entry::Text(self.add(text)),
@@ -104,7 +104,7 @@ impl Log {
         length
     }
 
-    /// The event at a position, which moves on behind it.
+    /// The event at a position, which then moves past it.
     pub(crate) fn next(&self, position: &mut Position) -> Option<ChatEvent> {
         let entry = *self.entries.get(position.entry)?;
         position.entry += 1;
@@ -130,7 +130,7 @@ impl Log {
         })
     }
 
-    /// Gives back the room for more: nothing follows.
+    /// Frees spare capacity: nothing follows.
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
         self.text.shrink_to_fit();

@@ -22,13 +22,13 @@ pub(crate) enum Kind {
     Reasoning {
         /// What the model thought.
         text: String,
-        /// What lets the model take the thought up again.
+        /// The signature with which the model accepts its thought back.
         signature: Option<String>,
-        /// A thought that the API itself keeps from everybody: its data.
+        /// The data of a thought that only the API can read.
         redacted: bool,
     },
     Call {
-        /// The call's own id, by which its result names it.
+        /// The call's id, which its result repeats.
         id: String,
         tool: Origin,
         /// JSON, or the text of a custom tool.
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     },
 }
 
-/// How far an item, or the whole answer, has come.
+/// The state of an item, or of the whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     InProgress,
@@ -57,12 +57,12 @@ impl Status {
     }
 }
 
-/// What of the model's reasoning is told.
+/// How much of the model's reasoning the client is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     /// Its text, as a summary: `reasoning.summary`.
     pub(crate) summary: bool,
-    /// What it takes to hand it back: `reasoning.encrypted_content` in `include`.
+    /// What the client needs to send it back: `reasoning.encrypted_content` in `include`.
     pub(crate) encrypted: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Shown {
 pub(crate) const ALL_SHOWN: Shown = Shown { summary: true, encrypted: true };
 
 impl OutputItem {
-    /// The id of an item of the answer whose id ends so, by its place in the output.
+    /// The id of the item at this place in the output of the answer whose id ends so.
     pub(crate) fn id(&self, answer: &str, index: usize) -> String {
         let prefix = match &self.kind {
             Kind::Message { .. } => "msg",
@@ -83,7 +83,7 @@ impl OutputItem {
     }
 }
 
-/// The answer's id and the item's place, of an item's id.
+/// The end of the answer's id, and the item's place, from an item's id.
 pub(crate) fn place_of(item: &str) -> Option<(&str, usize)> {
     let (_, rest) = item.split_once('_')?;
     let (answer, index) = rest.rsplit_once('_')?;
@@ -97,7 +97,7 @@ pub(crate) struct ItemJson<'a> {
     pub(crate) answer: &'a str,
     pub(crate) index: usize,
     pub(crate) shown: Shown,
-    /// As it is when it is announced: nothing in it yet.
+    /// As it is when it is announced: empty.
     pub(crate) empty: bool,
 }
 

@@ -8,7 +8,7 @@ use crate::chat::{self, Extra, Role};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::chat_completions::fields::{check_file, check_image};
 
-/// Fields of a part that need nothing done: what our own answers carry and clients send back.
+/// Fields of a part that may be left as they are: those of our own answers, which clients send back.
 const PART_ACCEPTED: [&str; 4] = ["annotations", "logprobs", "cache_control", "prompt_cache_breakpoint"];
 
 /// The parts of a message or an output. Errors name their place after `at`.

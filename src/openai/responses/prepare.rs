@@ -1,4 +1,4 @@
-//! From a request of this door to a chat request, and to the plan of its answer.
+//! Turns a request of this door into a chat request, and into the plan of its answer.
 
 use serde_json::{Map, Value};
 
@@ -23,15 +23,15 @@ pub(crate) struct Prepared {
 /// Which item of the client's input each message began with.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// How many messages stand before the first item's.
+    /// How many messages come before the first item's.
     before: usize,
     /// How many items come from answers that are kept here.
     kept: usize,
     origins: Vec<usize>,
 }
 
-/// Makes a chat request of what is asked. `items` are the whole conversation, of which the first `kept` are from
-/// answers that are kept here; `settings` is what the inner service is to see of the fields without a name.
+/// Makes the chat request. `items` are the whole conversation, the first `kept` of them from answers that are kept here;
+/// `settings` are the unnamed fields that the inner service is to see.
 pub(crate) fn prepare(
     request: &mut CreateResponse,
     items: Vec<Item>,
@@ -93,7 +93,7 @@ fn response_format(format: &Format) -> Option<ResponseFormat> {
 }
 
 impl Places {
-    /// An error of the service within, which names messages, in the words of this door.
+    /// Translates an error of the inner service, which names messages, into this door's terms, which are items.
     pub(crate) fn name(&self, error: Error) -> Error {
         let Some(param) = error.param() else { return error };
         let Some(rest) = param.strip_prefix("messages") else { return error };

@@ -1,4 +1,4 @@
-//! One kept answer: what it was asked, its events, and how it ended.
+//! One kept answer: its input, its events, and how it ended.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ pub(crate) struct Record {
     counted: Mutex<Option<(Arc<AtomicUsize>, usize)>>,
 }
 
-/// How it came about, and who waits for more.
+/// Its progress, and who waits for more of it.
 #[derive(Debug, Default)]
 pub(super) struct Course {
     pub(super) log: Log,
@@ -91,7 +91,7 @@ impl Record {
         }
     }
 
-    /// Puts back how it went, where it was read from a store.
+    /// Restores its progress, when it is read from a store.
     pub(super) fn resume(&self, log: Log, end: End, completed_at: Option<u64>) {
         let mut course = lock(&self.course);
         course.log = log;
@@ -99,7 +99,7 @@ impl Record {
         course.completed_at = completed_at;
     }
 
-    /// How it went so far.
+    /// Its progress so far.
     pub(super) fn course(&self) -> MutexGuard<'_, Course> {
         lock(&self.course)
     }
@@ -152,7 +152,7 @@ impl Record {
         let mut out = Writer::new(&mut numbers, None);
         let mut position = Position::default();
         while let Some(event) = course.log.next(&mut position) {
-            // An event that failed was followed by the failure, which is the end.
+            // An event that could not be written was followed by the failure, which is the end.
             let _ = answer.event(event, &mut out);
         }
         answer.ends_at(course.completed_at);
@@ -179,7 +179,7 @@ impl Record {
 
     /// The whole conversation up to and with this answer.
     pub(crate) fn conversation(&self) -> Result<Vec<Item>, Error> {
-        // By a list, since a conversation may be longer than a stack is deep.
+        // Iterative, since a conversation may be longer than the stack allows.
         let mut chain = Vec::new();
         let mut before = self.previous();
         while let Some(record) = before {
@@ -194,7 +194,7 @@ impl Record {
         Ok(items)
     }
 
-    /// The items of its output with all that the next turn needs, whatever the client was shown.
+    /// The items of its output with everything that the next turn needs, whatever the client was shown.
     pub(crate) fn output(&self) -> Result<Vec<Item>, Error> {
         let answer = self.answer();
         let output = OutputJson { items: answer.items(), answer: &self.echo.answer, shown: ALL_SHOWN };
@@ -202,7 +202,7 @@ impl Record {
         parse(&json)
     }
 
-    /// Adds what it takes to a sum, from which that is taken again when it is dropped.
+    /// Adds the memory that it takes to a sum, and takes it off again when it is dropped.
     pub(super) fn count(&self, total: &Arc<AtomicUsize>) {
         lock(&self.counted).get_or_insert_with(|| (Arc::clone(total), 0));
         self.recount();
@@ -224,7 +224,7 @@ impl Drop for Record {
         if let Some((total, counted)) = &*lock(&self.counted) {
             total.fetch_sub(*counted, Ordering::Relaxed);
         }
-        // A long conversation is a long chain, and letting go of it link by link must not need as deep a stack.
+        // A long conversation is a long chain. Dropping it link by link must not recurse.
         let mut before = lock(&self.previous).take();
         while let Some(record) = before.and_then(Arc::into_inner) {
             before = lock(&record.previous).take();
@@ -232,7 +232,7 @@ impl Drop for Record {
     }
 }
 
-/// The events of a kept answer from its beginning, those that are still to come included.
+/// The events of a kept answer from its beginning, including those still to come.
 #[derive(Debug)]
 pub(crate) struct Follow {
     record: Arc<Record>,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::items::Input;
 use super::tools::ToolParam;
 
-/// `CreateResponse`. What has no name here is in `rest`, and [`fields`](super::fields) says what becomes of it.
+/// `CreateResponse`. Fields without a name here are in `rest`; [`fields`](super::fields) says what becomes of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct CreateResponse {
@@ -33,7 +33,7 @@ pub(crate) struct CreateResponse {
     pub(crate) rest: Map<String, Value>,
 }
 
-/// What the text of the answer is to be.
+/// The form of the answer's text.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Text {
@@ -55,7 +55,7 @@ pub(crate) struct Format {
     pub(crate) rest: Map<String, Value>,
 }
 
-/// How the model is to reason, and what is told of it.
+/// How the model is to reason, and how much of that the client is told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Reasoning {
@@ -68,12 +68,12 @@ pub(crate) struct Reasoning {
 }
 
 impl CreateResponse {
-    /// Whether the answer tells what the model thought: `reasoning.summary` is asked for.
+    /// Whether the client reads what the model thought: it asked for `reasoning.summary`.
     pub(crate) fn wants_summary(&self) -> bool {
         self.reasoning.as_ref().is_some_and(|asked| asked.summary.is_some() || asked.generate_summary.is_some())
     }
 
-    /// Whether a reasoning item is expected: an effort beside `none`, or a summary, is asked for.
+    /// Whether a reasoning item is expected: an effort other than `none`, or a summary, is asked for.
     pub(crate) fn wants_reasoning(&self) -> bool {
         let effort = self.reasoning.as_ref().and_then(|asked| asked.effort.as_deref());
         self.wants_summary() || effort.is_some_and(|effort| effort != "none")

@@ -16,7 +16,7 @@ use super::record::Record;
 use super::tools::{Origin, Tools};
 use crate::{Error, ErrorKind, FinishReason, Usage};
 
-/// The version of this form. What has another is not read.
+/// The version of this form. Other versions are not read.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -123,7 +123,7 @@ pub(super) fn from_json(
     };
     let input = Bytes::from(saved.input.get().to_owned());
     let record = Record::new(Arc::new(echo), Arc::new(plan), saved.caller, input, previous, until);
-    // Nobody goes on with a turn of a process that has ended.
+    // The turn ended with its process, and nothing will continue it.
     let end = saved.end.map_or_else(interrupted, SavedEnd::into_end);
     record.resume(saved.log.into_owned(), end, saved.completed_at);
     Ok(record)
@@ -169,7 +169,7 @@ impl SavedEnd {
                 completion_tokens,
                 reasoning_tokens,
             } => {
-                // What else there is of usage, a response does not tell.
+                // A response tells no more of its usage.
                 let usage = Usage {
                     prompt_tokens,
                     cached_tokens,
@@ -181,7 +181,7 @@ impl SavedEnd {
                 End::Finished { reason, usage }
             }
             SavedEnd::Failed { code, message, param } => {
-                // The only kind without a code is that of a request that is not valid.
+                // The only kind without a code is that of an invalid request.
                 let kind = match code {
                     None => ErrorKind::InvalidRequest,
                     Some(code) => ErrorKind::ALL

@@ -1,15 +1,15 @@
-//! `encrypted_content`: the signature of the model's reasoning, and with it the text where a client is not told that.
+//! `encrypted_content`: the signature of the model's reasoning, and its text if the client is not told that.
 //!
 //! | form | holds |
 //! |---|---|
 //! | `SIGNATURE` | the signature; the text is in the item's summary |
 //! | `SIGNATURE.TEXT` | the signature, and the text in base64 |
-//! | `.DATA` | the data of a thought that the API keeps to itself |
+//! | `.DATA` | the data of a thought that only the API can read |
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// What reasoning it takes to hand a thought back to the model.
+/// What the model needs to accept its reasoning back.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Sealed {
     Signed { signature: String, text: Option<String> },
@@ -24,7 +24,7 @@ pub(crate) fn seal(signature: &str, text: &str, redacted: bool) -> String {
     }
 }
 
-/// Opens what [`seal`] made. What another server has encrypted is nothing that can be told from a signature.
+/// Opens what [`seal`] made. What another server has encrypted cannot be told from a signature.
 pub(crate) fn open(sealed: &str) -> Sealed {
     match sealed.split_once('.') {
         None => Sealed::Signed { signature: sealed.to_owned(), text: None },

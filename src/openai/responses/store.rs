@@ -1,8 +1,7 @@
-//! The answers that are kept: for `GET`, for `previous_response_id`, and for streams that are read again.
+//! The kept answers: for `GET`, for `previous_response_id`, and for streams that are read again.
 //!
-//! They are kept in memory, no longer than [`Limits::age`], and no more of them than [`Limits::bytes`] hold: the oldest
-//! go first. Behind memory there may be a [`ResponseStore`], which has them all. Each belongs to the API key that it was
-//! made with.
+//! They are kept in memory, each no longer than [`Limits::age`] and together no larger than [`Limits::bytes`]; the oldest go
+//! first. Behind memory there may be a [`ResponseStore`] with all of them. Each belongs to the API key that it was made with.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -29,7 +28,7 @@ pub(crate) struct Limits {
 /// All kept answers.
 pub(crate) struct Store {
     limits: Limits,
-    /// What the answers take that anybody still holds, be it only as a part of a conversation.
+    /// The bytes of all answers that are still held, if only as part of a later one's conversation.
     bytes: Arc<AtomicUsize>,
     records: Mutex<Records>,
     backing: Option<Arc<dyn ResponseStore>>,
@@ -38,7 +37,7 @@ pub(crate) struct Store {
 #[derive(Debug, Default)]
 struct Records {
     by_answer: HashMap<Box<str>, Arc<Record>>,
-    /// In the order in which they came. Answers that were deleted are still in here.
+    /// In the order in which they came, deleted ones included.
     order: VecDeque<(Instant, Box<str>)>,
 }
 
@@ -55,12 +54,12 @@ impl Store {
         self.backing.as_ref()
     }
 
-    /// Until when an answer is kept that is made now.
+    /// Until when an answer made now is kept.
     pub(crate) fn until(&self) -> Instant {
         Instant::now() + self.limits.age
     }
 
-    /// Keeps an answer, and lets go of those that are too old or too much.
+    /// Keeps an answer, and drops those that are too old or no longer fit.
     pub(crate) fn keep(&self, record: Arc<Record>) {
         record.count(&self.bytes);
         let now = Instant::now();
@@ -73,7 +72,7 @@ impl Store {
             && records.order.len() > 1
         {
             if let Some((_, answer)) = records.order.pop_front() {
-                // Dropped one by one, since each may give bytes back.
+                // One by one, since each may free bytes.
                 gone.extend(records.by_answer.remove(&answer));
                 gone.clear();
             }
@@ -89,7 +88,7 @@ impl Store {
         lock(&self.records).by_answer.get(answer).cloned().filter(|record| Instant::now() <= record.until)
     }
 
-    /// Writes an answer to the store behind memory. A failure is in the log: nobody's answer is lost by it.
+    /// Writes an answer to the store behind memory. A failure is logged; the answer is sent all the same.
     pub(crate) async fn save(&self, record: &Record) {
         let Some(backing) = &self.backing else { return };
         let answer = &record.echo.answer;
@@ -106,7 +105,7 @@ impl Store {
         }
     }
 
-    /// Forgets an answer. Conversations that go on from it keep it as a part of theirs.
+    /// Forgets an answer. Conversations that continue it keep it as a part of theirs.
     pub(crate) async fn remove(&self, answer: &str) -> Result<(), Error> {
         if let Some(backing) = &self.backing {
             backing.remove(answer).await.map_err(unusable)?;
@@ -116,7 +115,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has an answer in memory, with those that it goes on from, if there is one of that name at all.
+    /// Loads an answer into memory, with those that it continues, if it exists.
     pub(crate) async fn recall(&self, answer: &str) -> Result<(), Error> {
         let Some(backing) = &self.backing else { return Ok(()) };
         let mut missing = Vec::new();
@@ -126,7 +125,7 @@ impl Store {
             previous = self.held(&id);
             if previous.is_none() {
                 let Some(stored) = backing.load(&id).await.map_err(unusable)? else {
-                    // Without what it goes on from it is nothing that could be gone on from.
+                    // Without the answers that it continues, it cannot be continued itself.
                     return Ok(());
                 };
                 next = stored.previous.clone();

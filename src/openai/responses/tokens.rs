@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::ChatRequest;
 use crate::http::tokens;
 
-/// The answer's body. It is an estimate: Claude Code does not count before a turn.
+/// The answer's body. It is an estimate: Claude Code does not count tokens before a turn.
 pub(crate) fn body(chat: &ChatRequest) -> Value {
     json!({"object": "response.input_tokens", "input_tokens": tokens::of(chat)})
 }

@@ -1,7 +1,7 @@
-//! The tools that a request offers, as functions for the model, and the way back from a function's name to its tool.
+//! Turns the tools that a request offers into functions for the model, and a function's name back into its tool.
 //!
-//! A `custom` tool takes free text, and a `namespace` is a group of tools: both become plain functions. A hosted tool,
-//! which OpenAI would run itself, becomes nothing and is named in `x-ignored-parameters`.
+//! A `custom` tool takes free text, and a `namespace` is a group of tools: both become plain functions. A hosted tool, which
+//! OpenAI would run itself, is dropped and named in `x-ignored-parameters`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::chat::{Extra, Function, Tool, ToolChoice};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
 
-/// A tool, as the request has it. It serialises as an answer repeats it.
+/// A tool as the request has it. It serialises to the form in which an answer repeats it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ToolParam {
     #[serde(rename = "type")]
@@ -41,7 +41,7 @@ impl Serialize for ToolParam {
         if let Some(description) = &self.description {
             map.serialize_entry("description", description)?;
         }
-        // An answer's function must have both, whether or not the request's has.
+        // In an answer a function must have both, even if the request's has not.
         if self.kind == "function" || self.parameters.is_some() {
             map.serialize_entry("parameters", &self.parameters)?;
         }
@@ -61,7 +61,7 @@ impl Serialize for ToolParam {
     }
 }
 
-/// What a client calls a tool, where that is not simply a function of its name.
+/// A tool as the client knows it, if it is not simply a function of that name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) namespace: Option<String>,
@@ -78,12 +78,12 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// What the client knows the function as; none for a plain function.
+    /// The client's tool behind the function of this name; `None` for a plain function.
     pub(crate) fn origin(&self, function: &str) -> Option<&Origin> {
         self.by_function.get(function)
     }
 
-    /// The function that stands for a tool, offered or not: a history may hold calls of tools that are gone.
+    /// The name of the function that stands for a tool, offered or not: a history may hold calls of tools that are gone.
     pub(crate) fn function(&self, namespace: Option<&str>, name: &str) -> String {
         let known = self.functions.get(&(namespace.map(str::to_owned), name.to_owned()));
         known.cloned().unwrap_or_else(|| flat_name(namespace, name))
@@ -108,7 +108,7 @@ impl Tools {
         self.by_function.insert(function, origin);
     }
 
-    /// Takes a request's tools apart: the functions for the model, and the way back.
+    /// Splits a request's tools into the functions for the model, and the way back.
     pub(crate) fn of(params: Vec<ToolParam>, ignored: &mut Ignored) -> Result<(Self, Vec<Tool>), Error> {
         let mut taken = Taken { tools: Tools::default(), functions: Vec::new(), names: HashSet::new() };
         for (i, param) in params.into_iter().enumerate() {
@@ -131,7 +131,7 @@ impl Tools {
                         taken.add(tool, Some(&namespace), &at, ignored)?;
                     }
                 }
-                // Tools that OpenAI runs on its own machines. A turn does not fail for want of them.
+                // Tools that OpenAI runs on its own machines. A turn works without them.
                 kind if kind.starts_with("web_search") && ignored.has_own("web_search") => {}
                 kind => ignored.name("tools.", kind, &Value::Bool(true)),
             }
@@ -174,7 +174,7 @@ impl Taken {
         Ok(())
     }
 
-    /// The name, or that with a number behind where another tool has it.
+    /// The name, with a number appended if another tool has it.
     fn free_name(&self, name: String) -> String {
         let numbered = (2..).map(|number: u32| format!("{name}_{number}"));
         let mut names = std::iter::once(name.clone()).chain(numbered);
@@ -228,7 +228,7 @@ pub(crate) fn choice(
     match (asked.as_str(), asked["type"].as_str()) {
         (Some("none"), _) => Ok(Some(ToolChoice::None)),
         (Some("auto"), _) => Ok(Some(ToolChoice::Auto)),
-        // With hosted tools alone, which are not run here, there is nothing that could be required.
+        // If there are only hosted tools, which are not run here, there is nothing to require.
         (Some("required"), _) if functions.is_empty() && !ignored.names.is_empty() => Ok(Some(ToolChoice::Auto)),
         (Some("required"), _) if functions.is_empty() => {
             let message = "`tool_choice` requires a call, and no tools are offered. Offer some in `tools`.";
@@ -255,7 +255,7 @@ pub(crate) fn choice(
                     Some(hosted) => ignored.name("tool_choice.", hosted, &Value::Bool(true)),
                 }
             }
-            // Where only hosted tools are allowed, there is nothing to call.
+            // If only hosted tools are allowed, there is nothing to call.
             Ok(Some(if names.is_empty() { ToolChoice::None } else { ToolChoice::Allowed { required, names } }))
         }
         (_, Some(hosted)) => {

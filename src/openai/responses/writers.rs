@@ -1,4 +1,4 @@
-//! What writes an answer: as events as they come, as one object, and as the events of a kept answer once more.
+//! The writers of an answer: its events as they come, one object, and the events of a kept answer again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::http::settle::Settled;
 use crate::http::sse::EventBytes;
 use crate::{ChatEvent, Error, EventStream};
 
-/// Keeps an answer when it has ended.
+/// Saves an answer when it has ended.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     pub(crate) record: Arc<Record>,
@@ -69,7 +69,8 @@ impl Streamed {
         Streamed { answer: Answer::new(echo, plan), numbers: Numbers::default(), keeper, again: None }
     }
 
-    /// The stream of a kept answer, from behind the event that the client has had. What is still to come is in it.
+    /// The stream of a kept answer, from after the event that the client has already had, to its end, even if that is yet to
+    /// come.
     pub(crate) fn again(record: Arc<Record>, had: Option<u64>, keep_alive: Duration) -> Body {
         let answer = Answer::new(Arc::clone(&record.echo), Arc::clone(&record.plan));
         let events = EventStream::new(Follow::new(Arc::clone(&record)));
@@ -98,7 +99,7 @@ impl Encoder for Streamed {
 
     fn error(&mut self, error: &Error, out: &mut BytesMut) {
         if self.again.as_ref().is_some_and(|record| record.was_cancelled()) {
-            // OpenAI has no event for it: the stream just ends.
+            // OpenAI has no event for this: the stream just ends.
             return;
         }
         if let Some(keeper) = &mut self.keeper {

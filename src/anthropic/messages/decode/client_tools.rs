@@ -1,13 +1,13 @@
 //! Tools that Anthropic defines and the client runs: `bash`, the text editor, `memory`.
 //!
-//! On Anthropic's own API they have no schema, because its models know them. Here they are functions of the same names
-//! whose schemas are those that Anthropic documents, so that the client gets the input that it expects.
+//! On Anthropic's own API they have no schema, because its models know them. Here they are functions of the same names with
+//! the schemas that Anthropic documents, so the client gets the input that it expects.
 
 use serde_json::{Value, json};
 
 use crate::chat::Function;
 
-/// A tool by how its type begins.
+/// A tool, by the beginning of its type.
 struct ClientTool {
     begins: &'static str,
     name: &'static str,
@@ -23,7 +23,7 @@ const CLIENT_TOOLS: [ClientTool; 4] = [
                       back as text. Set `restart` to begin a new session, without a command.",
         parameters: bash,
     },
-    // These came before the Claude 4 models, under another name.
+    // The versions before the Claude 4 models have another name.
     ClientTool {
         begins: "text_editor_20250124",
         name: "str_replace_editor",
@@ -66,7 +66,7 @@ fn editor() -> Value {
     editing(&["view", "create", "str_replace", "insert"], &[("insert_text", insert)])
 }
 
-/// `insert` has its text in `new_str` here, and an edit can be undone.
+/// Here `insert` has its text in `new_str`, and there is `undo_edit`.
 fn old_editor() -> Value {
     editing(&["view", "create", "str_replace", "insert", "undo_edit"], &[])
 }
@@ -81,12 +81,12 @@ fn memory() -> Value {
             ("new_path", text("Of `rename`: the path that it is to have.")),
         ],
     );
-    // `rename` has two others.
+    // `rename` has two paths of its own.
     schema["required"] = json!(["command"]);
     schema
 }
 
-/// The parameters of these commands: those that all editing has in common, and these.
+/// The parameters of these commands: those that all editing commands share, and these.
 fn editing(commands: &[&str], more: &[(&str, Value)]) -> Value {
     let mut schema = json!({
         "type": "object",

@@ -1,4 +1,4 @@
-//! The system prompt, the messages and their content blocks, as the conversation's messages.
+//! Turns the system prompt, the messages and their content blocks into the conversation's messages.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,11 @@ use crate::anthropic::messages::request::{Block, Blocks, WireMessage, WireRole};
 use crate::chat::{Content, Message, Part, Reasoning, Role, ToolCall};
 use crate::http::fields::Ignored;
 
-/// How Claude Code's own accounting line begins, which it sends as the first system block. The CLI behind this server
-/// writes one of its own: that one speaks for the traffic, and this one would be words in the prompt.
+/// How Claude Code's accounting line begins, its first system block. The CLI behind this server writes its own, which is the
+/// one that describes the traffic; this one would only be words in the prompt.
 const ACCOUNTING_LINE: &str = "x-anthropic-billing-header:";
 
-/// The system prompt as the message that begins the conversation.
+/// The system prompt as the first message of the conversation.
 pub(super) fn system(system: Option<Blocks>, ignored: &mut Ignored) -> Result<Option<Message>, Error> {
     let blocks = match system {
         None => return Ok(None),
@@ -43,7 +43,7 @@ fn text_part(block: Block, at: impl Fn() -> String) -> Result<Part, Error> {
     }
 }
 
-/// A part with the client's mark of what the prompt cache is to keep.
+/// A part with the client's mark for the prompt cache.
 fn marked(mut part: Part, mark: Option<Box<Value>>) -> Part {
     if let Some(mark) = mark.filter(|mark| !mark.is_null()) {
         part.extra.insert("cache_control".to_owned(), *mark);
@@ -69,7 +69,7 @@ pub(super) fn mark_last(messages: &mut [Message], mark: Option<Box<Value>>) {
     }
 }
 
-/// The messages, with results as messages of their own, as the conversation has them.
+/// The messages, with each result as a message of its own, as the conversation has it.
 pub(super) fn conversation(wire: Vec<WireMessage>, ignored: &mut Ignored) -> Result<Vec<Message>, Error> {
     let Some(last) = wire.last() else {
         return Err(invalid("messages", "at least one message is required"));
@@ -174,11 +174,11 @@ fn user(
     Ok(())
 }
 
-/// A block of the user's, or of a result's.
+/// A block of a user message or of a result.
 fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) -> Result<Part, Error> {
     match block.kind.as_str() {
         "text" => text_part(block, at),
-        // The CLI takes the API's own blocks, so these go on as they are.
+        // The CLI takes the API's own blocks, so these are passed on unchanged.
         "image" | "document" | "search_result" => {
             let Block { kind, content, cache_control, mut extra, .. } = block;
             if kind == "search_result" {
@@ -195,7 +195,7 @@ fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) ->
             Ok(marked(Part { kind, extra, ..Part::default() }, cache_control))
         }
         "tool_reference" => {
-            // The tool is among `tools`, all of which the model sees.
+            // The tool is among `tools`, and the model sees all of those.
             let name = block.extra.get("tool_name").and_then(Value::as_str).unwrap_or_default();
             Ok(Part::from_text(format!("The tool {name} is available.")))
         }
@@ -214,7 +214,7 @@ fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) ->
     }
 }
 
-/// What servers of Anthropic's put into answers of theirs, which clients send back: nothing to the model here.
+/// Blocks that Anthropic's servers put into answers and clients send back. They mean nothing to the model here.
 const SERVER_BLOCKS: [&str; 6] = [
     "server_tool_use",
     "web_search_tool_result",
@@ -224,12 +224,12 @@ const SERVER_BLOCKS: [&str; 6] = [
     "compaction",
 ];
 
-/// A file that was uploaded to Anthropic is not known to the account that the CLI uses, or not by this id.
+/// A file that was uploaded to Anthropic is unknown to the CLI's account, or has another id there.
 fn check_source(source: Option<&Value>, at: impl Fn() -> String) -> Result<(), Error> {
     let Some(source) = source else { return Err(invalid(at(), "Field required")) };
     match source["type"].as_str() {
         Some("base64" | "text" | "content") => Ok(()),
-        // The API fetches it, this machine never does.
+        // The API fetches it; this machine never does.
         Some("url") if source["url"].as_str().is_some_and(|url| url.starts_with("https://")) => Ok(()),
         Some("url") => Err(invalid(format!("{}.url", at()), "must be an https:// URL")),
         Some("file") => Err(unsupported(
@@ -290,7 +290,7 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
                 }
                 calls.push(call);
             }
-            // Without its signature the API would not know it for the model's own.
+            // Without its signature the API would not accept it as the model's own.
             "thinking" => {
                 let signature = block.signature.filter(|signature| !signature.is_empty());
                 let text = block.thinking.unwrap_or_default().into();

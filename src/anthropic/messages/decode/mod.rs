@@ -1,4 +1,4 @@
-//! From a Messages request to a chat request: what each field, message, block and tool means to the conversation.
+//! Turns a Messages request into a chat request: what each field, message, block and tool means there.
 
 mod client_tools;
 mod conversation;
@@ -18,11 +18,11 @@ pub(crate) struct Decoded {
     pub(crate) request: ChatRequest,
     /// Fields without effect, for `x-ignored-parameters`.
     pub(crate) ignored: Vec<String>,
-    /// Whether the client wants to read what the model thinks.
+    /// Whether the client wants to read the model's thinking.
     pub(crate) shows_thinking: bool,
 }
 
-/// Reads a request to a service that can do this.
+/// Turns a request into one for an inner service with these abilities.
 ///
 /// # Errors
 /// 400, with the path to the fault as Anthropic writes it: `messages.2.content.0.source`.
@@ -84,7 +84,7 @@ pub(crate) fn decode(wire: MessagesRequest, abilities: Abilities) -> Result<Deco
 
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
-/// A value of the client's as a message quotes it.
+/// A value of the client's as an error message quotes it.
 fn quoted(value: &str) -> String {
     format!("{:?}", crate::error::shortened(value))
 }
@@ -127,7 +127,7 @@ fn response_format(format: OutputFormat) -> Result<ResponseFormat, Error> {
     Ok(ResponseFormat::json_schema(JsonSchema::new("output", schema)))
 }
 
-/// The session in Claude Code's `metadata.user_id`, which is JSON in a string. Others send an id of a user's.
+/// The session in Claude Code's `metadata.user_id`, which is JSON in a string. Other clients send the id of a user.
 fn session(user_id: &str) -> Option<String> {
     let value: Value = serde_json::from_str(user_id).ok()?;
     value["session_id"].as_str().map(str::to_owned)

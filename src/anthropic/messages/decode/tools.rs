@@ -10,7 +10,7 @@ use crate::anthropic::messages::request::{WireTool, WireToolChoice};
 use crate::chat::{Extra, Function, Tool, ToolChoice};
 use crate::http::fields::Ignored;
 
-/// Tools that cannot be had here by how their types begin, and what to do instead.
+/// Tools that are not available here, by the beginning of their types, and what to do instead.
 const SERVER_TOOLS: [(&str, &str); 7] = [
     ("web_search_", "Offer a search tool of your own, or have the server's operator enable agent mode with WebSearch."),
     ("web_fetch_", "Offer a fetch tool of your own, or have the server's operator enable agent mode with WebFetch."),
@@ -33,7 +33,7 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
         if let Some(kind) = tool.kind.filter(|kind| kind != "custom" && defined.is_none()) {
             let own = ["web_search", "web_fetch"].into_iter().find(|own| kind.starts_with(own));
             if own.is_some_and(|own| ignored.has_own(own)) {
-                // The model has it without being offered it. What the client says of domains and uses goes unheard.
+                // The model has it anyway. What the client says about domains and the number of uses has no effect.
                 ignored.name_all("tools[].", &tool.extra, &[]);
                 continue;
             }
@@ -56,7 +56,7 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
             return Err(invalid("tools", "Tool names must be unique."));
         }
         let mut extra = Extra::default();
-        // Of no consequence to what the model is offered: arguments are streamed as they come in any case.
+        // Without effect on what the model is offered: arguments are streamed as they come in any case.
         ignored.name_all("tools[].", &tool.extra, &["strict", "eager_input_streaming"]);
         if let Some(mark) = tool.cache_control.filter(|mark| !mark.is_null()) {
             extra.insert("cache_control".to_owned(), *mark);
@@ -74,7 +74,7 @@ fn check_name(name: &str, at: impl Fn() -> String) -> Result<(), Error> {
     Err(invalid(at(), format!("{} should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'", quoted(name))))
 }
 
-/// The schema of the tool at this place, which has to be one of an object.
+/// The schema of the tool at this place, which must describe an object.
 fn schema(schema: Option<Value>, i: usize) -> Result<Value, Error> {
     let Some(schema @ Value::Object(_)) = schema else {
         return Err(invalid(format!("tools.{i}.input_schema"), "Field required"));

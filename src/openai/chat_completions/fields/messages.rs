@@ -1,4 +1,4 @@
-//! Checks of the conversation: who speaks when, and that each call has its one result.
+//! Checks of the conversation: who speaks when, and that each call has exactly one result.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use crate::chat::{Content, Message, Role, ToolCall};
 use crate::error::shortened;
 use crate::http::fields::{Ignored, invalid, unsupported};
 
-/// Fields of a message that need nothing done: what our own answers carry and clients send back, and marks for a prompt
-/// cache, which change no answer.
+/// Fields of a message that may be left as they are: those of our own answers, which clients send back, and marks for a prompt
+/// cache, which do not change the answer.
 const ACCEPTED: [&str; 3] = ["annotations", "parsed", "cache_control"];
 
-/// How many calls an error names at most.
+/// The most calls that an error names.
 const MAX_NAMED: usize = 8;
 
 pub(super) fn check(messages: &[Message], ignored: &mut Ignored) -> Result<(), Error> {
@@ -53,7 +53,7 @@ pub(super) fn check(messages: &[Message], ignored: &mut Ignored) -> Result<(), E
     check_turn(messages, ignored.abilities.no_prefill())
 }
 
-/// Checks that it is the model's turn to speak, or to go on where it can.
+/// Checks that it is the model's turn to speak, or that the inner service can continue the assistant's words.
 fn check_turn(messages: &[Message], no_prefill: Option<&str>) -> Result<(), Error> {
     let Some((last, _)) = messages.split_last() else {
         return Err(invalid("messages", "`messages` is empty. Send at least one `user` message."));
@@ -75,7 +75,7 @@ fn check_turn(messages: &[Message], no_prefill: Option<&str>) -> Result<(), Erro
     Ok(())
 }
 
-/// Refuses what older or speaking models put into assistant messages: without it the history is not what was said.
+/// Refuses what older or speaking models put into assistant messages: leaving it out would change the history.
 fn check_no_relics(i: usize, extra: &Map<String, Value>) -> Result<(), Error> {
     let relics = [
         ("function_call", "It is deprecated: send the call in `tool_calls`, its result as a `tool` message."),
@@ -96,7 +96,7 @@ struct Calls<'a> {
     at: usize,
     calls: &'a [ToolCall],
     answered: HashMap<String, bool>,
-    /// How many have none yet: to count them anew for each message would take the square of their number.
+    /// How many have none yet. Counting them for each message would take quadratic time.
     open: usize,
 }
 
@@ -176,7 +176,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// Checks that a call's arguments can be replayed. Some clients keep no arguments as an empty text, which is fine.
+/// Checks that a call's arguments can be replayed. Some clients send no arguments as an empty text, which is fine.
 fn check_arguments(arguments: &str, at: impl FnOnce() -> String) -> Result<(), Error> {
     if arguments.trim().is_empty() {
         return Ok(());

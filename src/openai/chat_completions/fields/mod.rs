@@ -1,6 +1,6 @@
 //! What becomes of each field of a request: let through, named as ignored, or refused.
 //!
-//! [`FIELDS`] is the table of those at the top; a conversation has rules of its own.
+//! [`FIELDS`] is the table for the top level; the conversation has rules of its own.
 
 mod messages;
 mod parts;
@@ -16,14 +16,13 @@ use crate::Error;
 use crate::chat::ChatRequest;
 use crate::http::fields::{Ignored, admit};
 
-/// Checks a whole request against [`FIELDS`], against what a conversation must look like, and against what the inner
-/// service says of itself.
+/// Checks a whole request against [`FIELDS`], the rules of a conversation, and the abilities of the inner service.
 ///
-/// Names the fields that will have no effect: the request's own first, in its order, then those inside of it, such as
+/// Names the fields that will have no effect: first those of the top level, in their order, then nested ones, such as
 /// `stream_options.of_tomorrow` or `messages[].reasoning_content`.
 ///
 /// # Errors
-/// The first thing in the request that cannot be done as asked, with [`Error::param`] naming its place.
+/// For the first thing in the request that cannot be done as asked; [`Error::param`] names its place.
 pub(crate) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), Error> {
     for (name, value) in &request.extra {
         admit(FIELDS, name, value, ignored)?;

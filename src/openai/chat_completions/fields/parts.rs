@@ -8,13 +8,13 @@ use crate::http::fields::{Ignored, invalid, unsupported};
 
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
-/// Marks for a prompt cache, which change no answer.
+/// Marks for a prompt cache, which do not change the answer.
 const ACCEPTED: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 
 pub(super) fn check(i: usize, message: &Message, ignored: &mut Ignored) -> Result<(), Error> {
     match &message.content {
         Some(Content::Text(_)) => Ok(()),
-        // Clients replay turns in which the model said nothing, with and without calls. Cursor sends such ones of others.
+        // Clients replay turns in which the model said nothing, with and without calls. Cursor sends other roles like this.
         Some(Content::Null) => Ok(()),
         None if message.role == Role::Assistant => Ok(()),
         None => {
@@ -50,9 +50,9 @@ fn check_part(i: usize, j: usize, role: Role, part: &Part, ignored: &mut Ignored
             let message = format!("A {} message cannot have `{kind}` parts. {}", name(role), allowed(role));
             return Err(invalid(at("type"), message));
         }
-        // What the part has in it is kept as it was sent, for an inner service that knows what to do with it.
+        // The part is kept as it was sent, for an inner service that knows what to do with it.
         (kind, _) => match ignored.abilities.of(kind) {
-            // In the inner service's own words, if it is to be refused.
+            // A refusal comes later, in the inner service's own words.
             Some(Ability::Honoured | Ability::Refused(_)) => return Ok(()),
             Some(Ability::Ignored) | None => {
                 let message = format!("Parts of type {kind:?} are not supported. {}", allowed(role));

@@ -1,4 +1,4 @@
-//! Checks of everything beside the messages: limits, stop texts, effort, format, and the functions offered.
+//! Checks of everything but the messages: limits, stop texts, effort, format, and the functions offered.
 
 use std::collections::HashSet;
 
@@ -41,7 +41,7 @@ pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), 
         check_format(format, ignored)?;
     }
     if let Some(options) = &request.stream_options {
-        // Padding against traffic analysis: there is none to leave out or put in.
+        // Padding against traffic analysis, which this server never adds.
         ignored.name_all("stream_options.", &options.extra, &["include_obfuscation"]);
     }
     let offered = check_tools(request.tools.as_deref().unwrap_or_default(), ignored)?;
@@ -72,7 +72,7 @@ fn check_format(format: &ResponseFormat, ignored: &mut Ignored) -> Result<(), Er
             if let Some(schema) = &named.schema {
                 check_schema(schema, &format!("{at}.schema"))?;
             }
-            // A schema is always kept to, so that `strict` asks for nothing more.
+            // A schema is always enforced, so `strict` changes nothing.
             ignored.name_all("response_format.json_schema.", &named.extra, &["strict"]);
         }
         other => {
@@ -145,7 +145,7 @@ fn check_name(name: &str, at: &str) -> Result<(), Error> {
     Err(invalid(at, message))
 }
 
-/// Checks that a JSON schema is one of an object, which is all that a call's arguments or a structured answer can be.
+/// Checks that a JSON schema describes an object, as a call's arguments and a structured answer must be.
 pub(crate) fn check_schema(schema: &Value, at: &str) -> Result<(), Error> {
     let Some(object) = schema.as_object() else {
         let message = format!("A JSON schema must be an object, not {}.", found(schema));
