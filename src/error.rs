@@ -1,4 +1,4 @@
-//! The one error of this crate, and the one table of what each kind of failure is to a client.
+//! The one error type of this crate, and the one table of what each kind of failure looks like to a client.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -15,8 +15,8 @@ use tower::BoxError;
 ///
 /// The same value becomes an HTTP status and a JSON body before the answer's head is out, and an `error` event after.
 ///
-/// Tower's own layers have errors of their own, boxed. Each of them becomes one of these where it meets a service of this
-/// crate, so `timeout`, `load_shed`, `buffer` and `filter` may stand anywhere in a stack: see its `From<BoxError>`.
+/// Tower's own layers have boxed errors. A service of this crate turns them into this type, so `timeout`, `load_shed`, `buffer`
+/// and `filter` may stand anywhere in a stack: see its `From<BoxError>`.
 ///
 /// ```
 /// use tower_claude::{Error, ErrorKind};
@@ -44,43 +44,43 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request is not one that can be answered as it is.
+    /// The request is not valid.
     InvalidRequest,
-    /// A field asks for something that the service behind this API has no way to do.
+    /// A field asks for something that the service behind this API cannot do.
     UnsupportedParameter,
     /// The conversation is longer than the model's context window.
     ContextLengthExceeded,
     /// The client's API key is missing or wrong.
     InvalidApiKey,
-    /// A browser page or host name that this server was not told to serve.
+    /// The request is from a web page, or for a host name, that this server was not told to serve.
     Forbidden,
-    /// No such route, or nothing kept under that id.
+    /// There is no such route, or nothing is kept under that id.
     NotFound,
-    /// The response that a request goes on from is not kept, or not any more.
+    /// The response that a request continues is not kept, or no longer.
     PreviousResponseNotFound,
-    /// The route exists, with another method.
+    /// The route exists, but not with this method.
     MethodNotAllowed,
-    /// No such model, or none that this account may use.
+    /// There is no such model, or this account may not use it.
     ModelNotFound,
-    /// The request's body is over the limit of this server, or of the API behind the CLI.
+    /// The request's body is longer than this server, or the API behind the CLI, allows.
     RequestTooLarge,
-    /// The request's body stopped coming.
+    /// The request's body came too slowly, or stopped coming.
     BodyTimeout,
-    /// The bodies of all requests together take as much memory as this server gives them.
+    /// The bodies of all requests together take all the memory that this server allows them.
     BodyMemoryFull,
-    /// The request's body is of a kind, or encoded in a way, that is not read here.
+    /// The request's body has a media type or an encoding that is not supported.
     UnsupportedMediaType,
     /// Claude Code is not logged in, or its login was refused.
     Authentication,
     /// The account behind Claude Code cannot pay.
     Billing,
-    /// What is asked would draw on the account's extra usage, of which it has none.
+    /// The request would draw on extra usage, which the account does not have.
     ExtraUsage,
-    /// The account or its organisation may not do this.
+    /// The account or its organisation is not allowed to do this.
     Permission,
     /// The account's rate or usage limit is reached.
     RateLimited,
-    /// The subscription's window is used up, and the operator does not want to go on into extra usage.
+    /// The subscription's window is used up, and the operator does not allow extra usage.
     Overage,
     /// Every process is busy, and the queue is full or the wait in it was too long.
     QueueFull,
@@ -98,7 +98,7 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// How a kind of failure looks to an OpenAI client.
+/// What a kind of failure looks like to an OpenAI client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorClass {
     /// The HTTP status.
@@ -203,7 +203,7 @@ impl Error {
         Error { kind, message: bounded(message.into()), param: None, retry_after: None, source: None }
     }
 
-    /// A request that is not one that can be answered as it is.
+    /// A request that is not valid.
     pub fn invalid_request(message: impl Into<String>) -> Self {
         Error::new(ErrorKind::InvalidRequest, message)
     }
@@ -268,7 +268,7 @@ impl StdError for Error {
     }
 }
 
-/// Whether they say the same to a client; what led to them is not looked at.
+/// Equal if they tell a client the same; their sources are not compared.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind
@@ -322,7 +322,7 @@ impl Serialize for Error {
     }
 }
 
-/// A message that a person can read, whatever was quoted in it: its first 8 kB.
+/// A message short enough to read, whatever it quotes: its first 8 kB.
 fn bounded(mut message: String) -> String {
     const MAX_BYTES: usize = 8 * 1024;
     if message.len() > MAX_BYTES {
@@ -333,7 +333,7 @@ fn bounded(mut message: String) -> String {
     message
 }
 
-/// A client's own words for a message, cut where they are long: an error is to be read.
+/// A client's own text, cut short to be quoted in a message.
 pub(crate) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     const MAX_CHARS: usize = 100;
     match text.char_indices().nth(MAX_CHARS) {

@@ -1,4 +1,4 @@
-//! For tests of layers: whether a conversation goes on in its live process when a layer stands in between.
+//! For tests of layers: whether a conversation stays in its live process with a layer in between.
 
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use crate::chat::{CalledFunction, Content, Function, Message, Role, Tool, ToolCa
 use crate::layers::RecognizeLayer;
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReason, Usage};
 
-/// Leads a conversation of five turns through a layer, over a model that answers from a script, and fails where a live
-/// process could not have gone on with it.
+/// Runs a conversation of five turns through a layer, with a scripted model behind it, and fails if a live process could not
+/// have continued it.
 ///
 /// The conversation has system messages, texts in several blocks, reasoning, and calls of functions, one and two at a
-/// time. Its client does what clients do: it sends back what it was told, and results of the calls that it was told of. A
+/// time. Its client does what clients do: it sends back what it was told, and the results of the calls that it was told of. A
 /// [`RecognizeLayer`] stands around the layer, as in [`ApiService`](crate::http::ApiService).
 ///
 /// # Panics
 ///
-/// Where a turn cannot go on with the turn before it. The message says which comparison failed first.
+/// If a turn cannot continue the one before it. The message says which comparison failed first.
 ///
 /// ```
 /// use tower::util::{MapRequestLayer, MapResponseLayer};
@@ -53,7 +53,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, FinishReas
 /// # }).expect("nothing here waits");
 /// ```
 ///
-/// What they may not do is to ask for another model, other functions or another form of the answer each turn:
+/// What they must not do is ask for another model, other functions or another form of the answer each turn:
 ///
 /// ```should_panic
 /// # use tower::util::MapRequestLayer;

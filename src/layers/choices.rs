@@ -19,7 +19,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream}
 /// How many choices one request may ask for, unless set otherwise: each is a whole turn.
 pub(crate) const MAX_CHOICES: u32 = 8;
 
-/// Of so many bytes of JSON all copies of a request may be made at once.
+/// Up to this many bytes of JSON, all copies of a request are made at once.
 const COPIES: usize = 8 * 1024 * 1024;
 
 /// Honours `n`: takes it out of the request, asks the inner service `n` times at once, and merges the answers into one.

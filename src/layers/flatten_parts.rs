@@ -1,4 +1,4 @@
-//! [`FlattenParts`]: a message whose content is an array of texts gets one text.
+//! [`FlattenParts`]: content that is an array of texts becomes one text.
 
 use std::task::{Context, Poll};
 
@@ -8,7 +8,7 @@ use super::macros::inner_service_accessors;
 use crate::ChatRequest;
 use crate::chat::{Content, Part};
 
-/// Makes one text of content that is an array of nothing but text parts.
+/// Makes one text of content that is an array of text parts only.
 ///
 /// The parts (`text`, `input_text`, `output_text`, `refusal`) are joined by a line feed. Where there is an image, a file,
 /// or a part of a kind that this crate does not know, the array is left as it is; so it is where a part has a
@@ -87,7 +87,7 @@ where
 
 fn flatten(content: &mut Content) {
     let Content::Parts(parts) = content else { return };
-    // An empty array says nothing that an empty string would say; whether it is allowed is not for a layer to decide.
+    // An empty array stays: whether it is allowed is not for a layer to decide.
     if parts.is_empty() || !parts.iter().all(is_plain_text) {
         return;
     }
@@ -95,7 +95,7 @@ fn flatten(content: &mut Content) {
     *content = Content::Text(text);
 }
 
-/// Whether nothing is lost where only its text is kept.
+/// Whether the part is nothing but its text.
 fn is_plain_text(part: &Part) -> bool {
     part.as_text().is_some() && !part.extra.contains_key("cache_control")
 }

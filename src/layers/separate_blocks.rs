@@ -11,7 +11,7 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 /// Sets the model's text blocks apart by a blank line.
 ///
 /// A Chat Completions answer has one `content`, in which the blocks would run into each other. The first text of each
-/// block but the first is given a blank line before it; blocks without text count for nothing, and no blank line trails.
+/// block but the first gets a blank line before it; blocks without text are skipped, and no blank line trails.
 /// [`ChatEvent::TextBlockStart`] is passed on.
 ///
 /// ```
@@ -85,7 +85,7 @@ opaque_future! {
     pub struct SeparateBlocksFuture<F>(TranslateFuture<F, Blocks>);
 }
 
-/// How far the answer's text is.
+/// The state of the answer's text.
 #[derive(Debug, Default)]
 struct Blocks {
     /// Some block has had text.

@@ -14,8 +14,8 @@ use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 /// Renames functions on the way in, and back on the way out.
 ///
 /// On the way in, functions in `tools`, in `tool_choice` and in the history's calls are renamed by the table; on the way
-/// out, calls get the client's names back. A table may map several names to one, since the way back is worked out for each
-/// request from the functions it offers. If two of those would get the same name, or one would get the name of a function
+/// out, calls get the client's names back. A table may map several names to one, since the way back is derived from the
+/// functions that each request offers. If two of those would get the same name, or one would get the name of a function
 /// that is not in the table, the later one keeps its own.
 ///
 /// If a request offers no function to rename, its answer is passed on untouched.
@@ -145,8 +145,8 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The model's name for a function, where it is another. One that is only in the history goes by the table as well,
-    /// unless it would pass for a function that is offered.
+    /// The model's name for a function, if it is another. A function that is only in the history is renamed by the table too,
+    /// unless it would be taken for one that is offered.
     fn get(&self, name: &str) -> Option<&'a str> {
         let unoffered = || self.table.get(name).filter(|target| !self.taken.contains(*target)).map(String::as_str);
         match self.forward.get(name) {

@@ -91,7 +91,7 @@ impl ModelAliasLayer {
         self
     }
 
-    /// Passes ids that begin with this to the inner service as they are, where the table has no entry for them.
+    /// Passes ids that begin with this to the inner service as they are, unless the table has an entry for them.
     #[must_use]
     pub fn pass(mut self, beginning: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.table).passed.push(beginning.into());
@@ -114,7 +114,7 @@ impl ModelAliasLayer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ModelNotFound`](crate::ErrorKind::ModelNotFound) where the id is unknown and [`UnknownModel::Reject`] was chosen.
+    /// [`ErrorKind::ModelNotFound`](crate::ErrorKind::ModelNotFound) if the id is unknown and [`UnknownModel::Reject`] was chosen.
     pub fn resolve<'a>(&'a self, id: &'a str) -> Result<Cow<'a, str>, Error> {
         self.table.resolve(id)
     }
@@ -167,7 +167,7 @@ pin_project! {
     pub struct ModelAliasFuture<F> {
         #[pin]
         inner: Option<F>,
-        // Where there is no such model, and so nothing to wait for.
+        // There is no such model, and so nothing to wait for.
         refusal: Option<Error>,
     }
 }

@@ -17,7 +17,7 @@ pub(super) const CLAUDE: &[(&str, &str)] = &[
     ("sonnet-max", "sonnet"),
 ];
 
-/// The names of providers that clients of Claude put before an id.
+/// Provider names that clients of Claude put before an id.
 pub(super) const CLAUDE_PREFIXES: &[&str] =
     &["claude-code-cli/", "claude-code/", "claude-max/", "anthropic/", "openai/", "openrouter/", "local/"];
 
@@ -40,7 +40,7 @@ pub enum UnknownModel {
     Reject,
 }
 
-/// Ids and their models, and what is done to ids that it has no entry for.
+/// Ids and their models, and what becomes of ids without an entry.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     aliases: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! [`AgentMode`]: Claude Code's own tools take the place of the functions of OpenClaw's that do the same.
+//! [`AgentMode`]: Claude Code's own tools replace the functions of OpenClaw that do the same.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use super::detect::{is_openclaw, is_prompt};
 use crate::ChatRequest;
 use crate::chat::{Content, Message, Part, Role, ToolChoice};
 
-/// Takes out the functions that these tools take the place of, and tells the model so.
+/// Removes the functions that these tools replace, and tells the model so.
 #[derive(Clone, Debug)]
 pub(super) struct AgentModeLayer {
     /// OpenClaw's functions and the CLI's enabled tools for them; none in client mode.
@@ -47,7 +47,7 @@ impl<S: Service<ChatRequest>> Service<ChatRequest> for AgentMode<S> {
     }
 }
 
-/// Takes out the functions that the CLI has tools for, and tells the model so.
+/// Removes the functions that the CLI has tools for, and tells the model so.
 fn serve_builtins(request: &mut ChatRequest, names: &[(&'static str, &'static str)]) {
     let served = |name: &str| names.iter().any(|(client, _)| *client == name);
     let offered: Vec<&str> = request.functions().map(|function| function.name.as_str()).collect();
@@ -58,7 +58,7 @@ fn serve_builtins(request: &mut ChatRequest, names: &[(&'static str, &'static st
     if let Some(tools) = &mut request.tools {
         tools.retain(|tool| !served(&tool.function.name));
     }
-    // The CLI cannot be made to call one of its own tools, so a choice of those only becomes no choice.
+    // The CLI cannot be made to call one of its own tools, so a choice of only those is dropped.
     request.tool_choice = match request.tool_choice.take() {
         Some(ToolChoice::Function(name)) if served(&name) => Some(ToolChoice::Auto),
         Some(ToolChoice::Allowed { required, mut names }) => {

@@ -1,4 +1,4 @@
-//! Which requests OpenClaw has sent: by the opening of its prompt, or by the internal context at a request's end.
+//! Recognises OpenClaw's requests, by the opening of its prompt or the internal context at a request's end.
 
 use memchr::memmem;
 
@@ -6,7 +6,7 @@ use super::tables::OPENINGS;
 use crate::ChatRequest;
 use crate::chat::{Message, Role};
 
-/// What stands around a message that OpenClaw adds to a request, and leaves out of the next one.
+/// The markers around a message that OpenClaw adds to a request, and leaves out of the next one.
 const INTERNAL_CONTEXT: (&str, &str) = ("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>", "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>");
 
 /// Whether OpenClaw sent this: by the opening of its system prompt, or by the internal context at the request's end.

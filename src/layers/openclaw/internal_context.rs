@@ -1,4 +1,4 @@
-//! [`InternalContext`]: what OpenClaw tells the model for this once does not count when the conversation is recognised.
+//! [`InternalContext`]: what OpenClaw tells the model once only is ignored when the conversation is recognised.
 
 use std::task::{Context, Poll};
 
@@ -10,8 +10,8 @@ use crate::chat::{Message, Role};
 
 /// Marks internal context as [`ephemeral`](crate::chat::Message::ephemeral).
 ///
-/// Over Chat Completions it stands at a request's end and is gone from the next one. Over the Responses API it stays in
-/// its place while OpenClaw runs the calls of a turn, and is gone from the next turn (2026.9.6).
+/// Over Chat Completions it is at a request's end, and not in the next request. Over the Responses API it keeps its place while
+/// OpenClaw runs the calls of a turn, and is not in the next turn (2026.9.6).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InternalContextLayer;
 
@@ -38,7 +38,7 @@ impl<S: Service<ChatRequest>> Service<ChatRequest> for InternalContext<S> {
     }
 
     fn call(&mut self, mut request: ChatRequest) -> Self::Future {
-        // The calls of this turn and their results may stand behind it.
+        // The calls of this turn and their results may follow it.
         let of_calls = |message: &&mut Message| message.role == Role::Tool || !message.calls().is_empty();
         let last = request.messages.iter_mut().rev().skip_while(of_calls);
         for message in last.take_while(|message| is_internal_context(message)) {

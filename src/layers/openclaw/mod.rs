@@ -1,11 +1,10 @@
-//! [`OpenClawLayer`]: the preset for OpenClaw, and all that this crate knows of that client's habits.
+//! [`OpenClawLayer`]: the preset for OpenClaw, and everything that this crate knows about that client.
 //!
 //! Facts are from OpenClaw 2026.9.6; section names from its versions since early 2026.
 //!
-//! The README has the configuration that tells OpenClaw where its model is. In client mode a run that uses a tool is two
-//! requests: the model calls `exec`, OpenClaw runs it, and its result goes to the process that waits for it. The next run
-//! goes on with that process too. In agent mode each run is one request, and one text comes back: Claude Code has run
-//! `Bash`.
+//! The README has the configuration that points OpenClaw at this server. In client mode, a run that uses a tool is two requests:
+//! the model calls `exec`, OpenClaw runs it, and its result goes to the process that waits for it. The next run continues in
+//! that process too. In agent mode, each run is one request with one text as its answer: Claude Code itself has run `Bash`.
 
 mod agent;
 mod detect;
@@ -49,8 +48,8 @@ use crate::{ChatRequest, ChatResponse, Error};
 /// replayed on another process: about 10 ms for each turn so far, and the API reads the conversation anew, because its
 /// prompt cache begins with the old prompt. The requests after that go on as before.
 ///
-/// A process that goes on with a conversation also remembers the internal contexts of its earlier requests, some 200 bytes
-/// each when nothing is going on. A replay leaves them out, as OpenClaw itself does.
+/// The process of a conversation also remembers the internal contexts of its earlier requests, some 200 bytes each if there is
+/// nothing to report. A replay leaves them out, as OpenClaw itself does.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};
@@ -156,10 +155,10 @@ pub struct OpenClaw<S> {
     inner: ModelAlias<ShowTools<Instructed<S>>>,
 }
 
-/// What is done to OpenClaw's own requests, or to the contents of all.
+/// The layers for OpenClaw's own requests, and those within.
 type Instructed<S> = StripSections<InternalContext<AgentMode<ToolNames<Plain<S>>>>>;
 
-/// What is done to the texts of all.
+/// The layers for the texts of all requests.
 type Plain<S> = FlattenParts<SeparateBlocks<S>>;
 
 impl<S> OpenClaw<S> {

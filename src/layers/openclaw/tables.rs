@@ -1,10 +1,10 @@
-//! What OpenClaw calls things: its functions, the sections of its prompt, the lines that its prompt begins with.
+//! OpenClaw's names: of its functions, the sections of its prompt, and the lines that its prompt begins with.
 
 use once_cell::sync::Lazy;
 
 use super::super::Sections;
 
-/// OpenClaw's functions that Claude Code has a tool of its own for, and that tool.
+/// OpenClaw's functions that Claude Code has its own tool for, and that tool.
 pub(super) const TOOL_NAMES: &[(&str, &str)] = &[
     ("exec", "Bash"),
     ("process", "Bash"),
@@ -21,11 +21,11 @@ pub(super) const TOOL_NAMES: &[(&str, &str)] = &[
     ("web_fetch", "WebFetch"),
 ];
 
-/// The headings of the sections that tell the model about OpenClaw's own tools, early names and present ones.
+/// The headings of the sections that tell the model about OpenClaw's own tools, in early and present versions.
 pub(super) const SECTIONS: &[&str] =
     &["Tooling", "Tool Call Style", "OpenClaw CLI Quick Reference", "OpenClaw Self-Update", "OpenClaw Control"];
 
-/// The heading after which come the files of the user's workspace, with headings of their own.
+/// The heading that precedes the files of the user's workspace, which have headings of their own.
 const WORKSPACE_FILES: &str = "Project Context";
 
 /// The lines that the two parts of the system prompt begin and end with.
@@ -45,8 +45,8 @@ static CHOSEN: Lazy<Sections> = Lazy::new(|| {
     })
 });
 
-/// The [`SECTIONS`] of OpenClaw's system prompt, and not the headings of the same name in the user's workspace files,
-/// which the prompt holds as well.
+/// The [`SECTIONS`] of OpenClaw's system prompt, but not headings of the same name in the user's workspace files, which are in
+/// the prompt too.
 pub(super) fn sections() -> Sections {
     CHOSEN.clone()
 }

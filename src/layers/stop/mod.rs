@@ -19,8 +19,8 @@ use crate::{ChatRequest, ChatResponse, Error};
 /// blocks; reasoning and the arguments of calls are not. Text that may be the beginning of a match is held back until it
 /// turns out not to be, a call begins, or the answer ends in any way. Without stop texts, events pass untouched.
 ///
-/// What a turn costs is reported at its end, which a match does not wait for: the [`FinishReason::Stop`] that ends the
-/// answer has the last [`ChatEvent::Usage`] seen, with at least a token for each four bytes of the answer.
+/// A turn's usage is reported at its end, and a match does not wait for that: the answer's [`FinishReason::Stop`] has the last
+/// [`ChatEvent::Usage`] seen, and counts at least one token for each four bytes of the answer.
 ///
 /// [`ApiService`](crate::http::ApiService) puts this layer around its inner service.
 ///
@@ -105,7 +105,7 @@ opaque_future! {
 struct CutAtStop {
     texts: Vec<String>,
     scanner: StopScanner,
-    /// Whether the text that the answer ended with had a match in it.
+    /// Whether the last text of the answer had a match.
     is_cut: bool,
     usage: Usage,
     /// Of all that the model wrote, reasoning included.
@@ -128,7 +128,7 @@ impl CutAtStop {
         }
     }
 
-    /// Lets text go, and says whether the answer ends with it.
+    /// Sends text, and returns whether the answer ends with it.
     fn send(&self, scanned: Scanned, out: &mut Events) -> bool {
         if !scanned.text.is_empty() {
             out.push(ChatEvent::TextDelta(scanned.text));

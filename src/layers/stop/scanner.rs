@@ -1,23 +1,22 @@
-//! The scanner behind stop texts: Knuth, Morris and Pratt's automaton for each, fed with deltas.
+//! Finds stop texts in deltas, with a Knuth-Morris-Pratt automaton for each.
 
 /// Looks for the earliest of several texts in a text that comes in pieces.
 ///
-/// It holds back the longest end of the text that is the beginning of a stop text, and no more. Where a match begins
-/// inside of what may still become an earlier match, it waits for that to be decided, so that the outcome never depends
-/// on how the text was cut up.
+/// It holds back only the longest end of the text that is the beginning of a stop text. If a match begins within what may still
+/// become an earlier match, it waits until that is decided, so the result never depends on how the text was cut.
 pub(super) struct StopScanner {
     stops: Vec<Matcher>,
     held: String,
-    /// Where in `held` the earliest match so far begins, while an earlier one is possible, and which text it is of.
+    /// Where in `held` the earliest match so far begins, and of which text, while an earlier one is still possible.
     found: Option<(usize, usize)>,
 }
 
-/// What a piece of text has led to.
+/// The outcome of a piece of text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scanned {
-    /// Text that is no part of any match; may be empty.
+    /// Text that is not part of any match; may be empty.
     pub(super) text: String,
-    /// Which of the stop texts follows this text, if one does. Nothing else may then.
+    /// Which of the stop texts follows this text, if one does. Then nothing comes after it.
     pub(super) matched: Option<usize>,
 }
 
@@ -28,7 +27,7 @@ impl StopScanner {
         StopScanner { stops, held: String::new(), found: None }
     }
 
-    /// Takes a piece of text, and gives back what can be sent by now. A piece with nothing to hold comes back as it is.
+    /// Takes a piece of text and returns what can be sent by now. A piece is returned as it is if nothing need be held back.
     pub(super) fn push(&mut self, mut piece: String) -> Scanned {
         let start = self.held.len();
         for (i, byte) in piece.bytes().enumerate() {
@@ -52,7 +51,7 @@ impl StopScanner {
         let candidate = self.candidate(start + piece.len());
         self.found = self.found.map(|(found, which)| (found - candidate, which));
         if start == 0 {
-            // A candidate begins with a stop text's first byte, so this is never inside of a character.
+            // A candidate begins with a stop text's first byte, so this never splits a character.
             self.held.push_str(piece.get(candidate..).unwrap_or_default());
             piece.truncate(candidate);
             return Scanned { text: piece, matched: None };
@@ -62,7 +61,7 @@ impl StopScanner {
         Scanned { text, matched: None }
     }
 
-    /// Gives back what is held, since no more text comes; what comes after all is scanned afresh.
+    /// Returns what is held, since the text is over. Any later text is scanned afresh.
     pub(super) fn finish(&mut self) -> Scanned {
         let mut text = std::mem::take(&mut self.held);
         let matched = self.found.map(|(_, which)| which);

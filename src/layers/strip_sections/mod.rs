@@ -17,8 +17,8 @@ use crate::chat::Message;
 
 /// Removes Markdown sections from system and developer messages, wherever those stand in the conversation.
 ///
-/// [`Sections`] says which, and what a section is. Only the text of those messages changes; a message with nothing else in
-/// it stays, with empty text. If the content is an array of parts, each text part is treated as a separate text.
+/// [`Sections`] says which, and what a section is. Only the text of those messages changes; a message that is left with nothing
+/// stays, with empty text. If the content is an array of parts, each text part is treated as a separate text.
 ///
 /// ```
 /// use tower::{ServiceBuilder, ServiceExt};

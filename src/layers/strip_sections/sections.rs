@@ -1,4 +1,4 @@
-//! [`Sections`]: which sections of a Markdown text are to go, and the text without them.
+//! [`Sections`]: which sections of a Markdown text to remove, and the text without them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A choice of Markdown sections, by their headings.
 ///
-/// A section goes from its heading to the next heading of the same or a higher level, or to the text's end. Headings
+/// A section reaches from its heading to the next heading of the same or a higher level, or to the text's end. Headings
 /// are ATX headings (`## Like this`); what looks like one in a fenced code block is not one. [`strip`](Self::strip)
 /// takes the chosen sections out and leaves everything else byte for byte.
 ///
@@ -38,8 +38,8 @@ impl Sections {
         Sections { chosen: Arc::new(chosen), until: Vec::new(), boundaries: Vec::new() }
     }
 
-    /// Stops at this heading; everything after it is left untouched. Below the heading of a section that goes, it counts
-    /// only if it ends that section.
+    /// Stops at this heading; everything after it is left untouched. Below the heading of a section that is
+    /// removed, it counts only if it ends that section.
     #[must_use]
     pub fn until(mut self, heading: impl Into<String>) -> Self {
         self.until.push(heading.into());
@@ -137,7 +137,7 @@ impl fmt::Debug for Sections {
     }
 }
 
-/// Takes blank lines off the end, where text was cut off; it ends with a line feed if it did before.
+/// Removes blank lines from the end, where text was cut off. It ends with a line feed if it did before.
 fn close_end(kept: &mut String, with_line_feed: bool) {
     let last = kept.trim_end().len();
     let line_end = kept[last..].find('\n').map_or(kept.len(), |feed| last + feed + 1);
@@ -165,15 +165,15 @@ fn parse_heading(line: &str) -> Option<(usize, &str)> {
 struct Fence {
     mark: char,
     length: usize,
-    /// How far in the list item's text stands that it is part of; 0 outside of lists.
+    /// The indentation of the list item that it is in; 0 outside of lists.
     indent: usize,
 }
 
-/// What a line is to the fenced code block that was open before it.
+/// What a line means to the fenced code block that was open before it.
 enum Follow {
     Within,
     Closed,
-    /// The list item that the block was in is over, and the block with it.
+    /// The list item that the block was in has ended, and the block with it.
     Left,
 }
 
