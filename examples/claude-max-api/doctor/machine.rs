@@ -46,8 +46,8 @@ async fn port(address: SocketAddr, report: &mut Report) {
                         "A server of this kind listens on {address} already: its status is {status:?}, its Claude Code {version}."
                     );
                     report.note("port", &message, "Use that one, stop it, or name another --port.");
-                    // Whether it was told to refuse extra usage, it does not say here.
-                    for notice in Judged::of(&health, false, now()).notices {
+                    // Whether it was told to refuse extra usage, it does not say there.
+                    for notice in Judged::of(&health, None, now()).notices {
                         report.note("server", &notice.text, "");
                     }
                 }

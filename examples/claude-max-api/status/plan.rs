@@ -65,14 +65,15 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// `refuses_overage` is whether that server keeps requests from extra usage; `now` is in seconds since 1970.
-    pub(crate) fn of(health: &Value, refuses_overage: bool, now: u64) -> Judged {
+    /// `refuses_overage` is whether that server keeps requests from extra usage, where that is known; `now` is in seconds
+    /// since 1970.
+    pub(crate) fn of(health: &Value, refuses_overage: Option<bool>, now: u64) -> Judged {
         let windows = health["subscription"].as_object().into_iter().flat_map(Map::iter);
         let windows: Vec<Window> = windows.map(|(name, window)| Window::of(name, window, now as f64)).collect();
         let overage = health["overage"].as_bool();
         let drawn_on = overage == Some(true);
         let degraded = health["status"] != "ok";
-        let refused = if drawn_on { refuses_overage } else { windows.iter().any(Window::used_up) };
+        let refused = if drawn_on { refuses_overage == Some(true) } else { windows.iter().any(Window::used_up) };
         let state = match () {
             () if degraded => State::Degraded,
             () if refused => State::Limited,
@@ -89,8 +90,9 @@ impl Judged {
         }
         let consequence = match (drawn_on, refuses_overage) {
             (false, _) => "requests are refused.",
-            (true, false) => "requests draw on extra usage, which may be charged for.",
-            (true, true) => "requests are refused, since --overage refuse keeps them from extra usage.",
+            (true, Some(false)) => "requests draw on extra usage, which may be charged for.",
+            (true, Some(true)) => "requests are refused, since --overage refuse keeps them from extra usage.",
+            (true, None) => "requests draw on extra usage, which may be charged for, or --overage refuse refuses them.",
         };
         for window in windows.iter().filter(|window| window.used_up()) {
             notice(
@@ -110,8 +112,8 @@ impl Judged {
             waiting => notice(false, format!("{waiting} requests wait for a process.")),
         }
         let words = |drawn_on| match (drawn_on, refuses_overage) {
-            (true, false) => "Extra usage is drawn on: it may be charged for.",
-            (true, true) => "Extra usage is refused (--overage refuse).",
+            (true, Some(true)) => "Extra usage is refused (--overage refuse).",
+            (true, _) => "Extra usage is drawn on: it may be charged for.",
             (false, _) => "No extra usage is drawn on.",
         };
         Judged { state, plan: Plan { windows, overage: overage.map(words) }, notices }

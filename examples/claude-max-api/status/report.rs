@@ -65,7 +65,7 @@ impl Reporter {
         let now = now();
         // Numbers and names: nothing in it can fail to be written.
         let claude = serde_json::to_value(self.claude.status()).unwrap_or_default();
-        let Judged { state, plan, mut notices } = Judged::of(&claude, self.server.refuses_overage, now);
+        let Judged { state, plan, mut notices } = Judged::of(&claude, Some(self.server.refuses_overage), now);
         if self.server.demo {
             notices.push(Notice { bad: false, text: "A demonstration: a stand-in answers, not Claude.".to_owned() });
         }
