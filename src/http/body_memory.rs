@@ -258,6 +258,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_body_costs_its_bytes_times_its_time() {
+        let memory = BodyMemory::new(1000);
+        let (mut small_and_old, mut large_and_new) = (memory.share(), memory.share());
+        small_and_old.grow_to(FREE + 10).unwrap();
+        tokio::time::advance(3 * GRACE).await;
+        large_and_new.grow_to(FREE + 900).unwrap();
+        tokio::time::advance(GRACE).await;
+        memory.share().grow_to(FREE + 200).unwrap();
+        assert!(waits(&small_and_old) && !waits(&large_and_new));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn of_two_that_have_cost_the_same_neither_cuts_the_other_off() {
         let memory = BodyMemory::new(1000);
         let mut both = [memory.share(), memory.share()];
