@@ -2,5 +2,7 @@
 
 pub(crate) mod chat_completions;
 mod free_text;
+mod media;
 pub(crate) mod models;
 pub(crate) mod responses;
+mod schema;

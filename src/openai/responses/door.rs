@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::answer::Plan;
+use super::background::Background;
 use super::backing::ResponseStore;
 use super::echo::Echo;
 use super::items::Item;
-use super::log::End;
 use super::output::place_of;
 use super::prepare::{Places, Prepared, prepare};
 use super::record::Record;
@@ -36,16 +34,11 @@ const KEEP: Limits = Limits { bytes: 64 * 1024 * 1024, age: Duration::from_secs(
 /// The id under which a response is kept.
 const RESPONSE_ID: HeaderName = HeaderName::from_static("x-response-id");
 
-/// How many turns may run in the background, and for how long each.
-const MAX_IN_BACKGROUND: usize = 16;
-const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-
 /// The door of the Responses API, with what it keeps between requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Responses {
     pub(super) store: Arc<Store>,
-    /// Places for turns in the background.
-    background: Arc<Semaphore>,
+    background: Background,
 }
 
 impl Default for Responses {
@@ -82,7 +75,7 @@ impl Responses {
 
     fn with(limits: Limits, backing: Option<Arc<dyn ResponseStore>>) -> Self {
         let store = Arc::new(Store::new(limits, backing));
-        Responses { store, background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)) }
+        Responses { store, background: Background::default() }
     }
 
     /// The same with other bounds.
@@ -235,13 +228,7 @@ impl Door for Responses {
         streaming: Streaming,
         headers: &mut HeaderMap,
     ) -> Result<(String, Body), Error> {
-        let place = Arc::clone(&self.background).try_acquire_owned().map_err(|_| {
-            let message = format!(
-                "{MAX_IN_BACKGROUND} responses are running in the background, and no more can. Try again when one of \
-                 them has ended, or send the request without `background`."
-            );
-            Error::new(ErrorKind::QueueFull, message)
-        })?;
+        let place = self.background.place()?;
         // Which model answers is not known yet: it will be when the turn begins.
         let model = reply.plan.model.clone();
         let echo = reply.echo(uuid::Uuid::new_v4().simple().to_string().into(), now(), &model);
@@ -251,35 +238,11 @@ impl Door for Responses {
         self.store.keep(Arc::clone(&record));
         name_response(&echo.answer, headers);
         let id = format!("resp_{}", echo.answer);
-        let ours = Arc::clone(&record);
-        let store = Arc::clone(&self.store);
-        let task = tokio::spawn(async move {
-            let _place = place;
-            // So that after a restart it can be found, as failed.
-            store.save(&record).await;
-            let run = async {
-                let (_, _, mut events) = turn.await?;
-                while let Some(event) = events.next().await {
-                    record.push(&event?.1);
-                }
-                Ok(())
-            };
-            let ended = tokio::time::timeout(BACKGROUND_TIMEOUT, run).await.unwrap_or_else(|_| {
-                let seconds = BACKGROUND_TIMEOUT.as_secs();
-                let message = format!("No complete answer within the {seconds} s that one in the background may take.");
-                Err(Error::new(ErrorKind::RequestTimeout, message))
-            });
-            if let Err(error) = ended {
-                tracing::warn!(kind = ?error.kind(), error = ?error.to_string(), "a response in the background failed");
-                record.end(End::Failed(reply.places.name(error)));
-            }
-            store.save(&record).await;
-        });
-        ours.runs_as(task.abort_handle());
+        place.run(turn, Arc::clone(&record), Arc::clone(&self.store), reply.places);
         let body = if streaming.streamed {
-            Streamed::again(ours, None, streaming.keep_alive)
+            Streamed::again(record, None, streaming.keep_alive)
         } else {
-            Body::from(ours.object())
+            Body::from(record.object())
         };
         Ok((id, body))
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::request::CreateResponse;
 use crate::Error;
 use crate::http::fields::{Field, Ignored, Shape, admit, admit_setting, field, invalid, unsupported};
-use crate::openai::chat_completions::fields::check_schema;
+use crate::openai::schema::check_schema;
 
 /// Every top-level field of OpenAI's `CreateResponse`, by name.
 pub(crate) const FIELDS: &[Field] = &[

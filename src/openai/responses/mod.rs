@@ -12,6 +12,7 @@
 //! What is kept, and what becomes of reasoning and tools, is told to users in [`http`](crate::http).
 
 mod answer;
+mod background;
 mod backing;
 pub(crate) mod codex;
 mod conversation;

@@ -6,7 +6,7 @@ use super::items::Part;
 use crate::Error;
 use crate::chat::{self, Extra, Role};
 use crate::http::fields::{Ignored, invalid, unsupported};
-use crate::openai::chat_completions::fields::{check_file, check_image};
+use crate::openai::media::{check_file, check_image};
 
 /// Fields of a part that may be left as they are: those of our own answers, which clients send back.
 const PART_ACCEPTED: [&str; 4] = ["annotations", "logprobs", "cache_control", "prompt_cache_breakpoint"];

@@ -9,8 +9,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::parts::{check_file, check_image};
-pub(crate) use self::settings::check_schema;
 pub(crate) use self::table::FIELDS;
 use crate::Error;
 use crate::chat::ChatRequest;
