@@ -17,7 +17,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Reads what the flags name, and says in `warnings` what is unwise about it.
+    /// Reads the keys that the flags name, and adds to `warnings` what is unwise about them.
     pub(crate) fn read(access: &Access, warnings: &mut Vec<String>) -> Result<Keys, String> {
         let mut keys = Keys { unnamed: access.api_key.iter().cloned().collect(), ..Keys::default() };
         if let Some(path) = &access.api_key_file {
@@ -27,12 +27,12 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Whether anybody gets in without a key.
+    /// Whether clients get in without a key.
     pub(crate) fn is_empty(&self) -> bool {
         self.unnamed.is_empty() && self.named.is_empty()
     }
 
-    /// Adds the keys of a file. What is wrong is told without any of its text: that may be a key.
+    /// Adds the keys of a file. Errors quote none of its text, which may be a key.
     fn add(&mut self, text: &str) -> Result<(), String> {
         let before = self.unnamed.len();
         for (number, line) in (1..).zip(text.lines()) {

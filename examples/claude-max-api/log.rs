@@ -1,7 +1,7 @@
-//! The log, on standard error, which may be slow, full or closed without anybody waiting for it.
+//! The log on standard error, which may be slow, full or closed without anything waiting for it.
 //!
-//! Lines are written by a thread of their own. Where that cannot keep up (a pipe that nobody reads), lines are lost and
-//! counted; where it cannot write at all (a closed pipe, a full disk), the log ends and answers go on.
+//! A separate thread writes the lines. If it cannot keep up (a pipe that nobody reads), lines are dropped and counted; if it
+//! cannot write at all (a closed pipe, a full disk), there is no log, and answers go on.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -35,12 +35,12 @@ enum Line {
 }
 
 impl Log {
-    /// Starts to log what the code traces, as far as `RUST_LOG` asks for it.
+    /// Starts to log trace events, as `RUST_LOG` selects them.
     pub(crate) fn start(format: LogFormat) -> Log {
         let (lines, waiting) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
-        // Without the thread nothing is logged, which is no reason not to serve.
+        // Without the thread nothing is logged, but that is no reason not to serve.
         let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&waiting, &counted));
         let log = Log { lines, lost };
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();

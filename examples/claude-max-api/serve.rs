@@ -30,7 +30,7 @@ fn serve_until_the_end(flags: &Flags) -> ExitCode {
         Ok(traces) => traces,
         Err(message) => return command_line::refuse(message),
     };
-    // Dropping the runtime ends what still runs, and every `claude` process with it.
+    // Dropping the runtime ends whatever still runs, including every `claude` process.
     let ended = runtime.block_on(run(flags, &traces));
     traces.flush();
     ended
@@ -89,7 +89,7 @@ async fn run(flags: &Flags, traces: &Traces) -> ExitCode {
     }
 }
 
-/// The server's limits: the flags', as far as the system has room for them.
+/// The server's limits: those of the flags, as far as the system allows them.
 fn limits(flags: &Flags) -> Result<Limits, String> {
     let Connections { max_connections: wanted, unread_timeout, drain_delay, shutdown_timeout } = flags.connections;
     let max_connections = room_for_connections(wanted, flags.processes.max_processes)?;

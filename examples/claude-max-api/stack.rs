@@ -32,11 +32,11 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .tool_timeout(tools.tool_timeout)
         .first_token_timeout(limits.first_token_timeout)
         .request_timeout(limits.request_timeout)
-        // The sockets see to clients that do not read, and know better: a large event takes a slow reader minutes.
+        // The sockets watch for clients that do not read, and know better: a slow reader takes minutes over a large event.
         .unread_timeout(limits.request_timeout)
         .upstream_retries(flags.claude.upstream_retries)
         .refuse_overage(flags.claude.overage == Overage::Refuse)
-        // Claude Code's own tools could read it there.
+        // Otherwise Claude Code's own tools could read it.
         .env_remove(API_KEY);
     let claude = match processes.max_memory {
         Some(mebibytes) => claude.max_memory(u64::from(mebibytes) * 1024 * 1024),
@@ -99,7 +99,7 @@ pub(crate) fn stack(
     for key in &checked.keys.unnamed {
         api = api.api_key(key);
     }
-    // A list of none would let nobody in.
+    // An empty list would let nobody in.
     if !checked.keys.named.is_empty() {
         api = api.api_keys(checked.keys.named.clone());
     }

@@ -1,7 +1,7 @@
 //! `--store FILE`: kept responses in a SQLite database, so that they are known after a restart.
 //!
-//! One table has the responses, each with the one that it goes on from. A response that was deleted or has expired stays
-//! until nothing that is left goes on from it. The file is for its owner's eyes only: conversations are in it.
+//! One table has the responses, each with the one that it continues. A response that was deleted or has expired stays until no
+//! other continues it. Only the file's owner may read it: it holds conversations.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -31,7 +31,7 @@ const TABLES: &str = "
     CREATE INDEX expires_at ON response (expires_at);
 ";
 
-/// Ends of conversations that are no longer wanted. Taking them away may leave others.
+/// Ends of conversations that are no longer wanted. Deleting them may leave others.
 const SWEEP: &str = "
     DELETE FROM response
     WHERE (deleted OR expires_at <= ?1) AND NOT EXISTS (SELECT 1 FROM response AS next WHERE next.previous = response.id)

@@ -1,5 +1,5 @@
-//! What systemd is told, where it has started this program and wants to know (`Type=notify`): when it serves, that it is
-//! alive, and when it ends. Without systemd nothing of this does anything.
+//! Tells systemd, if it started this program with `Type=notify`, when the program serves, that it is alive, and when it ends.
+//! Without systemd none of this has any effect.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The variables by which systemd says where to tell it. They are nobody else's.
+/// The variables by which systemd says where it listens. They are meant for this program only.
 pub(crate) const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// Beyond the time that answers are given, until the last process has ended.
 const LAST_PROCESSES: Duration = Duration::from_secs(10);
 
-/// How much may wait to be told.
+/// How many messages may wait to be sent.
 const WAITING: usize = 16;
 
-/// What there is to tell.
+/// What systemd is told.
 enum Word {
     Serving(String),
     Alive,
@@ -33,7 +33,7 @@ pub(crate) fn ending(within: Duration) {
     tell(Word::Ending(within + LAST_PROCESSES));
 }
 
-/// Says again and again that it is alive, if that is wanted: as long as the runtime has a turn for this task.
+/// Reports regularly that the program is alive, if systemd wants that: as long as the runtime runs this task.
 pub(crate) async fn stay_alive() {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
     let mut ticks = tokio::time::interval(limit / 2);
@@ -43,7 +43,7 @@ pub(crate) async fn stay_alive() {
     }
 }
 
-/// Has it told by a thread of its own: where systemd does not listen, nobody else waits for it.
+/// Sends it from a thread of its own, so nothing else waits if systemd does not listen.
 fn tell(word: Word) {
     static WORDS: OnceLock<SyncSender<Word>> = OnceLock::new();
     if std::env::var_os(VARIABLES[0]).is_none() {
@@ -51,11 +51,11 @@ fn tell(word: Word) {
     }
     let words = WORDS.get_or_init(|| {
         let (words, waiting) = sync_channel(WAITING);
-        // Without the thread nothing is told, and systemd will draw its conclusions.
+        // Without the thread systemd is told nothing, and takes the program for dead.
         let _ = std::thread::Builder::new().name("systemd".to_owned()).spawn(move || tell_all(&waiting));
         words
     });
-    // Where so much waits, it is not missed.
+    // If that many wait, one more makes no difference.
     let _ = words.try_send(word);
 }
 

@@ -1,13 +1,13 @@
 //! The form in which tool-call ids are compared.
 
 /// The longest id that a client can be trusted to send back whole.
-const LONGEST: usize = 40;
+const MAX_LENGTH: usize = 40;
 
 /// The id as clients may send it back: only its letters and digits, and at most 40 of them.
 ///
 /// OpenClaw strips everything else from the ids in its history, so two ids are the same call where these are equal.
 pub(crate) fn canonical(id: &str) -> String {
-    id.chars().filter(char::is_ascii_alphanumeric).take(LONGEST).collect()
+    id.chars().filter(char::is_ascii_alphanumeric).take(MAX_LENGTH).collect()
 }
 
 #[cfg(test)]

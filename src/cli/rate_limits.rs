@@ -52,12 +52,12 @@ impl UsageWindow {
 
     fn until_reset(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now).min(LONGEST))
+        Some(Duration::try_from_secs_f64(self.resets_at?).ok()?.saturating_sub(now).min(MAX_WINDOW))
     }
 }
 
 /// No window lasts longer: whatever the CLI says, no client is told to wait for years.
-const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+const MAX_WINDOW: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// How long a report of extra usage counts if it does not say when the window resets.
 const OVERAGE_WITHOUT_END: Duration = Duration::from_secs(300);
@@ -217,7 +217,7 @@ mod tests {
         for resets_at in [1.8e19, f64::MAX, 1e12] {
             let subscription = told(json!({"status": "rejected", "resetsAt": resets_at, "isUsingOverage": true}));
             let waits = [subscription.wait(), subscription.until_no_overage()];
-            assert!(waits.iter().flatten().all(|wait| *wait <= LONGEST), "{waits:?}");
+            assert!(waits.iter().flatten().all(|wait| *wait <= MAX_WINDOW), "{waits:?}");
         }
     }
 

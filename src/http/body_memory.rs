@@ -20,7 +20,7 @@ use crate::{Error, ErrorKind};
 const FREE: usize = 64 * 1024;
 
 /// The default for all bodies together.
-const MOST: usize = 256 * 1024 * 1024;
+const DEFAULT: usize = 256 * 1024 * 1024;
 
 /// For this long a body cannot be cut off, so bodies that come at the same time do not cut each other off.
 const GRACE: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ impl BodyMemory {
 
 impl Default for BodyMemory {
     fn default() -> Self {
-        BodyMemory::new(MOST)
+        BodyMemory::new(DEFAULT)
     }
 }
 

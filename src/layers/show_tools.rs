@@ -11,7 +11,7 @@ use crate::chat::{Events, Translate, TranslateFuture};
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error};
 
 /// The longest line that a call is shown as, in characters, its name not counted.
-const LONGEST: usize = 200;
+const MAX_CHARS: usize = 200;
 
 /// What of a tool's input says best what it does; the first that is there is shown.
 const TELLING: [&str; 7] = ["command", "file_path", "notebook_path", "pattern", "url", "query", "path"];
@@ -145,7 +145,7 @@ fn one_line(input: &Value) -> String {
     let telling = TELLING.iter().find_map(|field| input[*field].as_str());
     let whole = telling.map_or_else(|| input.to_string(), str::to_owned);
     let mut line = whole.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
         line.truncate(end);
         line.push('…');
     }

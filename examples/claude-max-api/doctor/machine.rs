@@ -17,7 +17,7 @@ use crate::status::{Judged, now};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// More than any `/health` has.
-const LONGEST: u64 = 1024 * 1024;
+const MAX_HEALTH_BYTES: u64 = 1024 * 1024;
 
 pub(super) async fn examine(flags: &Flags, addresses: &[SocketAddr], report: &mut Report) {
     for address in addresses {
@@ -73,7 +73,7 @@ async fn health(address: SocketAddr) -> Option<Value> {
     let request = format!("GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer).await.ok()?;
+    stream.take(MAX_HEALTH_BYTES).read_to_end(&mut answer).await.ok()?;
     let answer = String::from_utf8(answer).ok()?;
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let health: Value = serde_json::from_str(body).ok()?;

@@ -1,4 +1,4 @@
-//! Bodies that tell their connection how far they are: a request's when it has wholly come, an answer's when it is gone.
+//! Bodies that report to their connection: a request's when all of it has come, an answer's when all of it has been sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Body for Received {
 }
 
 pin_project! {
-    /// The body of an answer. hyper drops it when it has taken all of it.
+    /// The body of an answer, which hyper drops when it has read all of it.
     pub(super) struct Sent<B> {
         #[pin]
         body: B,
@@ -54,12 +54,12 @@ pin_project! {
     }
 }
 
-/// On its drop, the answer is over.
+/// When this is dropped, the answer is over.
 struct Left(Arc<Entry>);
 
 impl Drop for Left {
     fn drop(&mut self) {
-        // One whose request was not read to its end is not followed by another.
+        // If the request was not read to its end, no other can follow.
         if self.0.connection().stage() != Stage::Receiving {
             self.0.set(Stage::Idle(Instant::now()));
         }

@@ -18,7 +18,7 @@ use super::connections::{Entry, Stage};
 use super::linger::linger;
 use super::socket::{Io, Socket};
 
-/// How long a connection may be silent between requests, or with a request's head half sent.
+/// How long a connection may be silent between requests, or within a request's head.
 const IDLE_CONNECTION: Duration = Duration::from_secs(90);
 
 /// Serves a connection until either side ends it, or until it is idle once `draining` says so.
@@ -49,7 +49,7 @@ pub(super) async fn serve<S, B>(
     let mut ending = false;
     let ended = loop {
         tokio::select! {
-            // What comes after the signal is answered with `connection: close`, however late this task is woken.
+            // A request after the signal is answered with `connection: close`, however late this task is woken.
             biased;
             _ = draining.wait_for(|draining| *draining), if !ending => {
                 ending = true;
@@ -72,7 +72,7 @@ pub(super) async fn serve<S, B>(
     }
 }
 
-/// Has one request answered, and keeps account of how far it has come.
+/// Answers one request, and keeps track of how far it is.
 async fn answer<S, B>(service: S, entry: Arc<Entry>, request: Request<Incoming>) -> Result<Response<Sent<B>>, S::Error>
 where
     S: Service<Request<Received>, Response = Response<B>>,
@@ -82,7 +82,7 @@ where
     let request = request.map(|body| Received::new(body, Arc::clone(&entry)));
     let mut response = service.oneshot(request).await?;
     if entry.connection().stage() == Stage::Receiving {
-        // What is left of the request is not read, so there cannot be another behind it.
+        // The rest of the request is not read, so no other can follow it.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Sent::new(body, entry)))

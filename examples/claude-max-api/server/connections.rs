@@ -1,4 +1,4 @@
-//! All connections: how many there may be, which one goes when there is no room, and which have ended unnoticed.
+//! All connections: how many there may be, which one gives way when there is no room, and which have ended unnoticed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,14 +29,14 @@ pub(super) struct Connection {
     close: Notify,
 }
 
-/// What a connection is at.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Stage {
-    /// It waits for a request, since then, and may have part of its head.
+    /// It has waited for a request since then, and may have part of its head.
     Idle(Instant),
     /// A request's body is still to come.
     Receiving,
-    /// A request has wholly come, and its answer has not wholly gone.
+    /// A whole request has come, and its answer has not been sent completely.
     Answering,
     /// It was told to close.
     Closing,
@@ -57,7 +57,7 @@ impl Connection {
         self.close.notify_one();
     }
 
-    /// Whether an answer would be cut if it were closed now.
+    /// Whether closing it now would cut off an answer.
     fn answers(&self) -> bool {
         self.stage() == Stage::Answering || self.socket.has_unread()
     }
@@ -72,7 +72,7 @@ impl Connections {
         Arc::new(Connections { most, open: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Takes one more, once there is room: the one that has been idle longest goes for it.
+    /// Adds one, once there is room: the one that has been idle longest gives way to it.
     pub(super) async fn add(self: &Arc<Self>, socket: Arc<Socket>) -> Entry {
         let mut warned = false;
         loop {
@@ -102,7 +102,7 @@ impl Connections {
         self.lock().close_oldest_idle()
     }
 
-    /// Ends those whose client is gone, which a connection does not see while bytes lie unread before the end.
+    /// Ends those whose client is gone, which a connection does not notice while there are unread bytes.
     pub(super) fn close_hung_up(&self) {
         for connection in self.lock().by_number.values() {
             if matches!(connection.stage(), Stage::Receiving | Stage::Answering) && connection.socket.hung_up() {
@@ -112,12 +112,12 @@ impl Connections {
         }
     }
 
-    /// Ends those on which no answer is given.
+    /// Ends those that are not answering.
     pub(super) fn close_without_answers(&self) {
         self.lock().by_number.values().filter(|connection| !connection.answers()).for_each(|it| it.tell_to_close());
     }
 
-    /// How many answers have not wholly gone.
+    /// How many answers have not been sent completely.
     pub(super) fn answers(&self) -> usize {
         self.lock().by_number.values().filter(|connection| connection.answers()).count()
     }
@@ -163,7 +163,7 @@ impl Entry {
         &self.connection
     }
 
-    /// Says what the connection is at now. One that was told to close stays so.
+    /// Sets the state of the connection. One that was told to close stays in that state.
     pub(super) fn set(&self, stage: Stage) {
         let mut current = self.connection.lock();
         if *current != Stage::Closing {

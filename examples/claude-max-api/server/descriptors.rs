@@ -2,17 +2,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What one process takes: three pipes, a handle and its directory, and three more while it is being started.
+/// The files that one process takes: three pipes, a handle and its directory, and three more while it is being started.
 const FOR_A_PROCESS: u64 = 8;
 
-/// The listener, the runtime's own, standard input and output, and what is open for a moment.
+/// The listener, the runtime's own, standard input and output, and files that are open only for a moment.
 const FOR_THE_SERVER: u64 = 32;
 
-/// Fewer connections than this are no use to anybody.
-const FEWEST: u64 = 8;
+/// Fewer connections than this are useless.
+const MIN_CONNECTIONS: u64 = 8;
 
-/// The most connections there can be beside so many processes: `wanted`, or what the system's limit leaves room for.
-/// Raises the soft limit where it must and can.
+/// The most connections that are possible beside this many processes: `wanted`, or what the system's limit leaves room for.
+/// Raises the soft limit if it must and can.
 pub(crate) fn room_for_connections(wanted: usize, processes: usize) -> Result<usize, String> {
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let others = count(processes).saturating_mul(FOR_A_PROCESS).saturating_add(FOR_THE_SERVER);
@@ -28,7 +28,7 @@ pub(crate) fn room_for_connections(wanted: usize, processes: usize) -> Result<us
         Err(_) => allowed,
     };
     let room = allowed.saturating_sub(others).min(count(wanted));
-    if room < FEWEST.min(count(wanted)) {
+    if room < MIN_CONNECTIONS.min(count(wanted)) {
         return Err(format!(
             "This process may have {allowed} files open at once, and {processes} Claude Code processes and the server \
              itself take {others}: raise the limit (`ulimit -n {needed}`), or lower --max-processes."

@@ -1,8 +1,8 @@
-//! The server: it listens, and it ends. A signal lets answers finish, a second one does not.
+//! The server: how it listens, and how it ends. After a signal, answers may finish; a second signal cuts them off.
 //!
 //! | file | its idea |
 //! |---|---|
-//! | `connections` | all connections: how many there may be, and which one goes |
+//! | `connections` | all connections: how many there may be, and which one gives way |
 //! | `connection` | one of them, from its first byte to its last |
 //! | `bodies` | how far a request and its answer have come |
 //! | `socket` | a client that does not read, or is gone |
@@ -38,16 +38,16 @@ pub(crate) use self::signals::Signals;
 use self::socket::Socket;
 use crate::supervisor;
 
-/// How long requests that have begun to come may go on coming, once no new ones are taken.
+/// How long requests that have begun to arrive may take, once no new ones are accepted.
 const UNFINISHED_REQUESTS: Duration = Duration::from_secs(5);
 
-/// How often clients are looked for that are gone without their connection's noticing.
+/// How often to look for clients that are gone without their connections' noticing.
 const LOOK_FOR_HUNG_UP: Duration = Duration::from_secs(1);
 
-/// How long nothing is accepted after that has failed.
+/// How long to wait after accepting a connection has failed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// How the server came to its end.
+/// How the server ended.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Ended {
     /// All answers were given.
@@ -60,9 +60,9 @@ pub(crate) enum Ended {
 pub(crate) struct Limits {
     /// The most connections at once.
     pub(crate) max_connections: usize,
-    /// How long a client may leave what was written unread.
+    /// How long a client may leave an answer unread.
     pub(crate) unread_timeout: Duration,
-    /// How long connections are taken after a signal, while `draining` is true.
+    /// How long connections are still accepted after a signal, while `draining` is true.
     pub(crate) drain_delay: Duration,
     /// How long answers may go on after that.
     pub(crate) shutdown_timeout: Duration,
@@ -87,13 +87,13 @@ impl Server {
         Ok(Server { listener, address, limits })
     }
 
-    /// Where it listens, with the port that it was given where any would do.
+    /// The address that it listens on, with the actual port.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until a signal comes, says so in `draining`, and goes on until the answers that have begun are complete,
-    /// within the limits.
+    /// Serves until a signal comes, sets `draining`, and continues until the answers that have begun are complete, within the
+    /// limits.
     pub(crate) async fn run<S, B>(self, service: S, mut signals: Signals, draining: Arc<AtomicBool>) -> Ended
     where
         S: Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
@@ -139,7 +139,7 @@ impl Server {
     }
 }
 
-/// Waits for a signal, and for as long after it as load balancers are given to notice; false, unless signalled again.
+/// Waits for a signal, and then for as long as load balancers have to notice. Returns whether a second signal came.
 async fn drained_after(signals: &mut Signals, draining: &AtomicBool, limits: &Limits) -> bool {
     signals.next().await;
     let delay = limits.drain_delay;
@@ -167,10 +167,10 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            // A client that is gone again.
+            // The client is already gone.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                // Most likely as many files are open as may be: one less, then.
+                // Most likely the limit of open files is reached, so one connection gives way.
                 tracing::warn!(%error, "cannot accept a connection");
                 connections.close_oldest_idle();
                 tokio::time::sleep(ACCEPT_AGAIN).await;

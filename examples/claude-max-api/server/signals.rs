@@ -11,7 +11,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From here on neither ends this program by itself.
+    /// From here on, neither signal ends this program by itself.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }

@@ -1,4 +1,4 @@
-//! A client's socket: what is written must be read in time, and a client that is gone is noticed whatever lies unread.
+//! A client's socket: a client must read what is written in time, and one that is gone is noticed, whatever is left unread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// How much may wait in the kernel for a client that does not read, and how much is written at once. It also says how
-/// much such a client must read for it to be seen: where megabytes wait, a slow reader looks for minutes as if it read
-/// nothing.
+/// How much may wait in the kernel for a client that does not read, and how much is written at once. It is also the least that
+/// a client must read to be seen reading: with megabytes waiting, a slow reader would look for minutes as if it read nothing.
 const KERNEL_BUFFER: usize = 16 * 1024;
 
 /// After this silence the kernel asks whether the other machine is still there.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 
-/// A client's socket, shared by the connection that uses it and those who watch over it.
+/// A client's socket, shared by the connection that uses it and the tasks that watch it.
 pub(super) struct Socket {
     stream: TcpStream,
     client: SocketAddr,
@@ -31,9 +30,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Sets what a connection of ours needs. Options that a system does not have are left out.
+    /// Sets the options of a connection. Those that a system does not have are left out.
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Arc<Self> {
-        // The deltas of a stream are small, and each is to leave at once.
+        // The deltas of a stream are small, and each must be sent at once.
         let _ = stream.set_nodelay(true);
         let options = SockRef::from(&stream);
         let _ = options.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER));
@@ -50,7 +49,7 @@ impl Socket {
         ready.is_some_and(|ready| ready.map_or(true, |ready| ready.is_read_closed()))
     }
 
-    /// Whether an answer is not read as fast as it is written.
+    /// Whether the client reads an answer more slowly than it is written.
     pub(super) fn has_unread(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
     }
@@ -60,7 +59,7 @@ impl Socket {
         SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)
     }
 
-    /// Reads some bytes: 0 where the client has closed its end.
+    /// Reads some bytes; 0 if the client has closed its end.
     pub(super) async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         loop {
             self.stream.readable().await?;
@@ -81,7 +80,7 @@ pub(super) struct Io {
 }
 
 impl Io {
-    /// A write fails where the client reads nothing for as long as `unread_timeout`.
+    /// Its writes fail once the client has read nothing for `unread_timeout`.
     pub(super) fn new(socket: Arc<Socket>, unread_timeout: Duration) -> Self {
         Io { socket, unread_timeout, patience: None }
     }

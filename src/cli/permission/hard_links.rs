@@ -12,7 +12,7 @@ use ignore::WalkBuilder;
 use ignore::overrides::{Override, OverrideBuilder};
 
 /// The most files that are looked at. Half a million take about a second.
-const MOST_FILES: usize = 500_000;
+const MAX_FILES: usize = 500_000;
 
 /// Why a path must not be read or changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) enum Elsewhere {
 /// Whether the file at this path also has a name outside `root`, or, for a directory, any file that Grep with this glob would
 /// read. Symbolic links are not followed.
 pub(crate) fn elsewhere(path: &Path, root: &Path, glob: Option<&str>) -> Option<Elsewhere> {
-    elsewhere_of(path, root, glob, MOST_FILES)
+    elsewhere_of(path, root, glob, MAX_FILES)
 }
 
 fn elsewhere_of(path: &Path, root: &Path, glob: Option<&str>, most: usize) -> Option<Elsewhere> {

@@ -17,7 +17,7 @@ const SEPARATORS: &[char] =
 const WILD: &[char] = &['*', '?', '['];
 
 /// How many matches of a pattern are checked; the rest is taken to be like them.
-const MOST_MATCHES: usize = 10_000;
+const MAX_MATCHES: usize = 10_000;
 
 /// Harmless files outside every workspace: `2>/dev/null` is in half of all commands.
 pub(crate) const DEVICES: [&str; 7] =
@@ -67,7 +67,7 @@ fn matches(cwd: &Path, pattern: &Path) -> Vec<PathBuf> {
         let entries = |directory: &PathBuf| std::fs::read_dir(directory).into_iter().flatten().flatten();
         let fits = |name: &std::ffi::OsString| part.is_match(&name.to_string_lossy());
         let named = found.iter().flat_map(entries).filter(|entry| fits(&entry.file_name()));
-        found = named.map(|entry| entry.path()).take(MOST_MATCHES).collect();
+        found = named.map(|entry| entry.path()).take(MAX_MATCHES).collect();
     }
     found
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// How many dangling links are followed in a row before a path is refused.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// The directory that Claude Code's own tools may work in.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Workspace {
     pub(crate) fn holds(&self, cwd: &Path, path: &str) -> bool {
         self.readings(cwd, path).is_some_and(|readings| {
             readings.iter().all(|path| {
-                let mut links = MOST_LINKS;
+                let mut links = MAX_LINKS;
                 follow(path, &mut links).is_some_and(|real| real.starts_with(&self.root))
             })
         })

@@ -10,7 +10,7 @@ use super::report::{Outcome, RequestReport};
 use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
 
 /// More than any model's name has. A client may send megabytes of one.
-const LONGEST_MODEL: usize = 128;
+const MAX_MODEL_LENGTH: usize = 128;
 
 /// A handle on a request's note. Without an observer, nothing is written down.
 ///
@@ -63,7 +63,7 @@ impl Note {
     /// The request asks for this model.
     pub(crate) fn asks_for(&self, model: &str) {
         self.write(|report| {
-            report.requested_model = Some(model[..model.floor_char_boundary(LONGEST_MODEL)].to_owned());
+            report.requested_model = Some(model[..model.floor_char_boundary(MAX_MODEL_LENGTH)].to_owned());
         });
     }
 

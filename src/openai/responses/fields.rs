@@ -159,19 +159,19 @@ fn check_text(request: &CreateResponse, settings: &mut Map<String, Value>, ignor
 
 /// OpenAI's own limits. Metadata is repeated in the answer, so it must not become a place to store things.
 fn check_metadata(request: &CreateResponse) -> Result<(), Error> {
-    const MOST: usize = 16;
-    const LONGEST_KEY: usize = 64;
-    const LONGEST_VALUE: usize = 512;
+    const MAX_PAIRS: usize = 16;
+    const MAX_KEY_LENGTH: usize = 64;
+    const MAX_VALUE_LENGTH: usize = 512;
     let Some(metadata) = &request.metadata else { return Ok(()) };
-    if metadata.len() > MOST {
-        let message = format!("`metadata` has {} pairs. Send at most {MOST}.", metadata.len());
+    if metadata.len() > MAX_PAIRS {
+        let message = format!("`metadata` has {} pairs. Send at most {MAX_PAIRS}.", metadata.len());
         return Err(invalid("metadata", message));
     }
     for (key, value) in metadata {
         let fits = |text: &str, most: usize| text.chars().count() <= most;
-        if !fits(key, LONGEST_KEY) || !value.as_str().is_some_and(|value| fits(value, LONGEST_VALUE)) {
+        if !fits(key, MAX_KEY_LENGTH) || !value.as_str().is_some_and(|value| fits(value, MAX_VALUE_LENGTH)) {
             let message = format!(
-                "`metadata` takes keys of up to {LONGEST_KEY} characters and strings of up to {LONGEST_VALUE}. Shorten \
+                "`metadata` takes keys of up to {MAX_KEY_LENGTH} characters and strings of up to {MAX_VALUE_LENGTH}. Shorten \
                  this pair, or leave it out."
             );
             return Err(invalid(format!("metadata.{key}"), message));

@@ -196,12 +196,12 @@ fn flat_name(namespace: Option<&str>, name: &str) -> String {
 }
 
 fn check_name(name: &str, at: &str) -> Result<(), Error> {
-    const LONGEST: usize = 128;
+    const MAX_LENGTH: usize = 128;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if (1..=LONGEST).contains(&name.len()) && name.bytes().all(allowed) {
+    if (1..=MAX_LENGTH).contains(&name.len()) && name.bytes().all(allowed) {
         return Ok(());
     }
-    let message = format!("The name {name:?} is not valid. Use 1 to {LONGEST} letters, digits, `_` and `-`.");
+    let message = format!("The name {name:?} is not valid. Use 1 to {MAX_LENGTH} letters, digits, `_` and `-`.");
     Err(invalid(format!("{at}.name"), message))
 }
 

@@ -9,9 +9,9 @@ use crate::layers::choices::MAX_CHOICES;
 use crate::openai::schema::check_schema;
 
 /// OpenAI's own limits.
-const MOST_STOPS: usize = 4;
-const MOST_TOOLS: usize = 128;
-const LONGEST_NAME: usize = 64;
+const MAX_STOPS: usize = 4;
+const MAX_TOOLS: usize = 128;
+const MAX_NAME_LENGTH: usize = 64;
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
 pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), Error> {
@@ -49,8 +49,8 @@ pub(super) fn check(request: &ChatRequest, ignored: &mut Ignored) -> Result<(), 
 
 fn check_stops(request: &ChatRequest) -> Result<(), Error> {
     let stops = &request.stop;
-    if stops.len() > MOST_STOPS {
-        let message = format!("`stop` has {} texts. Send at most {MOST_STOPS}.", stops.len());
+    if stops.len() > MAX_STOPS {
+        let message = format!("`stop` has {} texts. Send at most {MAX_STOPS}.", stops.len());
         return Err(invalid("stop", message));
     }
     if stops.iter().any(String::is_empty) {
@@ -85,8 +85,8 @@ fn check_format(format: &ResponseFormat, ignored: &mut Ignored) -> Result<(), Er
 
 /// Checks the functions and returns their names.
 fn check_tools<'a>(tools: &'a [Tool], ignored: &mut Ignored) -> Result<HashSet<&'a str>, Error> {
-    if tools.len() > MOST_TOOLS {
-        let message = format!("`tools` has {} functions. Offer at most {MOST_TOOLS}.", tools.len());
+    if tools.len() > MAX_TOOLS {
+        let message = format!("`tools` has {} functions. Offer at most {MAX_TOOLS}.", tools.len());
         return Err(invalid("tools", message));
     }
     let mut names = HashSet::with_capacity(tools.len());
@@ -137,9 +137,9 @@ fn check_choice(choice: &ToolChoice, offered: &HashSet<&str>) -> Result<(), Erro
 
 fn check_name(name: &str, at: &str) -> Result<(), Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed) {
+    if (1..=MAX_NAME_LENGTH).contains(&name.len()) && name.bytes().all(allowed) {
         return Ok(());
     }
-    let message = format!("The name {name:?} is not valid. Use 1 to {LONGEST_NAME} letters, digits, `_` and `-`.");
+    let message = format!("The name {name:?} is not valid. Use 1 to {MAX_NAME_LENGTH} letters, digits, `_` and `-`.");
     Err(invalid(at, message))
 }
