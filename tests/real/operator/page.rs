@@ -43,6 +43,7 @@ async fn it_shows_what_has_happened_and_goes_on_showing_it() {
 
     drop(server);
     browser.until("return document.getElementById('state').textContent === 'no connection'").await;
+    assert_eq!(browser.run("return document.title").await, "no connection · claude-max-api");
 }
 
 #[tokio::test]
