@@ -29,14 +29,19 @@ pub(crate) fn real_cli() -> Option<PathBuf> {
     None
 }
 
-/// Says on standard error that what needs this was skipped, once, past the test harness, which would keep it to itself.
+/// Says that what needs this was skipped, once.
 pub(crate) fn say_skipped(missing: &str) {
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut said = SAID.lock().unwrap();
     if !said.iter().any(|said| said == missing) {
         said.push(missing.to_owned());
-        std::io::stderr().write_all(format!("skipped: {missing}\n").as_bytes()).unwrap();
+        say(&format!("skipped: {missing}"));
     }
+}
+
+/// Says this on standard error past the test harness, which would keep it to itself.
+fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// The stand-in CLI.
@@ -60,8 +65,11 @@ pub(crate) fn example(name: &str) -> PathBuf {
             let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
             let traces: &[&str] = if cfg!(feature = "otlp") { &["--features", "otlp"] } else { &[] };
             let options = [release, traces].concat();
+            let began = std::time::Instant::now();
             let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(options).status();
             assert!(status.is_ok_and(|status| status.success()), "could not build the example {name}");
+            // The test that happens to be the first is the one that takes so long.
+            say(&format!("built: the example {name}, in {:.0?}, for which tests have waited", began.elapsed()));
         }
         built.push(path.clone());
     }
