@@ -69,8 +69,8 @@ impl PreparedRequest {
     /// Reads the whole request, so it takes time in proportion to the request's size.
     pub(crate) fn of(mut request: ChatRequest) -> Self {
         let client = ClientSide::of(&request);
-        let setup = Setup::of(&request);
         let settings = Settings::of(&request);
+        let setup = Setup::of(&mut request);
         let mut caller = std::mem::take(&mut request.caller);
         if caller.session.is_none() {
             caller.session = request.prompt_cache_key.take();

@@ -2,10 +2,13 @@
 //!
 //! The CLI is handed the server's handshake and tool list with `initialize` and calls its tools with `tools/call`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::blocks::image_in;
@@ -28,14 +31,49 @@ pub(crate) const MAX_RESULT: usize = 490_000;
 pub(crate) const MAX_ERROR: usize = 10_000;
 
 /// The functions of one request, as the CLI is told of them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct McpServer {
-    /// In the client's order, which keeps the prompt cache valid: the client's name, and the tool.
-    tools: Vec<(String, Value)>,
+    /// In the client's order, which keeps the prompt cache valid.
+    tools: Vec<Tool>,
     /// What must be said in the system prompt: the rest of long descriptions, and what `tool_choice` asks.
     pub(crate) note: String,
     /// Whether the calls of a turn are issued together.
     pub(crate) parallel: bool,
+}
+
+/// A function as a tool of the server.
+#[derive(Clone, Debug)]
+struct Tool {
+    /// The client's name.
+    name: String,
+    /// What the CLI is told of it. A schema may be megabytes, and as values take several times as much.
+    told: Box<RawValue>,
+    /// Equal for two of which the CLI is told the same, in whatever order the schema's fields came.
+    digest: u64,
+}
+
+/// What `initialize` says of the server; nothing where there are no functions.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Announcement<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sdk_mcp_servers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sdk_mcp_server_configs: BTreeMap<&'a str, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sdk_mcp_server_manifests: BTreeMap<&'a str, Manifest<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    initialize_result: Value,
+    tools_list_result: ToolList<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ToolList<'a> {
+    tools: Vec<&'a RawValue>,
 }
 
 impl McpServer {
@@ -54,8 +92,7 @@ impl McpServer {
             return McpServer { parallel, ..McpServer::default() };
         }
         let mut notes = Vec::new();
-        let tools = functions.iter().map(|function| (function.name.clone(), tool(function, parallel, &mut notes)));
-        let tools = tools.collect();
+        let tools = functions.iter().map(|function| Tool::of(function, parallel, &mut notes)).collect();
         match choice {
             ToolChoice::Required | ToolChoice::Allowed { required: true, .. } => {
                 notes.push("You must call at least one of the tools in your answer to the user's message.".to_owned());
@@ -74,9 +111,8 @@ impl McpServer {
     /// Whatever the CLI is told of the functions.
     pub(crate) fn hash_into(&self, hasher: &mut DefaultHasher) {
         (&self.note, self.parallel, self.tools.len()).hash(hasher);
-        for (name, tool) in &self.tools {
-            name.hash(hasher);
-            digest::hash_value(tool, hasher);
+        for tool in &self.tools {
+            (&tool.name, tool.digest).hash(hasher);
         }
     }
 
@@ -84,18 +120,18 @@ impl McpServer {
         self.tools.is_empty()
     }
 
-    /// Adds what `initialize` says of the server.
-    pub(crate) fn add_to(&self, initialize: &mut Value, timeout: std::time::Duration) {
+    /// What `initialize` says of the server.
+    pub(super) fn announcement(&self, timeout: Duration) -> Announcement<'_> {
         if self.is_empty() {
-            return;
+            return Announcement::default();
         }
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1000);
-        initialize["sdkMcpServers"] = json!([MCP_SERVER]);
-        initialize["sdkMcpServerConfigs"] = json!({MCP_SERVER: {"timeout": timeout}});
-        initialize["sdkMcpServerManifests"] = json!({MCP_SERVER: {
-            "initializeResult": self.handshake("2025-11-25"),
-            "toolsListResult": self.list(),
-        }});
+        let manifest = Manifest { initialize_result: self.handshake("2025-11-25"), tools_list_result: self.list() };
+        Announcement {
+            sdk_mcp_servers: vec![MCP_SERVER],
+            sdk_mcp_server_configs: BTreeMap::from([(MCP_SERVER, json!({"timeout": timeout}))]),
+            sdk_mcp_server_manifests: BTreeMap::from([(MCP_SERVER, manifest)]),
+        }
     }
 
     fn handshake(&self, protocol_version: &str) -> Value {
@@ -106,33 +142,36 @@ impl McpServer {
         })
     }
 
-    fn list(&self) -> Value {
-        json!({"tools": self.tools.iter().map(|(_, tool)| tool).collect::<Vec<_>>()})
+    fn list(&self) -> ToolList<'_> {
+        ToolList { tools: self.tools.iter().map(|tool| &*tool.told).collect() }
     }
 
     /// Answers a message for the server that is not a call. The CLI sends them when it did not take the manifest.
     pub(crate) fn answer(&self, request_id: &str, message: &Value, out: &mut Outgoing) {
-        let result = match message["method"].as_str() {
-            Some("initialize") => self.handshake(message["params"]["protocolVersion"].as_str().unwrap_or("2025-11-25")),
-            Some("tools/list") => self.list(),
+        let id = &message["id"];
+        match message["method"].as_str() {
+            Some("initialize") => {
+                let version = message["params"]["protocolVersion"].as_str().unwrap_or("2025-11-25");
+                out.mcp_result(request_id, id, &self.handshake(version));
+            }
+            Some("tools/list") => out.mcp_result(request_id, id, &self.list()),
             // ping, notifications/initialized and what else wants no more than to have been heard.
-            _ => json!({}),
-        };
-        out.mcp_result(request_id, &message["id"], &result);
+            _ => out.mcp_result(request_id, id, &json!({})),
+        }
     }
 
     /// The client's name of a tool, if it is one of the client's functions.
     pub(crate) fn client_name(&self, tool: &str) -> Option<&str> {
         let wire = tool.strip_prefix(MCP_TOOL_PREFIX)?;
-        self.tools.iter().map(|(name, _)| name.as_str()).find(|name| short_name(name) == wire)
+        self.tools.iter().map(|tool| tool.name.as_str()).find(|name| short_name(name) == wire)
     }
 
     /// Refuses the request where the CLI did not take all of its functions, going by the tools that it says it has.
     pub(crate) fn check_taken(&self, tools: &[String]) -> Result<(), Error> {
-        let missing = self.tools.iter().enumerate().find(|(_, (name, _))| !tools.contains(&wire_name(name)));
+        let missing = self.tools.iter().map(|tool| &tool.name).find(|name| !tools.contains(&wire_name(name)));
         match missing {
             None => Ok(()),
-            Some((_, (name, _))) => Err(Error::new(
+            Some(name) => Err(Error::new(
                 ErrorKind::InvalidRequest,
                 format!(
                     "Claude Code refused the tools: {name:?} is not among those it offers the model. Check that each \
@@ -144,39 +183,64 @@ impl McpServer {
     }
 }
 
-/// A function as an MCP tool. What does not fit its description goes to the notes.
-fn tool(function: &Function, parallel: bool, notes: &mut Vec<String>) -> Value {
-    let description = function.description.as_deref().unwrap_or_default();
-    let (shown, rest) = split_description(description);
-    let mut shown = shown.to_owned();
-    if !rest.is_empty() {
-        let name = wire_name(&function.name);
-        shown.push_str(" (Continued in the system prompt.)");
-        notes.push(format!("Description of the tool {name}, continued:\n{rest}"));
+impl Tool {
+    /// What does not fit the function's description goes to the notes.
+    fn of(function: &Function, parallel: bool, notes: &mut Vec<String>) -> Self {
+        let description = function.description.as_deref().unwrap_or_default();
+        let (shown, rest) = split_description(description);
+        let mut shown = shown.to_owned();
+        if !rest.is_empty() {
+            let name = wire_name(&function.name);
+            shown.push_str(" (Continued in the system prompt.)");
+            notes.push(format!("Description of the tool {name}, continued:\n{rest}"));
+        }
+        let mut hasher = digest::hasher();
+        shown.hash(&mut hasher);
+        digest::hash_value(function.parameters.as_ref().unwrap_or(&Value::Null), &mut hasher);
+        let told = McpTool {
+            name: short_name(&function.name),
+            description: &shown,
+            input_schema: InputSchema(function.parameters.as_ref()),
+            meta: json!({"anthropic/maxResultSizeChars": 500_000}),
+            // Read-only tools are called all at once; others one at a time, each after the answer to the one before.
+            annotations: parallel.then(|| json!({"readOnlyHint": true})),
+        };
+        // Serialising plain data into memory cannot fail.
+        let told = to_raw_value(&told).unwrap_or_default();
+        Tool { name: function.name.clone(), told, digest: hasher.finish() }
     }
-    let mut tool = json!({
-        "name": short_name(&function.name),
-        "description": shown,
-        "inputSchema": input_schema(function.parameters.as_ref()),
-        "_meta": {"anthropic/maxResultSizeChars": 500_000},
-    });
-    if parallel {
-        // Read-only tools are called all at once; others one at a time, each after the answer to the one before.
-        tool["annotations"] = json!({"readOnlyHint": true});
-    }
-    tool
 }
 
-/// The schema as given, except that the CLI wants every one to say that it is of an object.
-fn input_schema(parameters: Option<&Value>) -> Value {
-    match parameters {
-        Some(Value::Object(schema)) if !schema.contains_key("type") => {
-            let mut schema = schema.clone();
-            schema.insert("type".to_owned(), "object".into());
-            Value::Object(schema)
+/// A function as the protocol has it.
+#[derive(Serialize)]
+struct McpTool<'a> {
+    name: String,
+    description: &'a str,
+    #[serde(rename = "inputSchema")]
+    input_schema: InputSchema<'a>,
+    #[serde(rename = "_meta")]
+    meta: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Value>,
+}
+
+/// A function's parameters as given, except that the CLI wants every schema to say that it is of an object.
+struct InputSchema<'a>(Option<&'a Value>);
+
+impl Serialize for InputSchema<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(Value::Object(schema)) if !schema.contains_key("type") => {
+                let mut fields = serializer.serialize_map(Some(schema.len() + 1))?;
+                for (name, value) in schema {
+                    fields.serialize_entry(name, value)?;
+                }
+                fields.serialize_entry("type", "object")?;
+                fields.end()
+            }
+            Some(schema) if !schema.is_null() => schema.serialize(serializer),
+            _ => json!({"type": "object", "properties": {}}).serialize(serializer),
         }
-        Some(schema) if !schema.is_null() => schema.clone(),
-        _ => json!({"type": "object", "properties": {}}),
     }
 }
 
@@ -310,7 +374,7 @@ mod tests {
     #[test]
     fn names_of_the_greatest_length_stay_apart_and_find_their_way_back() {
         let (a, b) = (format!("{}a", "x".repeat(63)), format!("{}b", "x".repeat(63)));
-        let tools = [&a, &b].map(|name| (name.clone(), tool(&function(name, ""), true, &mut Vec::new())));
+        let tools = [&a, &b].map(|name| Tool::of(&function(name, ""), true, &mut Vec::new()));
         let functions = McpServer { tools: tools.to_vec(), ..McpServer::default() };
         assert_eq!(wire_name(&a).len(), MAX_TOOL_NAME);
         assert_eq!(functions.client_name(&wire_name(&a)), Some(a.as_str()));
@@ -322,9 +386,32 @@ mod tests {
     fn what_the_cli_would_cut_of_a_description_goes_into_the_system_prompt() {
         let description = "é".repeat(5000);
         let mut notes = Vec::new();
-        let tool = tool(&function("f", &description), true, &mut notes);
+        let tool = Tool::of(&function("f", &description), true, &mut notes);
+        let tool: Value = serde_json::from_str(tool.told.get()).unwrap();
         let shown = tool["description"].as_str().unwrap();
         assert!(shown.encode_utf16().count() < 4096);
         assert_eq!(shown.matches('é').count() + notes[0].matches('é').count(), 5000);
+    }
+
+    #[test]
+    fn a_function_whose_schema_has_its_fields_in_another_order_is_the_same() {
+        let digest = |schema: &str| {
+            let parameters = Some(serde_json::from_str(schema).unwrap());
+            Tool::of(&Function { parameters, ..function("f", "d") }, true, &mut Vec::new()).digest
+        };
+        assert_eq!(digest(r#"{"a":1,"b":{"c":1,"d":2}}"#), digest(r#"{"b":{"d":2,"c":1},"a":1}"#));
+        assert_ne!(digest(r#"{"a":1}"#), digest(r#"{"a":2}"#));
+    }
+
+    #[test]
+    fn every_schema_says_that_it_is_of_an_object() {
+        let told = |parameters: Option<Value>| {
+            let tool = Tool::of(&Function { parameters, ..function("f", "d") }, true, &mut Vec::new());
+            serde_json::from_str::<Value>(tool.told.get()).unwrap()["inputSchema"].clone()
+        };
+        let none = json!({"type": "object", "properties": {}});
+        assert_eq!((told(None), told(Some(Value::Null))), (none.clone(), none));
+        assert_eq!(told(Some(json!({"properties": {}}))), json!({"properties": {}, "type": "object"}));
+        assert_eq!(told(Some(json!({"type": "object", "x": 1}))), json!({"type": "object", "x": 1}));
     }
 }

@@ -1,10 +1,11 @@
 //! What `initialize` fixes for the life of a process: the system prompt, the client's functions, the answer's schema.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::blocks::parts;
 use super::marks::Mark;
-use super::mcp::McpServer;
+use super::mcp::{Announcement, McpServer};
 use crate::chat::{ChatRequest, Message, ResponseFormat, Role};
 use crate::cli::config::Config;
 use crate::cli::permission;
@@ -21,35 +22,52 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) fn of(request: &ChatRequest) -> Self {
+    /// Takes the functions and the schema out of the request: as values they are several times as large as they were.
+    pub(crate) fn of(request: &mut ChatRequest) -> Self {
         let functions = McpServer::of(request);
         let leading = leading_system(&request.messages);
         let mut system: Vec<String> = leading.iter().map(Message::text).collect();
         if !functions.note.is_empty() {
             system.push(functions.note.clone());
         }
-        let schema = schema(request.response_format.as_ref());
-        Setup { system: system.join("\n\n"), functions, schema, drops_marks: drops_marks(request, leading) }
+        let system = system.join("\n\n");
+        let drops_marks = drops_marks(request, leading);
+        request.tools = None;
+        let schema = request.response_format.take().and_then(schema);
+        Setup { system, functions, schema, drops_marks }
     }
 
     /// The `initialize` request. With Claude Code's own tools on, its own system prompt stays and ours is appended.
-    pub(crate) fn initialize(&self, config: &Config) -> Value {
-        let mut initialize = json!({"subtype": "initialize"});
-        if !config.agent() {
+    pub(crate) fn initialize(&self, config: &Config) -> Initialize<'_> {
+        let system = Some(self.system.as_str()).filter(|system| !system.is_empty());
+        let agent = config.agent();
+        Initialize {
+            subtype: "initialize",
             // An empty list: no system prompt but the CLI's own line of identity.
-            initialize["systemPrompt"] = if self.system.is_empty() { json!([]) } else { json!([self.system]) };
-        } else if !self.system.is_empty() {
-            initialize["appendSystemPrompt"] = json!(self.system);
+            system_prompt: (!agent).then(|| system.into_iter().collect()),
+            append_system_prompt: system.filter(|_| agent),
+            hooks: agent.then(|| permission::hooks(config)),
+            json_schema: self.schema.as_ref(),
+            functions: self.functions.announcement(config.tool_timeout),
         }
-        if config.agent() {
-            initialize["hooks"] = permission::hooks(config);
-        }
-        if let Some(schema) = &self.schema {
-            initialize["jsonSchema"] = schema.clone();
-        }
-        self.functions.add_to(&mut initialize, config.tool_timeout);
-        initialize
     }
+}
+
+/// The `initialize` request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Initialize<'a> {
+    subtype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_prompt: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    append_system_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<&'a Value>,
+    #[serde(flatten)]
+    functions: Announcement<'a>,
 }
 
 /// The system messages before the conversation begins. Later ones stay where they are.
@@ -70,16 +88,13 @@ fn drops_marks(request: &ChatRequest, leading: &[Message]) -> bool {
 }
 
 /// The schema that the answer must have, for the CLI's structured output.
-fn schema(format: Option<&ResponseFormat>) -> Option<Value> {
-    let format = format?;
-    match (format.kind.as_str(), &format.json_schema) {
-        ("json_object", _) | ("json_schema", None) => Some(json!({"type": "object", "additionalProperties": true})),
+fn schema(format: ResponseFormat) -> Option<Value> {
+    let some_object = || json!({"type": "object", "additionalProperties": true});
+    match (format.kind.as_str(), format.json_schema) {
+        ("json_object", _) | ("json_schema", None) => Some(some_object()),
         ("json_schema", Some(named)) => {
-            let mut schema = match &named.schema {
-                Some(schema @ Value::Object(_)) => schema.clone(),
-                _ => json!({"type": "object", "additionalProperties": true}),
-            };
-            if let (Some(description), None) = (&named.description, schema.get("description")) {
+            let mut schema = named.schema.filter(Value::is_object).unwrap_or_else(some_object);
+            if let (Some(description), None) = (named.description, schema.get("description")) {
                 schema["description"] = json!(description);
             }
             Some(schema)
