@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The most room that is reserved for an announced length: the bytes may never come.
 const AT_ONCE: usize = 1024 * 1024;
 
+/// Where that is full, this many times what has come is reserved. Growing in small steps leaves a trail of holes.
+const GROWTH: usize = 8;
+
 /// A whole body.
 #[derive(Debug)]
 pub(crate) struct Received {
@@ -61,7 +64,7 @@ where
                 }
             };
             match frame {
-                Some(Ok(frame)) => take(frame, &mut bytes, &mut share)?,
+                Some(Ok(frame)) => take(frame, announced as usize, &mut bytes, &mut share)?,
                 Some(Err(error)) if error.is::<LengthLimitError>() => return Poll::Ready(Err(too_large(limit))),
                 Some(Err(error)) => {
                     let message = format!("The request's body ended early: {error}.");
@@ -75,9 +78,13 @@ where
     Ok(Received { bytes: bytes.freeze(), share })
 }
 
-fn take<D: Buf>(frame: Frame<D>, bytes: &mut BytesMut, share: &mut Share) -> Result<(), Error> {
+fn take<D: Buf>(frame: Frame<D>, announced: usize, bytes: &mut BytesMut, share: &mut Share) -> Result<(), Error> {
     let Ok(mut data) = frame.into_data() else { return Ok(()) };
-    share.grow_to(bytes.len() + data.remaining())?;
+    let length = bytes.len() + data.remaining();
+    share.grow_to(length)?;
+    if bytes.capacity() < length && length <= announced {
+        bytes.reserve(announced.min(length.saturating_mul(GROWTH)) - bytes.len());
+    }
     while data.has_remaining() {
         let chunk = data.chunk();
         let length = chunk.len();

@@ -50,10 +50,21 @@ pub(crate) struct Conversation {
 
 /// Turns items into messages. The first `kept` items are from a conversation that was kept here, and the client's own input
 /// follows; errors name the place in that.
-pub(crate) fn read(items: Vec<Item>, kept: usize, tools: &Tools, ignored: &mut Ignored) -> Result<Conversation, Error> {
+pub(crate) fn read(
+    mut items: Vec<Item>,
+    kept: usize,
+    tools: &Tools,
+    ignored: &mut Ignored,
+) -> Result<Conversation, Error> {
     let mut reader = Reader { tools, ignored, kept, conversation: Conversation::default(), open: HashMap::new() };
-    for (index, item) in items.into_iter().enumerate() {
-        reader.item(index, item)?;
+    let count = items.len();
+    items.reverse();
+    while let Some(item) = items.pop() {
+        reader.item(count - items.len() - 1, item)?;
+        // Hundreds of thousands of items give back what they took while the messages grow.
+        if items.len() < items.capacity() / 2 {
+            items.shrink_to_fit();
+        }
     }
     reader.check_answered()?;
     Ok(reader.conversation)

@@ -126,12 +126,12 @@ impl Responses {
         items.into_iter().enumerate().map(resolve).collect()
     }
 
-    /// The whole conversation of a request, and how many of its items are from kept answers.
-    fn conversation(&self, request: &mut CreateResponse, key: Option<u64>) -> Result<Whole, Error> {
+    /// The whole conversation of a request, and how many of its items are from kept answers. `length` is that of its body.
+    fn conversation(&self, request: &mut CreateResponse, length: usize, key: Option<u64>) -> Result<Whole, Error> {
         let previous = request.previous_response_id.as_deref().map(|id| self.previous(id, key)).transpose()?;
         let own = request.input.take().map(|input| input.into_items()).unwrap_or_default();
         let own = self.resolve(own, key)?;
-        let input = if request.store == Some(false) { Bytes::new() } else { to_json(&own)? };
+        let input = if request.store == Some(false) { Bytes::new() } else { to_json(&own, length)? };
         let mut items = previous.as_ref().map(|record| record.conversation()).transpose()?.unwrap_or_default();
         let kept = items.len();
         items.extend(own);
@@ -142,7 +142,7 @@ impl Responses {
     pub(crate) fn count_tokens(&self, incoming: Incoming) -> Result<serde_json::Value, Error> {
         let mut request: CreateResponse = decode(&incoming.body)?;
         request.store = Some(false);
-        let Whole { items, kept, .. } = self.conversation(&mut request, incoming.caller.key)?;
+        let Whole { items, kept, .. } = self.conversation(&mut request, 0, incoming.caller.key)?;
         let mut ignored = Ignored::by(incoming.abilities);
         let settings = fields::check(&request, &mut ignored)?;
         let prepared = prepare(&mut request, items, kept, settings, &mut ignored)?;
@@ -176,9 +176,10 @@ impl Door for Responses {
     fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let Incoming { headers, caller, abilities, body } = incoming;
         let mut request: CreateResponse = decode(&body)?;
+        let length = body.len();
         drop(body);
         let mut ignored = Ignored::by(abilities);
-        let Whole { items, kept, input, previous } = self.conversation(&mut request, caller.key)?;
+        let Whole { items, kept, input, previous } = self.conversation(&mut request, length, caller.key)?;
         let keep = (request.store != Some(false)).then_some(Keep { key: caller.key, input, previous });
         let settings = fields::check(&request, &mut ignored)?;
         let fields = Echo::fields(&request, &settings);
@@ -311,8 +312,11 @@ fn name_response(answer: &str, headers: &mut HeaderMap) {
     }
 }
 
-fn to_json(items: &[Item]) -> Result<Bytes, Error> {
-    serde_json::to_vec(items).map(|json| Bytes::from(json.into_boxed_slice())).map_err(|error| {
+/// The items as JSON, of about this length.
+fn to_json(items: &[Item], length: usize) -> Result<Bytes, Error> {
+    let mut json = Vec::with_capacity(length);
+    serde_json::to_writer(&mut json, items).map_err(|error| {
         Error::new(ErrorKind::Internal, format!("The input could not be kept: {error}. Send `store: false`."))
-    })
+    })?;
+    Ok(Bytes::from(json.into_boxed_slice()))
 }

@@ -13,8 +13,11 @@ const PART_ACCEPTED: [&str; 4] = ["annotations", "logprobs", "cache_control", "p
 
 /// The parts of a message or an output. Errors name their place after `at`.
 pub(super) fn parts(parts: Vec<Part>, role: Role, at: &str, ignored: &mut Ignored) -> Result<Vec<chat::Part>, Error> {
-    let parts = parts.into_iter().enumerate();
-    parts.map(|(j, part)| self::part(part, role, &format!("{at}[{j}]"), ignored)).collect()
+    let mut of_chat = Vec::with_capacity(parts.len());
+    for (j, part) in parts.into_iter().enumerate() {
+        of_chat.push(self::part(part, role, &format!("{at}[{j}]"), ignored)?);
+    }
+    Ok(of_chat)
 }
 
 fn part(part: Part, role: Role, at: &str, ignored: &mut Ignored) -> Result<chat::Part, Error> {

@@ -3,13 +3,15 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{Request, Response};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower::{Layer, ServiceExt};
 use tower_claude::cli::ClaudeCli;
@@ -98,7 +100,8 @@ async fn measure(input: &Input, bytes: usize, file: &File) -> Measured {
     let claude = ClaudeCli::builder()
         .program(std::env::current_exe().unwrap())
         .args([STAND_IN])
-        .max_processes(8)
+        // Each answer of several leaves a live process.
+        .max_processes(40)
         .warm_processes(1)
         .build();
     let api = ApiService::new(layers::OpenClawLayer::new().layer(claude.clone()));
@@ -111,7 +114,7 @@ async fn measure(input: &Input, bytes: usize, file: &File) -> Measured {
         let (before, written) = (memory("VmRSS:"), written());
         std::fs::write("/proc/self/clear_refs", "5").unwrap();
         let began = cpu_time();
-        let body = StreamBody::new(pieces(file));
+        let body = Announced { body: StreamBody::new(pieces(file)), length: bytes as u64 };
         // The head of a streamed answer comes when the CLI has heard all of the request.
         let Ok(response) = api.clone().oneshot(request(input.path, body)).await;
         let cpu = cpu_time() - began;
@@ -133,14 +136,14 @@ async fn measure(input: &Input, bytes: usize, file: &File) -> Measured {
     let mut best = best.unwrap();
     for share in 1..4 {
         until_warm(&claude).await;
-        best.after_hang_up = best.after_hang_up.max(hang_up(&api, input, file, best.cpu * share / 4).await);
+        best.after_hang_up = best.after_hang_up.max(hang_up(&api, input, bytes, file, best.cpu * share / 4).await);
     }
     best
 }
 
 /// The CPU time that is spent on a request behind whose body the client is gone.
-async fn hang_up(api: &Api, input: &Input, file: &File, after: Duration) -> Duration {
-    let body = StreamBody::new(pieces(file));
+async fn hang_up(api: &Api, input: &Input, bytes: usize, file: &File, after: Duration) -> Duration {
+    let body = Announced { body: StreamBody::new(pieces(file)), length: bytes as u64 };
     let turn = tokio::spawn(answered_of(api.clone(), request(input.path, body)));
     tokio::time::sleep(after).await;
     turn.abort();
@@ -173,6 +176,28 @@ async fn answered(response: Result<Response<Body>, Infallible>) -> (u16, String)
 
 fn request<B>(path: &str, body: B) -> Request<B> {
     Request::post(path).header("content-type", "application/json").body(body).unwrap()
+}
+
+/// A body whose length is announced, as that of nearly all requests is.
+struct Announced<B> {
+    body: B,
+    length: u64,
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for Announced<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
 }
 
 /// A file as the frames of a body, of which never more than one is in memory.

@@ -158,7 +158,7 @@ fn user(
     messages: &mut Vec<Message>,
     ignored: &mut Ignored,
 ) -> Result<(), Error> {
-    let mut parts = Vec::new();
+    let mut parts = Vec::with_capacity(blocks.len());
     for (j, block) in blocks.into_iter().enumerate() {
         let at = || format!("messages.{i}.content.{j}");
         if block.kind == "tool_result" {
