@@ -45,7 +45,7 @@ pub struct UsageWindow {
 }
 
 impl UsageWindow {
-    /// Whether it is used up, as far as is known: what was said of it holds until it begins anew.
+    /// Whether it is used up, as far as is known: a report holds until the window resets.
     pub(crate) fn is_used_up(&self) -> bool {
         self.status.as_deref() == Some("rejected") && self.until_reset().is_none_or(|wait| !wait.is_zero())
     }
@@ -98,8 +98,7 @@ impl Subscription {
     /// How long until the window that refuses requests opens again.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let known = self.lock();
-        let refuses = known.window.status.as_deref() == Some("rejected");
-        known.window.until_reset().filter(|wait| refuses && !wait.is_zero())
+        known.window.until_reset().filter(|_| known.window.is_used_up())
     }
 
     /// Whether requests draw on extra usage now; `None` until the CLI has said.

@@ -33,7 +33,7 @@ pub(super) struct Window {
     pub(super) level: Level,
     /// From 0 to 1.
     pub(super) used: Option<f64>,
-    /// When it begins anew, in seconds since 1970.
+    /// When it resets, in seconds since 1970.
     resets_at: Option<f64>,
     /// How it is, in words: `begins anew in 2 h 5 min`.
     pub(super) words: String,
