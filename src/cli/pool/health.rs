@@ -170,7 +170,7 @@ impl Pool {
         }
     }
 
-    /// What the processes hold now: 20 µs for each.
+    /// What the processes hold now: some 16 µs for each.
     fn memory(&self) -> Option<u64> {
         // One that has just ended holds nothing; where this one's own is not said, nobody's is.
         Memory::of(std::process::id())?;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::places::Places;
 use super::{End, Pool, PooledProcess, Shared, Starting};
 use crate::cli::conversation::LiveConversation;
+use crate::cli::process::Memory;
 
 /// From so many places on one is held back for newcomers: with fewer, a conversation is worth more than a quick start.
 const HOLD_BACK_FROM: usize = 3;
@@ -32,7 +33,10 @@ pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
                 let pool = Pool { shared };
                 // A CLI that is missing or too old is not started over and over; requests say what is wrong with it.
                 match pool.version().await {
-                    Ok(_) => pool.shared.maintain(),
+                    Ok(_) => {
+                        pool.shared.measure().await;
+                        pool.shared.maintain()
+                    }
                     Err(_) => pool.shared.lock().circuit.retry_at(),
                 }
             }
@@ -87,21 +91,31 @@ impl Shared {
         due
     }
 
+    /// Measures what all processes hold, where memory is limited and it is time to.
+    async fn measure(&self) {
+        let now = Instant::now();
+        let is_due = self.lock().measured.is_none_or(|last| last + MEASURE_EVERY <= now);
+        if !self.places.have_memory_limit() || !is_due {
+            return;
+        }
+        let pids = self.places.pids();
+        // Some 16 µs each: of 64 processes a millisecond, for which no thread of the runtime is kept, nor a lock.
+        let of_all = move || pids.into_iter().filter_map(|pid| Some((pid, Memory::of(pid)?))).collect::<Vec<_>>();
+        let measured = tokio::task::spawn_blocking(of_all).await.unwrap_or_default();
+        self.places.hold(&measured);
+        self.lock().measured = Some(now);
+    }
+
     /// Ends conversations while processes hold more memory than they may. Says when they are to be measured again.
     fn end_over_memory(&self) -> Option<Instant> {
         if !self.places.have_memory_limit() {
             return None;
         }
-        let now = Instant::now();
-        let due = self.lock().measured.map_or(now, |last| last + MEASURE_EVERY);
-        if due <= now {
-            self.places.measure_all();
-            self.lock().measured = Some(now);
-        }
         while let Some(pooled) = self.gives_way_if(Places::exceed_memory) {
             tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way: max_memory is exceeded");
         }
-        (self.places.taken() > 0).then_some(if due <= now { now + MEASURE_EVERY } else { due })
+        let due = self.lock().measured.map_or_else(Instant::now, |last| last + MEASURE_EVERY);
+        (self.places.taken() > 0).then_some(due)
     }
 
     /// Starts warm processes as far as they are wanted and may be. Says when that is to be tried again.

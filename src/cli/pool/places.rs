@@ -49,12 +49,6 @@ struct Taker {
 }
 
 impl Taker {
-    fn measure(&mut self) {
-        if let Some(now) = self.pid.and_then(Memory::of) {
-            self.holds(now);
-        }
-    }
-
     fn holds(&mut self, now: Memory) {
         if self.has_had_a_turn {
             // For a second after a turn it holds up to 30 MB that it is about to free (2.1.328): the smaller of two counts.
@@ -139,9 +133,13 @@ impl Places {
         }
     }
 
-    /// Measures all of them.
-    pub(super) fn measure_all(&self) {
-        self.shared.lock().places.values_mut().for_each(Taker::measure);
+    /// The processes with these numbers hold so much now.
+    pub(super) fn hold(&self, measured: &[(u32, Memory)]) {
+        for taker in self.shared.lock().places.values_mut() {
+            if let Some((_, now)) = measured.iter().find(|(pid, _)| taker.pid == Some(*pid)) {
+                taker.holds(*now);
+            }
+        }
     }
 
     /// The processes that are there.
@@ -309,11 +307,12 @@ mod tests {
         let places = Places::new(Room { processes: 8, memory: Some(NEW.shared + NEW.own) }, Arc::default());
         let (place, _occupant) = places.take().unwrap();
         place.is_of(pid);
-        places.measure_all();
+        let now = Memory::of(pid).unwrap();
+        places.hold(&[(pid, now)]);
         assert!(!places.have_spare(), "it grows with its first turn");
         places.had_a_turn(pid);
-        places.measure_all();
-        let own = Memory::of(pid).unwrap().own;
+        places.hold(&[(pid, now)]);
+        let own = now.own;
         assert!(own < NEW.own / 2, "this test's own memory");
         assert_eq!(places.pids(), [pid]);
         assert_eq!(places.shared.room.beside(places.shared.lock().memory()), 0, "half of a new one does not fit");
