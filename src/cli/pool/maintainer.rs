@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::eviction::{self, Held};
 use super::places::Places;
 use super::{End, Pool, PooledProcess, Shared, Starting};
 use crate::cli::conversation::LiveConversation;
@@ -14,8 +15,8 @@ use crate::cli::process::Memory;
 /// From so many places on one is held back for newcomers: with fewer, a conversation is worth more than a quick start.
 const HOLD_BACK_FROM: usize = 3;
 
-/// A conversation gives way to a warm process once it has been silent for so long. Those that are quicker, and fill all
-/// places, stay: ending each of them in turn would make every one of their turns a replay.
+/// A conversation gives way to a warm process once it has been silent for so long, unless it was a single question. Those that
+/// are quicker, and fill all places, stay: ending each of them in turn would make every one of their turns a replay.
 const HOLD_BACK_AFTER: Duration = Duration::from_secs(60);
 
 /// How often the memory of all processes is measured where it is limited.
@@ -152,8 +153,11 @@ impl Shared {
         }
     }
 
-    /// Where conversations fill all places, ends the one that has been silent for longest, if that is long, so that a
-    /// newcomer finds a warm process. Says when the next one will have been.
+    /// Where conversations fill all places, ends the one that gives way among those that may, so that a newcomer finds a warm
+    /// process. Says when the next one may.
+    ///
+    /// In `--bench eviction` a single question that gives way at once has newcomers wait a tenth to a half as long where there are
+    /// many of those, for up to 3 % more input tokens; any other conversation that did would cost chats up to 16 % more.
     fn hold_a_place_back(&self) -> Option<Instant> {
         if self.config.warm_processes == 0 || self.config.max_processes < HOLD_BACK_FROM {
             return None;
@@ -162,11 +166,16 @@ impl Shared {
         if !state.warm.is_empty() || !self.places.are_all_in_use() {
             return None;
         }
-        let at = state.live.iter().position(|(_, held)| held.pending.is_none())?;
-        let due = state.live[at].1.since + HOLD_BACK_AFTER;
-        if due > Instant::now() {
-            return Some(due);
-        }
+        let now = Instant::now();
+        let may_from =
+            |held: &LiveConversation| held.since + if held.turns == 1 { Duration::ZERO } else { HOLD_BACK_AFTER };
+        let silent = state.live.iter().enumerate().filter(|(_, (_, held))| held.pending.is_none());
+        let (may, later): (Vec<_>, Vec<_>) = silent.partition(|(_, (_, held))| may_from(held) <= now);
+        let answers = may.iter().map(|(_, (_, held))| Held { answers: held.turns, is_parked: false });
+        let Some(chosen) = eviction::gives_way(answers) else {
+            return later.iter().map(|(_, (_, held))| may_from(held)).min();
+        };
+        let at = may[chosen].0;
         let (pooled, _) = state.live.remove(at);
         drop(state);
         let pooled = pooled.ending(End::Evicted);

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::draw::Draw;
 use super::figures::setting;
 use super::habits::{self, Pattern, Turn, exponential};
-use super::rules::Rule;
+use super::rules::{HoldBack, Rule};
 
 /// How long a process waits for its conversation's next message, as `--idle-timeout` has it, in seconds.
 const IDLE: f64 = 600.0;
@@ -44,6 +44,9 @@ pub(crate) struct Outcome {
     pub(crate) tokens: f64,
     /// Seconds by which first tokens were later than on live processes, queue included.
     pub(crate) delay: f64,
+    /// First turns of conversations, and what part of that is theirs.
+    pub(crate) newcomers: u64,
+    pub(crate) newcomers_delay: f64,
 }
 
 /// A conversation under way.
@@ -83,7 +86,16 @@ impl Ord for Due {
 }
 
 /// So many seats, each taken by one conversation after the other, and fewer places.
-pub(crate) fn simulate(rule: Rule, pattern: Pattern, seats: u64, places: usize, seed: u64, hours: f64) -> Outcome {
+pub(crate) struct Server {
+    pub(crate) seats: u64,
+    pub(crate) places: usize,
+    pub(crate) rule: Rule,
+    pub(crate) hold_back: HoldBack,
+}
+
+/// What the turns of some hours cost on such a server.
+pub(crate) fn simulate(server: &Server, pattern: Pattern, seed: u64, hours: f64) -> Outcome {
+    let &Server { seats, places, rule, hold_back } = server;
     let mut outcome = Outcome::default();
     let cache = setting("CACHE", 300) as f64;
     let mut due = BinaryHeap::new();
@@ -93,16 +105,25 @@ pub(crate) fn simulate(rule: Rule, pattern: Pattern, seats: u64, places: usize, 
         due.push(Due(start, conversation(pattern.of_seat(seat), seat, 0, seed)));
     }
     let mut waiting: Vec<Waiting> = Vec::new();
-    let mut floor = 0.0;
+    let (mut floor, mut last) = (0.0, 0.0);
+    // When the warm process is up.
+    let mut warm = None;
     while let Some(Due(wanted, mut of)) = due.pop() {
         if wanted > hours * 3600.0 {
             break;
         }
         waiting.retain(|one| one.since + IDLE > wanted);
+        if warm.is_none() {
+            warm = hold_back.make_room(&mut waiting, places, last, wanted).map(|free| free + START);
+        }
+        last = wanted;
         let mut now = wanted;
         let held = waiting.iter().position(|one| one.conversation == of.number);
+        let mut start = START;
         if let Some(at) = held {
             waiting.remove(at);
+        } else if let Some(up) = warm.take() {
+            start = f64::min(START, f64::max(0.0, up - now));
         } else if waiting.len() >= places {
             waiting.sort_by(|one, other| one.since.total_cmp(&other.since));
             // Those that are busy stand among them with the time at which they will be done.
@@ -124,7 +145,9 @@ pub(crate) fn simulate(rule: Rule, pattern: Pattern, seats: u64, places: usize, 
         };
         outcome.tokens += READ * read + WRITTEN * written;
         if held.is_none() {
-            outcome.delay += START + REPLAYED_TURN * of.done as f64;
+            outcome.delay += start + REPLAYED_TURN * of.done as f64;
+            outcome.newcomers += u64::from(of.done == 0);
+            outcome.newcomers_delay += if of.done == 0 { now - wanted + start } else { 0.0 };
             outcome.replays += u64::from(of.done > 0);
         }
         let ends = now + turn.answer;

@@ -3,6 +3,9 @@
 use super::places::Waiting;
 use super::pool_rule::{Held, gives_way};
 
+/// For how long a conversation has been silent that gives way to a warm process, in seconds, as in the pool.
+const SILENT: f64 = 60.0;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Rule {
     /// Who has been silent for longest.
@@ -69,5 +72,64 @@ impl Rule {
             }
             Rule::Foresight => least(&|one| -one.next.unwrap_or(f64::INFINITY)),
         }
+    }
+}
+
+/// Whether a place is held back for a warm process where conversations fill all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum HoldBack {
+    /// There is no warm process.
+    NoWarm,
+    /// There is one where a place is free.
+    Never,
+    /// The one gives way that has been silent for longest, once that is long.
+    LongestSilent,
+    /// The same, but of all that have been silent for long it is the one that the pool's rule says.
+    ByRule,
+    /// A single question gives way however short its silence, any other conversation once that is long: the pool's.
+    SingleAtOnce,
+    /// The one that the pool's rule says, however short its silence.
+    AtOnce,
+}
+
+impl HoldBack {
+    pub(crate) const ALL: [HoldBack; 5] =
+        [HoldBack::Never, HoldBack::LongestSilent, HoldBack::ByRule, HoldBack::SingleAtOnce, HoldBack::AtOnce];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            HoldBack::NoWarm => "no warm process",
+            HoldBack::Never => "never",
+            HoldBack::LongestSilent => "longest silent",
+            HoldBack::ByRule => "the rule's",
+            HoldBack::SingleAtOnce => "a single question at once, others later (the pool's)",
+            HoldBack::AtOnce => "the rule's at once",
+        }
+    }
+
+    /// When there was room for a warm process, if that was between these times: by then one has given way where it had to.
+    pub(crate) fn make_room(self, waiting: &mut Vec<Waiting>, places: usize, from: f64, now: f64) -> Option<f64> {
+        if self == HoldBack::NoWarm {
+            return None;
+        }
+        if waiting.len() < places {
+            return Some(from);
+        }
+        if self == HoldBack::Never {
+            return None;
+        }
+        let silent = |one: &Waiting| match self {
+            HoldBack::AtOnce => 0.0,
+            HoldBack::SingleAtOnce if one.turns == 1 => 0.0,
+            _ => SILENT,
+        };
+        waiting.sort_by(|one, other| one.since.total_cmp(&other.since));
+        let may: Vec<usize> = (0..waiting.len())
+            .filter(|at| !waiting[*at].is_parked && waiting[*at].since + silent(&waiting[*at]) <= now)
+            .collect();
+        let held = may.iter().map(|at| Held { answers: waiting[*at].turns, is_parked: false });
+        let chosen = if self == HoldBack::LongestSilent { 0 } else { gives_way(held)? };
+        let gone = waiting.remove(*may.get(chosen)?);
+        Some(from.max(gone.since + silent(&gone)))
     }
 }
