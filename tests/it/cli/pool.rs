@@ -38,6 +38,23 @@ async fn a_warm_process_takes_the_first_request_and_is_replaced_while_it_answers
 }
 
 #[tokio::test]
+async fn a_single_question_makes_room_for_a_warm_process_at_once_and_conversations_that_go_on_stay() {
+    let claude = claude().warm_processes(1).max_processes(3).build();
+    let (mut first, mut second) = (Chat::new(&claude), Chat::new(&claude));
+    for (chat, text) in [(&mut first, "this"), (&mut second, "that")] {
+        chat.say(text).await;
+        chat.say("go on").await;
+    }
+    until("a warm process", || processes(&claude, "warm") == 1).await;
+    assert_eq!(ask_once(&claude, "a single question").await.process, "warm");
+    until("another warm process", || processes(&claude, "warm") == 1).await;
+    assert_eq!(processes(&claude, "live"), 2);
+    for chat in [&mut first, &mut second] {
+        assert_eq!(chat.say("and on").await.process, "live");
+    }
+}
+
+#[tokio::test]
 async fn it_is_replaced_a_moment_after_the_first_token_and_not_after_the_longest_pause() {
     let claude = claude().warm_processes(1).build();
     claude.warm_up();
