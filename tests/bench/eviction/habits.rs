@@ -1,4 +1,9 @@
 //! Conversations as they come: agents in bursts, people's long chats, batches, and all of them at once.
+//!
+//! None of them was recorded. Agents, chats and batches are what we take them to be. `Coding` has the figures by which NVIDIA's
+//! AIPerf 0.13 makes its coding sessions ("1k_sessions_200k_ctx"): of the pauses 70 % are calls of functions, of 2 s in the median
+//! and 5 on average, and the others people's, of 15 and 30 s; 4,000 new tokens a turn in the median and 6,000 on average; and
+//! sessions of 57,000 to 200,000 tokens, of which one in twenty ends with each turn, and later more.
 
 use super::draw::Draw;
 
@@ -8,6 +13,8 @@ pub(crate) enum Pattern {
     Agents,
     /// A person's messages, minutes apart, with now and then a long silence.
     Chats,
+    /// A person and an agent at a large code base, quick and with much context.
+    Coding,
     /// One question each, and nothing more.
     Batch,
     /// Half agents, a quarter chats, a quarter batch.
@@ -15,7 +22,8 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
-    pub(crate) const ALL: [Pattern; 4] = [Pattern::Agents, Pattern::Chats, Pattern::Batch, Pattern::Mixed];
+    pub(crate) const ALL: [Pattern; 5] =
+        [Pattern::Agents, Pattern::Chats, Pattern::Coding, Pattern::Batch, Pattern::Mixed];
 
     /// What the conversations are that take this one of the seats.
     pub(crate) fn of_seat(self, seat: u64) -> Pattern {
@@ -45,6 +53,7 @@ pub(crate) fn beginning(pattern: Pattern) -> f64 {
     match pattern {
         Pattern::Agents => 15_000.0,
         Pattern::Chats => 3_000.0,
+        Pattern::Coding => 57_000.0,
         Pattern::Batch | Pattern::Mixed => 2_000.0,
     }
 }
@@ -54,6 +63,7 @@ pub(crate) fn conversation(pattern: Pattern, draw: &mut Draw) -> Vec<Turn> {
     let turns = match pattern {
         Pattern::Agents => agent(draw),
         Pattern::Chats => chat(draw),
+        Pattern::Coding => coding(draw),
         Pattern::Batch | Pattern::Mixed => vec![turn(draw, 1_000.0, 8.0, None)],
     };
     let last = turns.len().saturating_sub(1);
@@ -88,6 +98,23 @@ fn chat(draw: &mut Draw) -> Vec<Turn> {
         .collect()
 }
 
+fn coding(draw: &mut Draw) -> Vec<Turn> {
+    const MOST: f64 = 200_000.0;
+    let (mut turns, mut tokens) = (Vec::new(), beginning(Pattern::Coding));
+    loop {
+        let calls = draw.percent(70);
+        let silence = if calls { log_normal(draw, 2.0, 5.0) } else { log_normal(draw, 15.0, 30.0) };
+        let new = log_normal(draw, 4_000.0, 6_000.0).min(50_000.0);
+        // At 60 tokens a second.
+        let answer = 1.0 + log_normal(draw, 800.0, 1_000.0) / 60.0;
+        turns.push(Turn { new, answer, calls, silence: Some(silence) });
+        tokens += new;
+        if tokens > MOST || chance(draw) < 0.05 * (1.0 + 0.5 * tokens / MOST) {
+            return turns;
+        }
+    }
+}
+
 fn turn(draw: &mut Draw, new: f64, answer: f64, silence: Option<f64>) -> Turn {
     Turn { new: exponential(draw, new), answer: 1.0 + exponential(draw, answer), calls: false, silence }
 }
@@ -99,6 +126,12 @@ pub(crate) fn exponential(draw: &mut Draw, mean: f64) -> f64 {
 /// Pareto's: most are short, with a median of twice the least, and some are very long; an hour at the most.
 fn heavy(draw: &mut Draw, least: f64) -> f64 {
     (least / chance(draw)).min(3600.0)
+}
+
+fn log_normal(draw: &mut Draw, median: f64, mean: f64) -> f64 {
+    let deviation = (2.0 * (mean / median).ln()).sqrt();
+    let normal = (-2.0 * chance(draw).ln()).sqrt() * (std::f64::consts::TAU * chance(draw)).cos();
+    median * (deviation * normal).exp()
 }
 
 /// Above 0, at most 1.
