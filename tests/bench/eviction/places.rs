@@ -123,7 +123,7 @@ pub(crate) fn simulate(server: &Server, pattern: Pattern, seed: u64, hours: f64)
         if let Some(at) = held {
             waiting.remove(at);
         } else if let Some(up) = warm.take() {
-            start = f64::min(START, f64::max(0.0, up - now));
+            start = (up - now).clamp(0.0, START);
         } else if waiting.len() >= places {
             waiting.sort_by(|one, other| one.since.total_cmp(&other.since));
             // Those that are busy stand among them with the time at which they will be done.
