@@ -46,7 +46,7 @@ pub(crate) fn body(error: &Error, request_id: Option<&str>) -> Value {
     };
     let mut body = json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id});
     if error.param() == Some("thread") {
-        // The SDKs' tool runners read this, and go on without a thread.
+        // Anthropic's tool runners for Python and Node ask for a `thread` (a beta), and go on without one where they read this.
         body["error"]["details"] = json!({"error_code": "thread_unsupported_request"});
     }
     body

@@ -23,7 +23,7 @@ use super::turns::Turn;
 use crate::cli::config::Config;
 
 /// How many marks the API takes in a request.
-const MOST: usize = 4;
+const MAX_MARKS: usize = 4;
 
 /// What the client is told of its marks that are not handed on.
 const DROPPED: &str = "cache_control";
@@ -137,7 +137,7 @@ pub(crate) fn settle(
     config: &Config,
 ) -> Vec<&'static str> {
     let in_system = if config.agent() || !setup.system.is_empty() { 2 } else { 1 };
-    let mut free = known.map_or(0, |_| MOST.saturating_sub(in_system + 1 + told.count));
+    let mut free = known.map_or(0, |_| MAX_MARKS.saturating_sub(in_system + 1 + told.count));
     let (mut dropped, mut other_lifetime) = (setup.drops_marks, false);
     let mut last = live;
     let mut decide = |mark: &mut Option<Mark>| {

@@ -6,7 +6,7 @@ use crate::chat::{ChatRequest, Thinking};
 use crate::cli::protocol::{AHEAD, Outgoing};
 
 /// How much is written to a process that may not read yet: a pipe takes at least this.
-const MOST_AHEAD: usize = 4096;
+const MAX_AHEAD_BYTES: usize = 4096;
 
 /// The settings of a request, and of a process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,7 +51,7 @@ impl Settings {
     pub(crate) fn ahead(&self) -> Option<Outgoing> {
         let mut out = Outgoing::default();
         Settings::default().tell(self, AHEAD, &mut out);
-        (out.as_bytes().len() <= MOST_AHEAD).then_some(out)
+        (out.as_bytes().len() <= MAX_AHEAD_BYTES).then_some(out)
     }
 
     /// Has the CLI say which model it is to be where the request names none.
