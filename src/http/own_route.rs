@@ -1,6 +1,5 @@
 //! Routes of the operator's own beside the API's, behind the same guard and keys: a page, metrics, a status.
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::{Method, Response, header};
@@ -59,11 +58,5 @@ impl OwnRoute {
         // What it says now it will not say later.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(header::HeaderValue::from_static("no-store"));
         response
-    }
-}
-
-impl fmt::Debug for OwnRoutes {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|route| route.path)).finish()
     }
 }
