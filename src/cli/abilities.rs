@@ -23,14 +23,14 @@ const IGNORED: [&str; 14] = [
 
 /// Settings of the Messages API alone, below its top level or not.
 const IGNORED_OF_MESSAGES: [&str; 2] = [
-    // Models with adaptive thinking do not go by a budget (2.1.328).
+    // Models with adaptive thinking ignore a budget (2.1.328).
     "thinking.budget_tokens",
     "top_k",
 ];
 
 impl ClaudeCli {
     /// What Claude Code can do, for [`ApiService::abilities`](crate::http::ApiService::abilities): clients are told which
-    /// settings have no effect, and what cannot be had is refused.
+    /// settings have no effect, and requests for what it cannot do are refused.
     ///
     /// ```
     /// use tower_claude::cli::ClaudeCli;
@@ -51,9 +51,9 @@ impl ClaudeCli {
             .refuses_prefill("Claude answers a user's turn: end with a `user` or `tool` message.")
     }
 
-    /// The same where these of Claude Code's own tools are on
-    /// ([`builtin_tools`](crate::cli::ClaudeCliBuilder::builtin_tools)): clients that ask for a search of the web, or a page of
-    /// it, which the API's maker would get, have it from `WebSearch` and `WebFetch`.
+    /// The same with these of Claude Code's own tools on ([`builtin_tools`](crate::cli::ClaudeCliBuilder::builtin_tools)):
+    /// clients that ask for a hosted web search or web fetch, which the API's vendor would run, get it from `WebSearch` and
+    /// `WebFetch`.
     ///
     /// ```
     /// use tower_claude::cli::ClaudeCli;
@@ -71,7 +71,7 @@ impl ClaudeCli {
     /// What is known of a model of Claude Code's by its id, for [`ApiService::models`](crate::http::ApiService::models).
     pub fn model(id: impl Into<String>) -> Model {
         let id = id.into();
-        // Ids of models with the long window end so in Claude Code.
+        // In Claude Code, the ids of models with the long context window end in this.
         let window = if id.ends_with("[1m]") { 1_000_000 } else { 200_000 };
         Model::new(id).owned_by("anthropic").context_window(window)
     }

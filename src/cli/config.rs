@@ -110,14 +110,14 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// Adds a variable to the environment of every process, beside those it inherits. Default: none.
+    /// Adds a variable to the environment of every process, besides those it inherits. Default: none.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.config.environment.push((name.into(), value.into()));
         self
     }
 
-    /// Keeps a variable of this program's environment from every process. Default: only those by which a Claude Code
-    /// session marks the processes that it starts.
+    /// Removes a variable of this program's environment from that of every process. Default: only the variables by which a
+    /// Claude Code session marks the processes that it starts.
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.config.withheld.push(name.into());
         self
@@ -125,9 +125,9 @@ impl ClaudeCliBuilder {
 
     /// How many processes are kept ready for new conversations. Default: 1. Each takes about 150 MB.
     ///
-    /// While it comes up, each is told the model, effort and limits that the last new conversation had, since that would cost
-    /// the first token of the next about 14 ms (Claude Code 2.1.328). What a request does not want of them is undone before it
-    /// is answered. Claude Code tries a model that is not in its own list with a request to the API.
+    /// While it comes up, each is sent the model, effort and limits of the last new conversation, since sending them with
+    /// the next would delay its first token by about 14 ms (Claude Code 2.1.328). What a request does not want of them is
+    /// undone before it is answered. Claude Code checks a model that is not in its own list with a request to the API.
     pub fn warm_processes(mut self, processes: usize) -> Self {
         self.config.warm_processes = processes;
         self
@@ -139,13 +139,13 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How much memory all processes may hold together, in bytes: a conversation that waits ends
-    /// where it is exceeded, and no process starts for which there is no room, except where there is none at all. Default: as
-    /// much as [`max_processes`](Self::max_processes) of them take, some 110 MB each and 82 MB once for all (2.1.328).
+    /// How much memory all processes may hold together, in bytes. When that is exceeded, a conversation that waits is ended.
+    /// No process starts for which there is no room, unless there is no process at all. Default: as much as
+    /// [`max_processes`](Self::max_processes) of them take, about 110 MB each and 82 MB that they share (2.1.328).
     ///
-    /// Each one's own memory counts, and what they share, once. Commands that an agent runs do not count. Busy processes
-    /// are never ended for it, so answers that run may go beyond it. Where the system has no `/proc`, as macOS, each
-    /// process counts 110 MB.
+    /// What each process has of its own counts, and what they share, once. Commands that an agent runs do not count. Busy
+    /// processes are never ended for this limit, so running answers may exceed it. On systems without `/proc`, such as
+    /// macOS, each process counts 110 MB.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.config.max_memory = Some(bytes);
         self
@@ -208,8 +208,8 @@ impl ClaudeCliBuilder {
     /// Whether requests are refused, with 429 and the code `overage`, once the subscription's window is used up and they would
     /// draw on the account's extra usage, which is charged for. Default: they are answered.
     ///
-    /// The answer by which Claude Code tells of it has drawn on extra usage already; the requests after it are refused until
-    /// the window resets.
+    /// Claude Code reports extra usage only with an answer that has already drawn on it; the requests after that are refused
+    /// until the window resets.
     pub fn refuse_overage(mut self, refuse: bool) -> Self {
         self.config.refuse_overage = refuse;
         self
@@ -239,10 +239,10 @@ impl ClaudeCliBuilder {
     ///   Code may read it otherwise than it is written.
     /// - A file with a hard link outside the workspace is neither read nor changed, nor is a directory searched in which
     ///   such a file would be.
-    /// - `WebFetch` reaches only what everybody can: `http` and `https`, by a name whose addresses are public when it is looked
+    /// - `WebFetch` reaches only public hosts: `http` and `https`, by a name whose addresses are public when it is looked
     ///   up, or by a public address in its usual form. Loopback, link-local, private and other special addresses are
-    ///   refused, and with them the metadata services of clouds; so are names of one part and those that end in
-    ///   `.localhost`, `.local`, `.internal` or the like. Redirects to other hosts Claude Code reports to the model, which
+    ///   refused, and with them the metadata services of clouds; so are single-label names and those that end in
+    ///   `.localhost`, `.local`, `.internal` or the like. Claude Code reports redirects to other hosts to the model, which
     ///   has to ask again. A name that changes its address between the look-up here and the fetch gets past this.
     /// - A path could be replaced by a link between this check and its use, by anyone who can make links in the workspace; of
     ///   the tools, only `Bash` can. Claude Code checks the path again as it opens it.
@@ -259,9 +259,9 @@ impl ClaudeCliBuilder {
     /// Whether the audit records `Bash` commands in full. Default: no, since they may quote the conversation; it records only
     /// the name of a command's first program.
     ///
-    /// The audit is a `tracing` event of the target `audit` for each decision on a built-in tool: the tool, `allowed` or
-    /// `denied` and why, the paths or hosts that it names, and the id of its use. A use that is allowed, and of which Claude
-    /// Code then asks on its own account, has a second event (`decided_on="question"`), whose decision stands.
+    /// The audit is a `tracing` event with the target `audit` for each decision on a built-in tool: the tool, `allowed` or
+    /// `denied` and why, the paths or hosts that it names, and the id of its use. If a use is allowed and Claude Code then
+    /// asks about it on its own account, a second event (`decided_on="question"`) records the decision that stands.
     pub fn audit_commands(mut self, whole: bool) -> Self {
         self.config.audit_commands = whole;
         self

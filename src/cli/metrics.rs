@@ -6,7 +6,8 @@ use super::{HealthStatus, Status};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 impl Status {
-    /// Tells the recorder what the metrics of [`record_metrics`](Self::record_metrics) are. Call it once, when it is installed.
+    /// Describes the metrics of [`record_metrics`](Self::record_metrics) to the recorder. Call it once, when that is
+    /// installed.
     pub fn describe_metrics() {
         describe_gauge!("tower_claude_up", "1, or 0 while Claude Code processes fail to start.");
         describe_gauge!("tower_claude_processes", "Claude Code processes, by what they do.");
@@ -40,8 +41,8 @@ impl Status {
         );
     }
 
-    /// Sets these metrics to what the status says, through the [`metrics`](https://docs.rs/metrics) facade. Call it on a new
-    /// status whenever somebody asks for them.
+    /// Sets these metrics from the status, through the [`metrics`](https://docs.rs/metrics) facade. Call it on a new status
+    /// for each scrape.
     ///
     /// | metric | kind | what |
     /// |---|---|---|
@@ -51,7 +52,7 @@ impl Status {
     /// | `tower_claude_processes_memory_bytes` | gauge | what they hold together; absent where the system does not say (macOS) |
     /// | `tower_claude_processes_memory_max_bytes` | gauge | what they may hold; absent where that is not limited |
     /// | `tower_claude_queue_length`, `tower_claude_queue_max` | gauge | requests that wait for a process, and how many may |
-    /// | `tower_claude_turns_total` | counter | by `process`, how they came by it: `live`, `warm`, `cold` |
+    /// | `tower_claude_turns_total` | counter | by `process`, how they got it: `live`, `warm`, `cold` |
     /// | `tower_claude_process_starts_total` | counter | |
     /// | `tower_claude_process_ends_total` | counter | by `reason`: [`ProcessEvents::ends`](super::ProcessEvents::ends) |
     /// | `tower_claude_replays_total` | counter | by `reason`: [`ProcessEvents::replays`](super::ProcessEvents::replays) |

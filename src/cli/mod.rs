@@ -15,7 +15,7 @@
 //! | `turn` | one turn on one process: what the process is told, its lines as events, deadlines and failures |
 //! | `pool` | warm and live processes, and the queue for them |
 //! | `conversation` | what a process holds between turns, and which request continues it |
-//! | `prompt` | what a request is to the CLI: setup, settings, turns, and the client's functions as an MCP server |
+//! | `prompt` | a request in the CLI's terms: setup, settings, turns, and the client's functions as an MCP server |
 //! | `permission` | what Claude Code's own tools may do |
 //! | `process` | one child: pipes, group, death, version |
 //! | `protocol` | the line protocol as types, without policy |

@@ -198,7 +198,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         subscription.headers(&mut headers);
         assert_eq!(headers["x-ratelimit-overage"], "true");
-        // Word of another window says nothing of it, unless it says so.
+        // A report that does not mention extra usage changes nothing about it.
         subscription.update(serde_json::from_value(window(Some(now + 3600.0), None)).unwrap());
         assert!(subscription.refuse_overage().is_err());
         subscription.update(serde_json::from_value(window(Some(now + 3600.0), Some(false))).unwrap());

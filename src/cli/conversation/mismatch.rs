@@ -1,10 +1,10 @@
-//! Why a request does not go on with a conversation, for the log, the metrics and the choice of what to explain.
+//! Why a request does not continue a conversation, for the log, the metrics and the choice of what to explain.
 
 use std::fmt;
 
 use crate::chat::recognition;
 
-/// Why a request does not go on with a conversation: the comparison that failed first.
+/// Why a request does not continue a conversation: the comparison that failed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mismatch {
     Caller,
@@ -23,7 +23,7 @@ pub(crate) enum Mismatch {
 }
 
 impl Mismatch {
-    /// A word for it: the value of a metric's label, so there are few.
+    /// One word for it, out of few: it is the value of a metric's label.
     pub(crate) fn reason(&self) -> &'static str {
         use recognition::Mismatch as Client;
         match self {

@@ -53,7 +53,7 @@ struct SetupDigests {
     tools: u64,
     /// Of the system prompt, to the letter.
     system: u64,
-    /// Of the messages that it was made from.
+    /// Of the messages that the system prompt was made from.
     system_messages: Vec<Digest>,
 }
 
@@ -100,7 +100,7 @@ impl PreparedRequest {
         }
     }
 
-    /// Whether the client hands back reasoning of the model's.
+    /// Whether the client sends back the model's reasoning.
     pub(crate) fn carries_reasoning(&self) -> bool {
         self.messages.iter().any(|message| !message.reasoning.is_empty())
     }
@@ -137,7 +137,7 @@ impl PreparedRequest {
         known.unwrap_or_else(|| self.last_reply.map_or(0, |(at, _)| at + 1))
     }
 
-    /// The conversation as it stands after this answer. Uses the request up.
+    /// The conversation as it stands after this answer. Drains the request.
     pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> LiveConversation {
         let Answered { reply, model: answered_by, tokens, pending } = answer;
         let mut history = std::mem::take(&mut self.history);
@@ -195,7 +195,7 @@ pub(crate) struct Answered {
     pub(crate) pending: Option<PendingToolCalls>,
 }
 
-/// Calls that the CLI waits for.
+/// Calls whose results the CLI waits for.
 #[derive(Debug, Default)]
 pub(crate) struct PendingToolCalls {
     pub(crate) calls: Vec<PendingCall>,
@@ -207,11 +207,11 @@ pub(crate) struct PendingToolCalls {
 #[derive(Debug)]
 pub(crate) struct LiveConversation {
     caller: Caller,
-    /// Other functions want another process. The CLI can be told of another list in the middle (`tools/list_changed`, or
-    /// `mcp_set_servers` without and then with the server), but goes on offering the model those that are gone; and the API's
-    /// cache, of which functions are the beginning, is lost either way (2.1.328).
+    /// Different functions need another process. The CLI accepts another list in mid-conversation (`tools/list_changed`, or
+    /// `mcp_set_servers` without and then with the server), but goes on offering the model the functions that are gone; and
+    /// the prompt cache, which begins with the functions, is lost either way (2.1.328).
     setup_digests: SetupDigests,
-    /// Another model wants another process: the CLI records a change of model as a `/model` command of the user's, in
+    /// A different model needs another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
     model: Option<String>,
     client: Option<ClientSide>,
@@ -219,14 +219,14 @@ pub(crate) struct LiveConversation {
     reply: ReplyDigest,
     /// The model that answered, as the API names it.
     pub(crate) answered_by: String,
-    /// The API that the last request came by.
+    /// The API that the last request came through.
     pub(crate) door: Option<&'static str>,
     /// How many answers it has.
     pub(crate) turns: usize,
-    /// What its last turn took, prompt and answer.
+    /// The tokens of its last turn: prompt and answer.
     pub(crate) tokens: u64,
     pub(crate) pending: Option<PendingToolCalls>,
-    /// The client's marks in it.
+    /// The client's prompt-cache marks in it.
     pub(crate) marks: Marks,
     /// When its last turn ended.
     pub(crate) since: Instant,

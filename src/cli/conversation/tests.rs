@@ -42,7 +42,7 @@ fn messages(messages: &[Value]) -> Value {
     json!({"model": "sonnet", "tools": [tool], "messages": messages})
 }
 
-/// What is held once the model has answered with this text and these calls, for which the CLI waits.
+/// The conversation held once the model has answered with this text and these calls, whose results the CLI waits for.
 fn held(request: &mut PreparedRequest, text: &str, calls: &[&str]) -> LiveConversation {
     let pending =
         |id: &&str| PendingCall { tool_use_id: (*id).to_owned(), request_id: String::new(), rpc_id: json!(1) };
@@ -54,7 +54,7 @@ fn held(request: &mut PreparedRequest, text: &str, calls: &[&str]) -> LiveConver
     request.answered(Answered { reply, model: "m".to_owned(), tokens: 7, pending }, Marks::default())
 }
 
-/// Whether this request goes on with what is held after the model answered "hello" to `first`.
+/// Whether `next` continues the conversation that is held after the model answered "hello" to `first`.
 fn goes_on(first: Value, next: Value) -> Result<(), Mismatch> {
     held(&mut prepared(first), "hello", &[]).continues(&prepared(next), None)
 }
@@ -210,7 +210,7 @@ fn results_of_earlier_turns_are_not_news_and_a_process_that_waits_for_none_accep
     assert_eq!(held.continues(&prepared(messages(&said)), None), Ok(()));
     let stray = [&said[..], &[result("c1")]].concat();
     assert_eq!(held.continues(&prepared(messages(&stray)), None), Err(Mismatch::ResultUnknown));
-    // A result in the place right after the answer is news as well.
+    // A result right after the answer is new, too.
     let first = [&said[..4], &[result("c1")]].concat();
     assert_eq!(held.continues(&prepared(messages(&first)), None), Err(Mismatch::ResultUnknown));
 }

@@ -1,4 +1,4 @@
-//! Whether starting processes works, and how long to wait when it does not: a circuit breaker, whoever starts.
+//! A circuit breaker for starting processes: whether that works, and how long to wait when it does not.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{Error, ErrorKind};
 
-/// After so many failures in a row requests are refused until a start has worked, but for one after each pause.
+/// After this many failures in a row, requests are refused until a start works. One may try after each pause.
 const OPENS_AFTER: u32 = 3;
 
 /// The longest pause between attempts.
@@ -27,9 +27,9 @@ struct Failure {
 }
 
 impl Circuit {
-    /// A process that started at `started` ended before it had answered anything, or could not be started.
+    /// A process started at `started` ended before it had answered anything, or could not be started.
     ///
-    /// Those that had been started together count once.
+    /// Processes that were started together count once.
     pub(super) fn failed(&mut self, started: Instant, error: Error) {
         if self.last.as_ref().is_none_or(|last| last.at <= started) {
             self.failures = self.failures.saturating_add(1);
@@ -52,8 +52,8 @@ impl Circuit {
         self.last.as_ref().map(|last| last.retry_at)
     }
 
-    /// Whether a process might be started for a request. While the circuit is open, that is so for one after each pause; the
-    /// others are told why, and when the next one may be.
+    /// Whether a process may be started for a request. While the circuit is open, one request may try after each pause; the
+    /// error tells the others why, and when to try again.
     pub(super) fn check(&self) -> Result<(), Error> {
         let Some(last) = self.last.as_ref().filter(|_| self.is_open()) else { return Ok(()) };
         let wait = last.retry_at.saturating_duration_since(Instant::now());
@@ -69,7 +69,8 @@ impl Circuit {
         Err(Error::new(ErrorKind::Cli, message).with_retry_after(wait))
     }
 
-    /// The same for one that is started now: until it is known what becomes of it, no other is.
+    /// Like `check`, for a process that is started now: while the circuit is open, no other may start until the next pause
+    /// is over.
     pub(super) fn try_start(&mut self) -> Result<(), Error> {
         self.check()?;
         let (open, pause) = (self.is_open(), self.pause());
@@ -79,7 +80,7 @@ impl Circuit {
         Ok(())
     }
 
-    /// What went wrong since then, if anything did.
+    /// The last failure, if it is no older than `then`.
     pub(super) fn failure_since(&self, then: Instant) -> Option<&Error> {
         self.last.as_ref().filter(|last| last.at >= then).map(|last| &last.error)
     }

@@ -1,4 +1,4 @@
-//! Which conversation gives way, where one has to. It needs nothing else of the pool: `--bench eviction` tries it out.
+//! Which conversation is evicted. It depends on nothing else in the pool, so that `--bench eviction` can simulate it.
 
 /// What is known of a conversation that a process holds between turns.
 #[derive(Clone, Copy, Debug)]
@@ -9,13 +9,12 @@ pub(crate) struct Held {
     pub(crate) is_parked: bool,
 }
 
-/// The place of the one that gives way among these, of which those stand first that have been silent for longest: the first
-/// that was a single question, since most of those are never gone on with, else the first of all.
-///
-/// Where agents, chats and single questions come together, this costs 5 to 17 % fewer input tokens than the first of all
-/// would, and has first tokens wait as much less; nowhere does it cost more. Chats alone, with places for most of them,
-/// wait some 15 ms a turn longer. Rules that weigh what a replay costs save more in some cases, and have first tokens wait up to
-/// four times as long in others.
+/// The place of the conversation to evict among these, which are ordered by how long they have been silent, the longest
+/// first. It is the first that was a single question, since most of those are never continued, else the first of all.
+/// With agents, chats and single questions together, this costs 5 to 17 % fewer input tokens than always evicting the first
+/// would, and shortens the wait for first tokens by as much; it never costs more. Chats alone, with places for most of them,
+/// wait about 15 ms a turn longer. Rules that weigh what a replay costs save more in some cases, but make first tokens wait
+/// up to four times as long in others.
 pub(crate) fn gives_way(held: impl IntoIterator<Item = Held>) -> Option<usize> {
     let mut first = None;
     for (place, held) in held.into_iter().enumerate() {

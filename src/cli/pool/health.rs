@@ -1,4 +1,4 @@
-//! The state of the processes and the queue, for people and for balancers.
+//! The state of the processes and the queue, for people and for load balancers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -32,11 +32,11 @@ pub struct Health {
     pub memory: ProcessMemory,
     /// The requests that wait for a process.
     pub queue: QueueLength,
-    /// How the requests so far came by their processes.
+    /// How the requests so far got their processes.
     pub requests: RequestCounts,
-    /// The subscription's usage windows by name (`five_hour`, `seven_day`, ...); empty until the CLI has told of them.
+    /// The subscription's usage windows by name (`five_hour`, `seven_day`, ...); empty until the CLI has reported them.
     pub subscription: BTreeMap<String, UsageWindow>,
-    /// Whether requests draw on extra usage now, once the CLI has told.
+    /// Whether requests draw on extra usage now; `None` until the CLI has said.
     pub overage: Option<bool>,
 }
 
@@ -45,7 +45,7 @@ pub struct Health {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HealthStatus {
-    /// As far as is known, it can.
+    /// It can, as far as is known.
     Ok,
     /// Processes fail to start: only requests that find a live process are answered.
     Degraded,
@@ -61,22 +61,22 @@ pub struct ProcessCounts {
     pub live: usize,
     /// Waiting for the result of a function that the client runs.
     pub parked: usize,
-    /// Started, and without a conversation.
+    /// Started, without a conversation yet.
     pub warm: usize,
-    /// All that exist, those included that are just ending.
+    /// All that exist, including those that are ending.
     pub total: usize,
     /// How many there may be.
     pub max: usize,
 }
 
-/// The memory of all processes together, in bytes: each one's own, and what they share, once.
+/// The memory of all processes together, in bytes: what each has of its own, plus what they share, counted once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ProcessMemory {
-    /// What they hold now; nothing where the system has no `/proc` to say it, as macOS.
+    /// What they hold now; `None` on systems without `/proc`, such as macOS.
     #[serde(rename = "held_bytes")]
     pub held: Option<u64>,
-    /// What they may hold, if that is limited.
+    /// What they may hold; `None` if that is not limited.
     #[serde(rename = "max_bytes")]
     pub max: Option<u64>,
 }
@@ -87,7 +87,7 @@ pub struct ProcessMemory {
 pub struct QueueLength {
     /// How many requests wait.
     pub length: usize,
-    /// How many may.
+    /// How many may wait.
     pub max: usize,
 }
 
@@ -126,7 +126,7 @@ impl Pool {
             (state.circuit.is_open(), !state.warm.is_empty() || !state.live.is_empty())
         };
         let served = || shared.served.iter().any(|count| count.load(Ordering::Relaxed) > 0);
-        // What was not told to warm up starts with the first request, which it must be sent for that.
+        // Without `warm_up`, processes start with the first request, so that request must be let in.
         let warms_up = shared.maintainer_runs.load(Ordering::Relaxed) && shared.config.warm_processes > 0;
         if degraded {
             Err(NotReady::Degraded)
@@ -170,9 +170,9 @@ impl Pool {
         }
     }
 
-    /// What the processes hold now: some 16 µs for each.
+    /// What the processes hold now. Reading it takes about 16 µs a process.
     fn memory(&self) -> Option<u64> {
-        // One that has just ended holds nothing; where this one's own is not said, nobody's is.
+        // A process that has just ended holds nothing. A system that does not say what this process holds says it of none.
         Memory::of(std::process::id())?;
         let all = self.shared.places.pids().into_iter().filter_map(Memory::of);
         let sum = all.fold(Memory::default(), std::ops::Add::add);

@@ -1,4 +1,4 @@
-//! A process for one turn: who has it, how it is given back, and how it is taken back from a turn that does not end.
+//! A process leased for one turn: how the turn returns it, and how it is recalled from a turn that does not end.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::cli::process::{Life, Process};
 use crate::cli::prompt::Settings;
 use crate::{Error, ErrorKind};
 
-/// How a request came by its process; the value of `x-claude-process`.
+/// How a request got its process; the value of `x-claude-process`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// It held the conversation already.
@@ -35,26 +35,26 @@ impl Origin {
     }
 }
 
-/// A process that counts toward the most there may be, and what it has been told of settings.
+/// A process of the pool, and the settings that it has been sent.
 #[derive(Debug)]
 pub(crate) struct PooledProcess {
     pub(crate) process: Process,
     pub(crate) settings: Settings,
     pub(super) started: Instant,
-    /// Since when it has held its conversation.
+    /// When it began to hold its conversation.
     pub(super) holds_since: Option<Instant>,
-    /// While it comes up.
+    /// Held until the process is up.
     pub(super) starting: Option<Starting>,
     pub(super) counted: Counted,
 }
 
 impl PooledProcess {
-    /// Ends it for a request that waits for its place.
+    /// Ends the process for a request that waits for its place.
     pub(super) fn give_way(self) {
         self.process.give_way();
     }
 
-    /// The same, to be dropped for this reason.
+    /// Sets the reason that is counted when this is dropped.
     pub(super) fn ending(mut self, end: End) -> Self {
         self.counted.end = end;
         self
@@ -67,12 +67,13 @@ impl PooledProcess {
     }
 }
 
-/// The right to start a process while no more of them start than there are CPUs: more only slow each other down.
+/// The right to start a process. At most as many start at once as there are CPUs: more only slow each other down.
 #[derive(Debug)]
 pub(super) struct Starting(pub(super) JoinHandle<()>);
 
 impl Starting {
-    /// When a process is up is known from its first answer. One that is not asked anything gives the right back by itself.
+    /// The first answer shows that a process is up, and ends the right to start it. A process that is asked nothing never
+    /// answers, so the right also ends after `limit`.
     pub(super) fn for_at_most(limit: Duration, permit: Permit) -> Self {
         Starting(tokio::spawn(async move {
             tokio::time::sleep(limit).await;
@@ -92,15 +93,15 @@ impl Drop for Starting {
 pub(crate) struct Lease {
     pub(crate) pooled: PooledProcess,
     pub(crate) origin: Origin,
-    /// Gone where it was recalled.
+    /// `None` once the lease has been recalled.
     hold: Arc<Mutex<Option<Hold>>>,
 }
 
-/// What a turn has beside its process, and gives back in whatever way it ends.
+/// What a turn holds besides its process, and releases however it ends.
 #[derive(Debug)]
 struct Hold {
     pool: Pool,
-    /// Whether the process that it took is still to be replaced.
+    /// Whether the turn took a warm process whose replacement still waits for the first token.
     refills: bool,
     _permit: Permit,
 }
@@ -120,7 +121,7 @@ impl Drop for Hold {
     }
 }
 
-/// Takes a lease back from a turn that does not give it back by itself.
+/// Takes a lease back from a turn that does not end.
 #[derive(Debug)]
 pub(crate) struct Recall {
     hold: Weak<Mutex<Option<Hold>>>,
@@ -128,7 +129,7 @@ pub(crate) struct Recall {
 }
 
 impl Recall {
-    /// Ends the process, and frees the turn's place in the queue. False where the turn has been over before.
+    /// Ends the process and releases the turn's permit. Returns false if the turn was over already.
     pub(crate) fn recall(&self) -> bool {
         let hold = self.hold.upgrade().and_then(|hold| lock(&hold).take());
         let in_time = hold.is_some();
@@ -140,18 +141,18 @@ impl Recall {
 }
 
 impl Lease {
-    /// A process of the pool, with the right to keep it busy.
+    /// Leases a process of the pool, with the permit to keep it busy.
     pub(super) fn new(pooled: PooledProcess, origin: Origin, pool: Pool, permit: Permit) -> Self {
         let hold = Hold { pool, refills: origin == Origin::Warm, _permit: permit };
         Lease { pooled, origin, hold: Arc::new(Mutex::new(Some(hold))) }
     }
 
-    /// For whoever watches over the turn.
+    /// For the turn's watchdog.
     pub(crate) fn to_recall(&self) -> Recall {
         Recall { hold: Arc::downgrade(&self.hold), life: self.pooled.process.life() }
     }
 
-    /// The process has reacted to what it was told, so it is up: starting processes works.
+    /// The process has reacted to what it was sent: it is up, so starting processes works.
     pub(crate) fn acknowledged(&mut self) {
         if self.origin != Origin::Live
             && let Some(hold) = &*lock(&self.hold)
@@ -168,7 +169,7 @@ impl Lease {
         {
             let mut state = hold.pool.shared.lock();
             state.circuit.failed(self.pooled.started, error.clone());
-            // It may have refused what it was told ahead.
+            // What it refused may be the settings that were sent ahead of the request.
             state.expected = Settings::default();
         }
     }
@@ -188,13 +189,13 @@ impl Lease {
         };
     }
 
-    /// The turn has ended well, and no other can follow it in this process.
+    /// The turn has succeeded, but no other can follow it in this process.
     pub(crate) fn is_unusable(&mut self) {
         self.pooled.counted.end = End::Unusable;
     }
 
-    /// The turn's first token is on its way to the client. A warm process that it took may be replaced, a moment later, and
-    /// what is told to one that is started then has been seen to work.
+    /// The turn's first token is on its way to the client. A warm process that the turn took may be replaced a moment later;
+    /// the replacement is sent this turn's settings, which are now known to work.
     pub(crate) fn first_token(&mut self) {
         if let Some(hold) = &mut *lock(&self.hold) {
             if self.origin != Origin::Live {
@@ -213,7 +214,7 @@ impl Lease {
         pooled.counted.end = End::WithAll;
         let shared = &hold.pool.shared;
         shared.places.had_a_turn(pooled.process.pid);
-        // The least recently used stand first.
+        // Ordered from the least to the most recently used.
         shared.lock().live.push((pooled, held));
         shared.places.process_available();
     }

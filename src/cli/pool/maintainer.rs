@@ -1,4 +1,4 @@
-//! The task that keeps warm processes, and ends those that have waited too long.
+//! The task that keeps processes warm, and ends those that have waited too long.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,27 +12,29 @@ use super::{End, Pool, PooledProcess, Shared, Starting};
 use crate::cli::conversation::LiveConversation;
 use crate::cli::process::Memory;
 
-/// From so many places on one is held back for newcomers: with fewer, a conversation is worth more than a quick start.
+/// With at least this many places, one is held back for newcomers. With fewer, a conversation is worth more than a quick
+/// start.
 const HOLD_BACK_FROM: usize = 3;
 
-/// A conversation gives way to a warm process once it has been silent for so long, unless it was a single question. Those that
-/// are quicker, and fill all places, stay: ending each of them in turn would make every one of their turns a replay.
+/// How long a conversation must have been silent before it is evicted for a warm process; a single question need not have
+/// been. Conversations that are quicker, and fill all places, stay: evicting each in turn would make all of their turns
+/// replays.
 const HOLD_BACK_AFTER: Duration = Duration::from_secs(60);
 
 /// How often the memory of all processes is measured where it is limited.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a start takes at the most that counts: from then on it no longer keeps others from starting.
+/// How long a warm process may hold its permit to start.
 const START_TIME: Duration = Duration::from_secs(1);
 
-/// Runs for as long as the pool is there.
+/// Runs until the pool is dropped.
 pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
     loop {
         let due = match shared.upgrade() {
             None => return,
             Some(shared) => {
                 let pool = Pool { shared };
-                // A CLI that is missing or too old is not started over and over; requests say what is wrong with it.
+                // A CLI that is missing or too old is not started over and over; requests report what is wrong with it.
                 match pool.version().await {
                     Ok(_) => {
                         pool.shared.measure().await;
@@ -50,7 +52,7 @@ pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
 }
 
 impl Shared {
-    /// One round. Says when the next one is due at the latest.
+    /// One round. Returns when the next one is due at the latest.
     fn maintain(self: &Arc<Self>) -> Option<Instant> {
         let expires = self.end_expired();
         let grows = self.end_over_memory();
@@ -59,7 +61,7 @@ impl Shared {
         [expires, grows, starts, gives_way].into_iter().flatten().min()
     }
 
-    /// Ends what has died or waited for too long. Says when the next one will have.
+    /// Ends processes that have died or waited too long. Returns when the next one will have waited too long.
     fn end_expired(&self) -> Option<Instant> {
         let now = Instant::now();
         let limit = |held: &LiveConversation| {
@@ -86,13 +88,13 @@ impl Shared {
             })
             .collect();
         let due = state.live.iter().map(|(_, held)| limit(held)).min();
-        // They end when they are dropped, which is better done without the lock.
+        // Dropping them ends them, which is better done without the lock.
         drop(state);
         drop((dead, expired));
         due
     }
 
-    /// Measures what all processes hold, where memory is limited and it is time to.
+    /// Measures the memory of all processes, if it is limited and a measurement is due.
     async fn measure(&self) {
         let now = Instant::now();
         let is_due = self.lock().measured.is_none_or(|last| last + MEASURE_EVERY <= now);
@@ -100,14 +102,14 @@ impl Shared {
             return;
         }
         let pids = self.places.pids();
-        // Some 16 µs each: of 64 processes a millisecond, for which no thread of the runtime is kept, nor a lock.
+        // About 16 µs a process, a millisecond for 64: too long to block a runtime thread, or to hold a lock.
         let of_all = move || pids.into_iter().filter_map(|pid| Some((pid, Memory::of(pid)?))).collect::<Vec<_>>();
         let measured = tokio::task::spawn_blocking(of_all).await.unwrap_or_default();
         self.places.hold(&measured);
         self.lock().measured = Some(now);
     }
 
-    /// Ends conversations while processes hold more memory than they may. Says when they are to be measured again.
+    /// Evicts conversations while the memory limit is exceeded. Returns when to measure again.
     fn end_over_memory(&self) -> Option<Instant> {
         if !self.places.have_memory_limit() {
             return None;
@@ -119,7 +121,7 @@ impl Shared {
         (self.places.taken() > 0).then_some(due)
     }
 
-    /// Starts warm processes as far as they are wanted and may be. Says when that is to be tried again.
+    /// Starts as many warm processes as are wanted and allowed. Returns when to try again.
     fn start_warm(self: &Arc<Self>) -> Option<Instant> {
         loop {
             let now = Instant::now();
@@ -133,7 +135,8 @@ impl Shared {
                     return Some(not_before);
                 }
             }
-            // Whoever frees one of these wakes the maintainer; so does giving one back, hence the look before.
+            // Freeing a place or a permit to start wakes the maintainer. A permit taken and released for want of a place
+            // would wake it endlessly, so look for a place first.
             if !self.places.have_spare() {
                 return None;
             }
@@ -153,12 +156,12 @@ impl Shared {
         }
     }
 
-    /// Where conversations fill all places, ends the one that gives way among those that may, so that a newcomer finds a warm
-    /// process. Says when the next one may.
+    /// If conversations fill all places, evicts one that has been silent for long enough, so that a newcomer finds a warm
+    /// process. Returns when the next one may be evicted.
     ///
-    /// Agents, chats and single questions together cost 0 to 3 % more input tokens with this than without it (`--bench eviction`),
-    /// where a minute of silence for all cost up to 20 %, and newcomers wait 1 to 93 % as long. If no conversation had to be
-    /// silent for long, coding sessions would cost up to 42 % more.
+    /// Agents, chats and single questions together cost 0 to 3 % more input tokens with this than without it, and
+    /// newcomers wait 1 to 93 % as long (`--bench eviction`). A minute of silence required of single questions too would cost
+    /// up to 20 % more; no silence required of any conversation would cost coding sessions up to 42 % more.
     fn hold_a_place_back(&self) -> Option<Instant> {
         if self.config.warm_processes == 0 || self.config.max_processes < HOLD_BACK_FROM {
             return None;

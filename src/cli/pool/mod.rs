@@ -1,22 +1,21 @@
-//! The processes: warm ones that fit any request, live ones that wait for their conversation, and who gets which.
+//! The process pool: warm processes that fit any request, live ones that hold a conversation, and which request gets which.
 //!
 //! | file | its idea |
 //! |---|---|
-//! | `lease` | a process for one turn, and how it is given back |
-//! | `queue` | who is next for a process, or to start one |
-//! | `places` | where processes are, and how many there may be |
-//! | `eviction` | which conversation gives way |
-//! | `room` | how many more fit, in number and in memory |
-//! | `circuit` | whether starting them works |
-//! | `refill` | when a warm one that was taken is replaced |
-//! | `maintainer` | the task that keeps warm ones, and ends those that have waited too long |
-//! | `health` | the state of all that |
-//! | `status` | the same in full, with the conversations that are held |
-//! | `tally` | what has happened so far, and why |
+//! | `lease` | a process for one turn, and how it is returned |
+//! | `queue` | which request is next to get a process, or to start one |
+//! | `places` | the places that processes take, and how many there may be |
+//! | `eviction` | which conversation is evicted |
+//! | `room` | how many more processes fit, by number and by memory |
+//! | `circuit` | whether starting processes works |
+//! | `refill` | when a warm process that was taken is replaced |
+//! | `maintainer` | the task that keeps processes warm, and ends those that have waited too long |
+//! | `health` | the state of the pool |
+//! | `status` | the same in full, with the conversations that processes hold |
+//! | `tally` | counts of what has happened so far, and why |
 //!
-//! A permit of the queue is the right to one busy process. Whoever holds one is sure to come by a process: busy ones are
-//! never more than permits, so there is a live conversation, a warm process, or room for one more, or a live one to give
-//! way.
+//! A queue permit is the right to one busy process. Its holder is sure to get a process: busy ones never outnumber permits,
+//! so there is always a live conversation that fits, a warm process, room for one more, or a live conversation to evict.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -60,13 +59,13 @@ use super::rate_limits::Subscription;
 use crate::chat::Caller;
 use crate::{Error, ErrorKind};
 
-/// How long a process that is started for a request may keep others from starting.
+/// How long a process started for a request may hold its permit to start.
 const COLD_START_TIME: Duration = Duration::from_secs(5);
 
-/// What a lease comes with: the conversation that a live process holds.
+/// A lease, and the conversation that its process holds if it is a live one.
 pub(crate) type Leased = (Lease, Option<LiveConversation>);
 
-/// Shares the processes among requests. Cloning shares the same pool; the last one dropped ends every process.
+/// Shares the processes among requests. Clones share one pool; dropping the last ends every process.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
@@ -76,9 +75,9 @@ pub(crate) struct Pool {
 struct Shared {
     config: Config,
     state: Mutex<State>,
-    /// For busy processes.
+    /// Grants the right to a busy process.
     queue: Queue,
-    /// For processes that start.
+    /// Grants the right to start a process.
     starts: Queue,
     places: Places,
     /// Wakes the maintainer.
@@ -87,7 +86,7 @@ struct Shared {
     version: OnceCell<Version>,
     served: [AtomicU64; 3],
     subscription: Subscription,
-    /// There from the first process on.
+    /// Set when the first process starts.
     orphans: OnceLock<Arc<Orphans>>,
     tally: Arc<Tally>,
     cache_lifetime: KnownLifetime,
@@ -99,9 +98,9 @@ struct State {
     live: Vec<(PooledProcess, LiveConversation)>,
     circuit: Circuit,
     refill: Refill,
-    /// What the last new conversation wanted, as the next one may.
+    /// The settings of the last new conversation: the best guess at those of the next.
     expected: Settings,
-    /// When all processes' memory was measured last.
+    /// When the memory of all processes was last measured.
     measured: Option<Instant>,
 }
 
@@ -141,7 +140,7 @@ impl Pool {
         &self.shared.config
     }
 
-    /// How long the CLI's own marks for the prompt cache live.
+    /// How long the CLI's own prompt-cache marks live.
     pub(crate) fn cache_lifetime(&self) -> &KnownLifetime {
         &self.shared.cache_lifetime
     }
@@ -150,19 +149,19 @@ impl Pool {
         &self.shared.subscription
     }
 
-    /// A conversation that some process may have held is replayed on another, for this reason.
+    /// Counts a conversation that is replayed on another process, and why.
     pub(crate) fn replayed(&self, reason: &'static str) {
         self.shared.tally.replayed(reason);
     }
 
-    /// The CLI's version, asked once; an error where it is missing or too old.
+    /// The CLI's version, asked for once. An error if the CLI is missing or too old.
     pub(crate) async fn version(&self) -> Result<&Version, Error> {
         let came = Instant::now();
         let shared = &self.shared;
         let ask = async || {
             {
                 let mut state = shared.lock();
-                // Whoever waited for another's answer takes that, and does not ask again.
+                // A caller that waited while another's attempt failed shares that error rather than asking again.
                 if let Some(error) = state.circuit.failure_since(came) {
                     return Err(error.clone());
                 }
@@ -183,8 +182,8 @@ impl Pool {
         }
     }
 
-    /// A process for a turn: the live one for which `fits` says yes, else a warm one, else a new one. Waits in the
-    /// queue while all are busy.
+    /// A process for a turn: a live one whose conversation `fits`, else a warm one, else a new one. Waits while all are
+    /// busy.
     pub(crate) async fn lease(
         &self,
         caller: &Caller,
@@ -193,22 +192,22 @@ impl Pool {
         self.start();
         self.version().await?;
         let shared = &self.shared;
-        // Where memory is limited, who has a permit may still have to wait until a busy process is done.
+        // If memory is limited, a request with a permit may still have to wait for a busy process to finish.
         let mut no_room = std::pin::pin!(tokio::time::sleep(shared.config.queue_timeout));
         let permit = self.wait_in_queue(caller).await?;
-        // Made when it is first needed, since its place in the queue is from then on.
+        // Created on first use, since creating it takes a place in the queue.
         let mut turn_to_start = None;
         let mut starting = None;
         let mut wanted = None;
         loop {
             let mut freed = std::pin::pin!(shared.places.freed());
             freed.as_mut().enable();
-            // What has to give way is dropped, and so ended, only when the lock is free.
+            // `_dead` is dropped once `find` has released the lock: dropping a process ends it.
             let (found, _dead) = shared.find(&mut fits);
             match found {
                 Some((pooled, Some(held))) => return Ok((self.leased(pooled, Origin::Live, permit), Some(held))),
                 Some((pooled, None)) => {
-                    // The maintainer looks again when the pause is over, whether the turn has said anything by then or not.
+                    // The maintainer then schedules the replacement, even if this turn never produces a token.
                     shared.maintainer.notify_one();
                     return Ok((self.leased(pooled, Origin::Warm, permit), None));
                 }
@@ -216,7 +215,8 @@ impl Pool {
             }
             shared.lock().circuit.check()?;
             if starting.is_none() {
-                // What has to give way ends while this waits for its turn to start, rather than while it holds that.
+                // Evict now: the evicted process ends while this request waits for its permit to start, not while it holds
+                // one.
                 wanted.get_or_insert_with(|| shared.places.want());
                 if let Some(gives_way) = shared.gives_way() {
                     gives_way.give_way();
@@ -284,7 +284,7 @@ impl Pool {
     }
 }
 
-/// A refusal that is over soon.
+/// A refusal that is worth retrying soon.
 fn busy(why: String) -> Error {
     let message = format!("Rate limit reached for this server: {why}");
     Error::new(ErrorKind::QueueFull, message).with_retry_after(Duration::from_secs(5))
@@ -299,14 +299,14 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// A process that is there already, with the conversation that it holds; and those that were found dead.
+    /// A live or warm process, with the conversation that it holds, and the dead processes found on the way.
     fn find(
         &self,
         fits: &mut impl FnMut(&LiveConversation) -> bool,
     ) -> (Option<(PooledProcess, Option<LiveConversation>)>, Vec<PooledProcess>) {
         let mut dead = Vec::new();
         let mut state = self.lock();
-        // The newest first: where a client asked twice for the same answer, both fit.
+        // Newest first: if a client asked for the same answer twice, both conversations fit.
         while let Some(at) = state.live.iter().rposition(|(_, held)| fits(held)) {
             let (pooled, held) = state.live.remove(at);
             if !pooled.process.has_exited() {
@@ -314,7 +314,7 @@ impl Shared {
             }
             dead.push(pooled.ending(End::Crashed));
         }
-        // The oldest is the one most surely up. The dead are the maintainer's to see to.
+        // The oldest warm process is the most likely to be up. The maintainer removes the dead ones.
         let alive = state.warm.iter().position(|warm| !warm.process.has_exited());
         let warm = alive.map(|at| (state.warm.remove(at), None));
         if warm.is_some() {
@@ -323,12 +323,12 @@ impl Shared {
         (warm, dead)
     }
 
-    /// The process that gives way to a request, where one has to.
+    /// Evicts a conversation if requests are short of places, and returns its process.
     fn gives_way(&self) -> Option<PooledProcess> {
         self.gives_way_if(Places::are_short)
     }
 
-    /// The process that gives way, if the places are such that one has to.
+    /// Evicts a conversation if `are` holds for the places, and returns its process.
     fn gives_way_if(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
         let mut state = self.lock();
         if !are(&self.places) {
@@ -339,7 +339,7 @@ impl Shared {
         Some(state.live.remove(at).0.ending(End::Evicted))
     }
 
-    /// Starts a process, and has it take these settings while it comes up.
+    /// Starts a process, and sends it these settings while it comes up.
     fn spawn(
         &self,
         place: Place,

@@ -1,4 +1,4 @@
-//! The places for processes: one is taken before a process starts, and free once it has been reaped.
+//! Places for processes: a process takes one before it starts, and frees it once it has been reaped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use tokio::sync::futures::Notified;
 use super::room::{NEW, Room};
 use crate::cli::process::Memory;
 
-/// At most `max_processes` processes exist at once, those that are on their way out included, and none is started that
-/// `max_memory` has no room for.
+/// Limits the processes that exist at once, including those that are ending, to `max_processes` and to what fits into
+/// `max_memory`.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     shared: Arc<Shared>,
@@ -20,7 +20,7 @@ pub(super) struct Places {
 struct Shared {
     room: Room,
     taken: Mutex<Taken>,
-    /// Wakes whoever waits for a place, or for a process that needs none.
+    /// Wakes requests that wait for a place, or for a process that already has one.
     freed: Notify,
     /// Wakes the maintainer.
     maintainer: Arc<Notify>,
@@ -28,7 +28,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Taken {
-    /// By number.
+    /// By the place's number.
     places: HashMap<u64, Taker>,
     next: u64,
     /// How many requests wait for a place.
@@ -39,23 +39,24 @@ struct Taken {
 #[derive(Debug)]
 struct Taker {
     is_ending: bool,
-    /// Once it is known.
+    /// `None` until the process has been spawned.
     pid: Option<u32>,
     has_had_a_turn: bool,
-    /// What it held when it was measured last since its first turn.
+    /// Its last measurement since its first turn.
     last: Memory,
-    /// What it counts.
+    /// How much it counts against the limit.
     memory: Memory,
 }
 
 impl Taker {
     fn holds(&mut self, now: Memory) {
         if self.has_had_a_turn {
-            // For a second after a turn it holds up to 30 MB that it is about to free (2.1.328): the smaller of two counts.
+            // For a second after a turn a process holds up to 30 MB that it is about to free (2.1.328), so the smaller of
+            // the last two measurements counts.
             self.memory = Memory { own: now.own.min(self.last.own), ..now };
             self.last = now;
         } else {
-            // It grows with its first turn, for which there must be room.
+            // Its first turn makes it grow, so room for that is reserved.
             self.memory = Memory { own: now.own.max(NEW.own), ..now };
         }
     }
@@ -66,7 +67,7 @@ impl Taken {
         self.places.values().map(|taker| taker.memory)
     }
 
-    /// Without those that are ending.
+    /// The memory of the processes that are not ending.
     fn memory_to_stay(&self) -> impl Iterator<Item = Memory> {
         self.places.values().filter(|taker| !taker.is_ending).map(|taker| taker.memory)
     }
@@ -77,7 +78,8 @@ impl Places {
         Places { shared: Arc::new(Shared { room, taken: Mutex::default(), freed: Notify::new(), maintainer }) }
     }
 
-    /// A place, if one is free: the first half goes with the process until it is reaped, the second with whoever wants it.
+    /// A place, if one is free. `Place` is kept until the process is reaped, `Occupant` only as long as the process is
+    /// wanted.
     pub(super) fn take(&self) -> Option<(Place, Occupant)> {
         let mut taken = self.shared.lock();
         if self.shared.room.beside(taken.memory()) == 0 {
@@ -97,19 +99,19 @@ impl Places {
         taken.wanted == 0 && self.shared.room.beside(taken.memory()) > 0
     }
 
-    /// Counts a request as waiting for a place, for as long as the value is kept.
+    /// Counts a request as waiting for a place until the returned value is dropped.
     pub(super) fn want(&self) -> Wanted {
         self.shared.lock().wanted += 1;
         Wanted { places: self.clone() }
     }
 
-    /// Whether more requests wait than places are free or about to be: then another process has to give way.
+    /// Whether more requests wait than places are free or about to be freed, so that another process has to be evicted.
     pub(super) fn are_short(&self) -> bool {
         let taken = self.shared.lock();
         taken.wanted > self.shared.room.beside(taken.memory_to_stay())
     }
 
-    /// Whether there is room for no more, and none of those that are there is ending.
+    /// Whether no further process fits, and none is ending.
     pub(super) fn are_all_in_use(&self) -> bool {
         let taken = self.shared.lock();
         self.shared.room.beside(taken.memory()) == 0 && !taken.places.values().any(|taker| taker.is_ending)
@@ -120,12 +122,12 @@ impl Places {
         self.shared.room.memory.is_some()
     }
 
-    /// Whether those that are not ending hold more memory than they may.
+    /// Whether the processes that are not ending exceed the memory limit.
     pub(super) fn exceed_memory(&self) -> bool {
         self.shared.room.is_exceeded_by(self.shared.lock().memory_to_stay())
     }
 
-    /// The process with this number has had a turn.
+    /// Notes that the process with this pid has had a turn.
     pub(super) fn had_a_turn(&self, pid: u32) {
         let mut taken = self.shared.lock();
         if let Some(taker) = taken.places.values_mut().find(|taker| taker.pid == Some(pid)) {
@@ -133,7 +135,7 @@ impl Places {
         }
     }
 
-    /// The processes with these numbers hold so much now.
+    /// Records how much memory each process holds now, by pid.
     pub(super) fn hold(&self, measured: &[(u32, Memory)]) {
         for taker in self.shared.lock().places.values_mut() {
             if let Some((_, now)) = measured.iter().find(|(pid, _)| taker.pid == Some(*pid)) {
@@ -142,7 +144,7 @@ impl Places {
         }
     }
 
-    /// The processes that are there.
+    /// The pids of all processes that have not been reaped.
     pub(super) fn pids(&self) -> Vec<u32> {
         self.shared.lock().places.values().filter_map(|taker| taker.pid).collect()
     }
@@ -151,12 +153,12 @@ impl Places {
         self.shared.lock().places.len()
     }
 
-    /// Resolves when a place has become free, or a process that needs none.
+    /// Resolves when a place becomes free, or a process that already has one becomes available.
     pub(super) fn freed(&self) -> Notified<'_> {
         self.shared.freed.notified()
     }
 
-    /// There is a process that needs no place.
+    /// Wakes waiting requests and the maintainer: a process, or a place for one, is available.
     pub(super) fn process_available(&self) {
         self.shared.freed.notify_waiters();
         self.shared.maintainer.notify_one();
@@ -177,7 +179,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// It is of the process with this number.
+    /// Notes the pid of the process that takes this place.
     pub(super) fn is_of(&self, pid: u32) {
         if let Some(taker) = self.places.shared.lock().places.get_mut(&self.number) {
             taker.pid = Some(pid);
@@ -192,7 +194,7 @@ impl Drop for Place {
     }
 }
 
-/// A process that is wanted. Once it is not, it counts as ending.
+/// Kept for as long as the process is wanted. Once this is dropped, the process counts as ending.
 #[derive(Debug)]
 pub(super) struct Occupant {
     places: Places,

@@ -1,14 +1,14 @@
-//! A queue for a number of permits: first come, first served for one caller, and callers take turns.
+//! A fair queue for a fixed number of permits: callers take turns, and each caller's requests are served in order.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-/// Who waits: the hash of the caller's API key.
+/// A caller, by the hash of its API key.
 type Key = Option<u64>;
 
-/// Hands out permits. Cloning shares the same queue.
+/// Hands out permits. Clones share one queue.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
@@ -18,14 +18,14 @@ pub(super) struct Queue {
 struct Shared {
     inner: Mutex<Inner>,
     permits: usize,
-    /// Told when a permit is free and nobody waits for it.
+    /// Notified when a permit is free and nobody waits for it.
     spare: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct Inner {
     free: usize,
-    /// Each caller that waits, in the order of their turns, with its requests in the order in which they came.
+    /// The waiting callers in the order of their turns, each with its requests in order of arrival.
     callers: VecDeque<(Key, VecDeque<Waiter>)>,
     length: usize,
     next: u64,
@@ -37,14 +37,14 @@ struct Waiter {
     grant: oneshot::Sender<Permit>,
 }
 
-/// A permit; the next in the queue gets it when it is dropped.
+/// A permit. Dropping it hands it to the next request in the queue.
 #[derive(Debug)]
 pub(super) struct Permit {
-    /// None once it has been handed on.
+    /// `None` once it has been handed on.
     queue: Option<Queue>,
 }
 
-/// The queue is as long as it may be.
+/// The queue has reached its limit.
 #[derive(Debug, PartialEq)]
 pub(super) struct Full;
 
@@ -54,22 +54,22 @@ impl Queue {
         Queue { shared: Arc::new(Shared { inner: Mutex::new(inner), permits, spare }) }
     }
 
-    /// A permit, when it is this caller's turn. Refused where `limit` requests wait already: this one, or if another caller
-    /// has two more of them than this one, that one's last.
+    /// A permit, when it is this caller's turn. If `limit` requests wait already, one is refused: the last of the caller
+    /// with the most waiting requests if that caller has at least two more than this one, else this one.
     ///
-    /// The place in the queue is taken with the call, and given up when the future is dropped.
+    /// The call itself takes the place in the queue; dropping the future gives it up.
     pub(super) fn acquire(&self, key: Key, limit: usize) -> impl Future<Output = Result<Permit, Full>> + use<> {
         let entered = self.enter(key, limit);
         async move {
             match entered? {
                 Entered::Permit(permit) => Ok(permit),
-                // The queue outlives its waiters: each holds it.
+                // Each waiter keeps the queue alive, so only `make_room_for` drops a grant.
                 Entered::Waiting(mut waiting) => (&mut waiting.granted).await.map_err(|_| Full),
             }
         }
     }
 
-    /// A permit that nobody waits for.
+    /// A permit, if one is free and nobody waits for it.
     pub(super) fn try_acquire(&self) -> Option<Permit> {
         self.shared.lock().take_free().then(|| self.permit())
     }
@@ -130,7 +130,7 @@ impl Queue {
             };
             match next.grant.send(self.permit()) {
                 Ok(()) => return,
-                // Its request has just gone. Dropping the permit here would release it a second time.
+                // The request was dropped just now. Dropping the permit here would release it a second time.
                 Err(mut permit) => permit.queue = None,
             }
         }
@@ -144,19 +144,19 @@ impl Shared {
 }
 
 impl Inner {
-    /// Takes a free permit. There is none while somebody waits: a permit that is given back goes to who waits.
+    /// Takes a free permit. None is free while a request waits: a released permit goes to that request.
     fn take_free(&mut self) -> bool {
         let free = self.free > 0;
         self.free -= usize::from(free);
         free
     }
 
-    /// Refuses the last request of the caller that has most of them in the queue, if that is another one that would still have more.
+    /// Refuses the last request of the caller with the most waiting, if that caller keeps at least as many as this one.
     fn make_room_for(&mut self, key: Key) -> bool {
         let own = self.callers.iter().find(|(caller, _)| *caller == key).map_or(0, |(_, waiters)| waiters.len());
         let most = self.callers.iter_mut().max_by_key(|(_, waiters)| waiters.len());
         let Some((_, waiters)) = most.filter(|(_, waiters)| waiters.len() > own + 1) else { return false };
-        // It learns of it as its grant is dropped.
+        // Dropping its grant tells the request.
         let refused = waiters.pop_back();
         self.length -= usize::from(refused.is_some());
         refused.is_some()
@@ -259,7 +259,7 @@ mod tests {
         let held = queue.try_acquire().unwrap();
         let mut first = wait(&queue, 1);
         drop(held);
-        // The permit is the first one's, who has not looked yet.
+        // The permit is already granted to `first`, which has not been polled yet.
         assert!(queue.try_acquire().is_none());
         let second = wait(&queue, 2);
         let permit = (&mut first).now_or_never().unwrap().unwrap();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a turn that took a warm process has the CPU to itself, at most, before another is started: a start costs
-/// 0.6 s of it, which with two cores delays the first token by tens of milliseconds (measured).
+/// How long a turn that took a warm process has the CPU to itself, at most. Starting another process costs 0.6 s of CPU,
+/// which delays the first token by tens of milliseconds on two cores (measured).
 const FIRST_TOKEN_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long after its first token: the client is just being told of that.
+/// How long after the first token the replacement starts: at first, the token is still on its way to the client.
 const REFILL_PAUSE: Duration = Duration::from_millis(100);
 
 /// The time before which no warm process is started.
@@ -18,8 +18,7 @@ pub(super) struct Refill {
 }
 
 impl Refill {
-    /// A warm process was taken. What is planned already stays: turns that follow one another quickly must not put it off
-    /// for ever.
+    /// A warm process was taken. A planned start is not put off: turns in quick succession could do that forever.
     pub(super) fn taken(&mut self) {
         let now = Instant::now();
         if self.after.is_none_or(|after| after <= now) {
@@ -27,7 +26,7 @@ impl Refill {
         }
     }
 
-    /// The turn that took it has its first token, or is over. Never later than planned.
+    /// The turn has its first token, or is over: the replacement may start soon, and never later than planned.
     pub(super) fn first_token(&mut self) {
         let soon = Instant::now() + REFILL_PAUSE;
         self.after = self.after.map(|after| after.min(soon));

@@ -1,12 +1,12 @@
-//! How many more processes fit, in number and in memory.
+//! How many more processes fit, by number and by memory.
 
 use crate::cli::process::Memory;
 
-/// What a process counts that has not had a turn, or whose memory the system does not say. After its first turn one holds
-/// some 105 MB of its own, after several 110 (2.1.328).
+/// What a process counts before its first turn, or where the system does not say how much it holds. After its first turn a
+/// process holds about 105 MB of its own, after several 110 MB (2.1.328).
 pub(super) const NEW: Memory = Memory { own: 110_000_000, shared: 82_000_000 };
 
-/// What there may be of processes.
+/// The limits on processes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) processes: usize,
@@ -15,7 +15,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// How many new ones fit beside those that hold this. One fits always where there is none.
+    /// How many new processes fit beside those that hold this much. If there is none, one always fits.
     pub(super) fn beside(self, held: impl Iterator<Item = Memory>) -> usize {
         let (count, held) = total(held);
         let by_number = self.processes.saturating_sub(count);
@@ -26,7 +26,7 @@ impl Room {
         by_number.min(usize::try_from(by_memory).unwrap_or(usize::MAX).max(at_least))
     }
 
-    /// Whether these hold more memory than they may. One may hold as much as it does.
+    /// Whether these processes exceed the memory limit. A single process never does.
     pub(super) fn is_exceeded_by(self, held: impl Iterator<Item = Memory>) -> bool {
         let (count, held) = total(held);
         count > 1 && self.memory.is_some_and(|most| held.own.saturating_add(held.shared) > most)

@@ -1,4 +1,4 @@
-//! All that an operator wants to see: health, the conversations that are held, and what has happened so far.
+//! All that an operator wants to see: health, the conversations that processes hold, and what has happened so far.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Health, Pool, ProcessEvents};
 
-/// The state of a [`ClaudeCli`](crate::cli::ClaudeCli) in full. Nothing in it is of what anybody said.
+/// The state of a [`ClaudeCli`](crate::cli::ClaudeCli) in full. It contains nothing that anybody said.
 ///
 /// ```
 /// use tower_claude::cli::{ClaudeCli, ConversationState};
@@ -22,7 +22,7 @@ pub struct Status {
     /// Its health.
     #[serde(flatten)]
     pub health: Health,
-    /// The conversations that processes hold between turns; the one that was used last stands first.
+    /// The conversations that processes hold between turns, the most recently used first.
     pub conversations: Vec<ConversationStatus>,
     /// What has happened to processes so far.
     pub events: ProcessEvents,
@@ -34,7 +34,7 @@ pub struct Status {
 pub struct ConversationStatus {
     /// What it waits for.
     pub state: ConversationState,
-    /// The API by which it was last gone on with, where the edge has said so: `chat_completions`, `responses`, `messages`.
+    /// The API that last continued it, if known: `chat_completions`, `responses`, `messages`.
     pub door: Option<&'static str>,
     /// The name of the caller's key, if it has one.
     pub key: Option<String>,

@@ -14,28 +14,28 @@ pub struct ProcessEvents {
     pub starts: u64,
     /// How many ended, by reason:
     ///
-    /// - `abandoned`: in the middle of an answer that nobody wanted or read any more: its client was gone, or a `stop` text
-    ///   had been met
-    /// - `timeout`: the answer had not begun, or was not complete, in the time that it has
-    /// - `failed`: the answer had failed, by the API or by what Claude Code said
-    /// - `unusable`: the answer was complete, and Claude Code cannot go on from its end: it was cut at `max_tokens`, was a
-    ///   refusal, or had a call that Claude Code answered itself
-    /// - `crashed`: by itself
+    /// - `abandoned`: in the middle of an answer that nobody wanted or read any more: its client was gone, or a `stop`
+    ///   sequence had been met
+    /// - `timeout`: the answer had not begun, or was not complete, within its time limit
+    /// - `failed`: the API or Claude Code had reported a failure
+    /// - `unusable`: the answer was complete, but Claude Code cannot go on from there: it was cut off at `max_tokens`, was a
+    ///   refusal, or contained a call that Claude Code answered itself
+    /// - `crashed`: it ended by itself
     /// - `idle`: its conversation had been silent for the idle timeout
     /// - `unanswered`: its client had not sent the result of a call within the tool timeout
-    /// - `evicted`: its conversation gave way to another request, or to a warm process
+    /// - `evicted`: its conversation made room for another request, or for a warm process
     pub ends: BTreeMap<&'static str, u64>,
     /// How many conversations were replayed on another process, by the comparison that failed first:
     ///
     /// - `none_held`: no process held any conversation
-    /// - `caller`, `model`, `tools`, `system`: these were others
-    /// - `history`: an earlier message was another than before, or missing
+    /// - `caller`, `model`, `tools`, `system`: these differed
+    /// - `history`: an earlier message had changed, or was missing
     /// - `reply`: the last answer was not what the client had been told
     /// - `results`: the results of calls were missing, unknown or too large
     pub replays: BTreeMap<&'static str, u64>,
 }
 
-/// Counts them.
+/// Counts what happens to processes.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     starts: AtomicU64,
@@ -62,7 +62,7 @@ fn add(counts: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) {
     *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
 }
 
-/// Why a process will have ended, if it ends now.
+/// The reason that is counted if a process ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// With the whole service, which is not counted.
@@ -77,7 +77,7 @@ pub(super) enum End {
     Evicted,
 }
 
-/// A process that is counted: at its start, and when it is no longer wanted.
+/// Counts a process when it starts and, when this is dropped, why it ended.
 #[derive(Debug)]
 pub(super) struct Counted {
     tally: Arc<Tally>,

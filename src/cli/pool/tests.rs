@@ -1,4 +1,4 @@
-//! The pool over processes that do nothing: what it starts and when, and how it comes through a CLI that does not start.
+//! The pool over processes that do nothing: what it starts and when, and how it copes with a CLI that does not start.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::*;
 /// A hung process must fail its test, not hang it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Says its version, and else waits for its stdin to close, or runs this.
+/// A pool whose CLI prints its version when asked, and otherwise runs this shell command.
 fn pool(directory: &TempDir, run: &str, configure: impl FnOnce(&mut Config)) -> Pool {
     let program = directory.path().join("claude");
     let script = format!("#!/bin/sh\n[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}\n{run}\n");
@@ -49,7 +49,7 @@ async fn settle() {
     }
 }
 
-/// A warm process was taken, and from here on time passes only when the test says so.
+/// A pool whose warm process was taken. From here on time passes only when the test says so.
 async fn taken(directory: &TempDir) -> (Pool, Lease) {
     let pool = pool(directory, "exec cat > /dev/null", |config| config.warm_processes = 1);
     pool.start();
@@ -107,7 +107,7 @@ async fn live_turns_one_after_another_do_not_starve_the_warm_process() {
     let directory = tempfile::tempdir().unwrap();
     let (pool, mut fresh) = taken(&directory).await;
     fresh.first_token();
-    // A conversation that has a turn each 30 ms, as the pool sees it.
+    // A conversation that has a turn every 30 ms, as the pool sees it.
     for _ in 0..4 {
         let permit = pool.shared.queue.try_acquire().unwrap();
         let mut live = pool.leased(spawned(&pool), Origin::Live, permit);

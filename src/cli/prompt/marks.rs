@@ -1,16 +1,17 @@
-//! Where the prompt is marked for the API's cache. Which blocks carry a mark is decided here and nowhere else.
+//! Prompt-cache marks: `cache_control`, Anthropic's cache breakpoints. Only this module decides which blocks carry one.
 //!
-//! The API takes four marks a request and refuses more. The CLI sets its own (2.1.328): on its line of identity, on the
-//! system prompt where there is one, and on the last block of all. What these leave over is for the client's marks, and
-//! those nearest the end win. A mark that a process has been told of stays in its conversation.
+//! The API takes at most four marks a request. The CLI sets its own (2.1.328): on its identity line, on the system prompt if
+//! there is one, and on the last block of all. The rest are for the client's marks, and those nearest the end win. A mark
+//! that a process has been sent stays in its conversation.
 //!
-//! Where the client leaves a mark over, a process that is told a conversation from the beginning gets one of ours, on the last
-//! block that the client will send again. The CLI marks its note on the environment there, which the next replay has
-//! elsewhere: without ours nothing of the history would ever be read back (2.1.328, `cargo bench --bench cost`).
+//! If the client leaves marks unused, a process that is sent a conversation from the beginning gets ours, at the end of the
+//! last user turns that the client will send again. The CLI's own mark is then on its note on the environment, which stands
+//! elsewhere in the next replay. Without ours, nothing of the history would ever be read from the cache (2.1.328,
+//! `cargo bench --bench cost`).
 //!
-//! All marks of a request have to live equally long: the API refuses one of an hour behind one of five minutes, and the CLI
-//! marks the end of the request. It takes an hour with a subscription and five minutes with a key, which the first
-//! answer that writes to the cache tells. Until then no mark is handed on.
+//! All marks of a request must have the same lifetime: the API refuses an hour after five minutes, and the CLI marks the end
+//! of the request. The CLI uses an hour with a subscription and five minutes with an API key; the first answer that writes
+//! to the cache shows which. Until then no mark is passed on.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -22,13 +23,13 @@ use super::setup::Setup;
 use super::turns::Turn;
 use crate::cli::config::Config;
 
-/// How many marks the API takes in a request.
+/// How many marks the API takes in one request.
 const MAX_MARKS: usize = 4;
 
-/// What the client is told of its marks that are not handed on.
+/// Reported to the client if some of its marks are not passed on.
 const DROPPED: &str = "cache_control";
 
-/// What it is told of those that do not live as long as it wants.
+/// Reported to the client if some of its marks live shorter than it wants.
 const LIFETIME: &str = "cache_control.ttl";
 
 /// A block's mark: the prompt is to be cached up to it.
@@ -40,7 +41,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// What is asked for by the fields of a part, of a message or of a tool: in Anthropic's form or in OpenAI's.
+    /// The mark that the fields of a part, a message or a tool ask for, in Anthropic's form or in OpenAI's.
     pub(super) fn among(fields: &Map<String, Value>) -> Option<Self> {
         let anthropics = fields.get("cache_control").filter(|mark| mark["type"] == "ephemeral");
         let openais = fields.get("prompt_cache_breakpoint").filter(|mark| mark.is_object());
@@ -67,10 +68,11 @@ impl Lifetime {
     }
 }
 
-/// After so many requests that the API refused for their marks there are no more: the CLI may set others than we know of.
+/// After the API has refused this many requests for their marks, no more are sent: the CLI may set marks that we do not know
+/// of.
 const GIVES_UP_AFTER: u8 = 3;
 
-/// How long the CLI's own marks live, as far as answers have told.
+/// How long the CLI's own marks live, as far as answers have shown.
 #[derive(Debug, Default)]
 pub(crate) struct KnownLifetime {
     lifetime: AtomicU8,
@@ -87,7 +89,7 @@ impl KnownLifetime {
         }
     }
 
-    /// Learns from what an answer wrote to the cache: so many tokens for five minutes, so many for an hour.
+    /// Learns from an answer how many tokens it wrote to the cache for five minutes, and how many for an hour.
     pub(crate) fn wrote(&self, five_minutes: u64, hour: u64) {
         match (five_minutes, hour) {
             (0, 0) => {}
@@ -97,7 +99,7 @@ impl KnownLifetime {
         }
     }
 
-    /// What was known led to a request that the API refused.
+    /// The API has refused a request for marks of the known lifetime.
     pub(crate) fn refused(&self) {
         self.lifetime.store(0, Ordering::Relaxed);
         let refusals = self.refusals.load(Ordering::Relaxed).saturating_add(1);
@@ -105,7 +107,7 @@ impl KnownLifetime {
     }
 }
 
-/// The marks that a process has in its conversation, beside the CLI's own.
+/// The marks that a process has in its conversation, besides the CLI's own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks {
     count: usize,
@@ -118,16 +120,17 @@ impl Marks {
         self.count > 0
     }
 
-    /// Whether they can stand beside marks of the CLI's that live so long.
+    /// Whether they can stand beside CLI marks of this lifetime.
     pub(crate) fn fit(&self, known: Option<Lifetime>) -> bool {
         self.count == 0 || self.lifetime == known
     }
 }
 
-/// Decides about the marks of what a process is about to be told, which has these in its conversation already.
+/// Decides on the marks of the turns that a process is about to be sent. `told` are those already in its conversation.
 ///
-/// `live`: whether the last block told is the last of the request, which the CLI marks itself. In a conversation that it is
-/// told from the beginning, its note on the environment comes last. Returns the names of what is not done as asked.
+/// `live`: whether the last block sent is the last of the request, which the CLI marks itself. In a conversation that is
+/// sent from the beginning, the CLI's note on the environment comes last. Returns the names of the fields that are not
+/// honoured.
 pub(crate) fn settle(
     turns: &mut [Turn<'_>],
     told: &mut Marks,
@@ -203,7 +206,7 @@ mod tests {
             settled(&marks, &mut told, false, FIVE_MINUTES),
             (json!([null, null, mark, null]), vec!["cache_control"])
         );
-        // It is there for good, and there is room for no other. The end is marked by the CLI itself.
+        // That mark stays, and leaves room for no other. The CLI itself marks the end.
         assert_eq!(settled(std::slice::from_ref(&mark), &mut told, true, FIVE_MINUTES), (json!([null]), vec![]));
         let names = vec!["cache_control"];
         assert_eq!(settled(&[mark.clone(), mark], &mut told, true, FIVE_MINUTES), (json!([null, null]), names));
@@ -221,7 +224,7 @@ mod tests {
         assert_eq!(blocks[1]["cache_control"], json!({"type": "ephemeral"}));
     }
 
-    /// The texts that are marked of a conversation whose client marks none.
+    /// The texts that we mark in a conversation whose client marks none.
     fn ours(messages: &[Message], system: &str) -> Vec<String> {
         let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
         let setup = Setup { system: system.to_owned(), ..Setup::default() };
@@ -239,7 +242,7 @@ mod tests {
         });
         let conversation = &conversation.concat()[..8];
         assert_eq!(ours(conversation, "be terse"), ["c2"]);
-        // Without a system prompt the CLI has one mark less of its own.
+        // Without a system prompt the CLI has one mark fewer of its own.
         assert_eq!(ours(conversation, ""), ["b2", "c2"]);
     }
 

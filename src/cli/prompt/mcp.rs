@@ -23,11 +23,11 @@ const MAX_TOOL_NAME: usize = 64;
 /// The CLI cuts a description at 4,096 UTF-16 units (2.1.328) and may put a sentence of its own before it.
 const MAX_DESCRIPTION: usize = 3900;
 
-/// What a tool's result may hold before the CLI puts it into a file and shows the model a pointer: 499,000 characters
-/// arrived whole, 600,000 did not (2.1.328). In UTF-16 units.
+/// The longest tool result, in UTF-16 units. The CLI puts a longer one into a file and shows the model a pointer: 499,000
+/// characters arrived whole, 600,000 did not (2.1.328).
 pub(crate) const MAX_RESULT: usize = 490_000;
 
-/// The same of a result that tells of a failure: the CLI cuts the middle out of a longer one (2.1.328). In UTF-16 units.
+/// The longest result of a failed call, in UTF-16 units. The CLI cuts the middle out of a longer one (2.1.328).
 pub(crate) const MAX_ERROR: usize = 10_000;
 
 /// The functions of one request, as the CLI is told of them.
@@ -35,7 +35,7 @@ pub(crate) const MAX_ERROR: usize = 10_000;
 pub(crate) struct McpServer {
     /// In the client's order, which keeps the prompt cache valid.
     tools: Vec<Tool>,
-    /// What must be said in the system prompt: the rest of long descriptions, and what `tool_choice` asks.
+    /// What goes into the system prompt: the rest of long descriptions, and what `tool_choice` asks for.
     pub(crate) note: String,
     /// Whether the calls of a turn are issued together.
     pub(crate) parallel: bool,
@@ -46,13 +46,13 @@ pub(crate) struct McpServer {
 struct Tool {
     /// The client's name.
     name: String,
-    /// What the CLI is told of it. A schema may be megabytes, and as values take several times as much.
+    /// Its definition as the CLI is sent it. A schema may be megabytes, and several times that as parsed values.
     told: Box<RawValue>,
-    /// Equal for two of which the CLI is told the same, in whatever order the schema's fields came.
+    /// Equal for tools with the same definition, in whatever order the schema's fields came.
     digest: u64,
 }
 
-/// What `initialize` says of the server; nothing where there are no functions.
+/// What `initialize` says of the server; empty if there are no functions.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Announcement<'a> {
@@ -77,7 +77,7 @@ struct ToolList<'a> {
 }
 
 impl McpServer {
-    /// The functions that the request offers, after its `tool_choice`.
+    /// The functions that the request offers, with its `tool_choice` applied.
     pub(crate) fn of(request: &ChatRequest) -> Self {
         let parallel = request.parallel_tool_calls != Some(false);
         let choice = request.tool_choice.as_ref().unwrap_or(&ToolChoice::Auto);
@@ -108,7 +108,7 @@ impl McpServer {
         McpServer { tools, note: notes.join("\n\n"), parallel }
     }
 
-    /// Whatever the CLI is told of the functions.
+    /// Hashes all that the CLI is told of the functions.
     pub(crate) fn hash_into(&self, hasher: &mut DefaultHasher) {
         (&self.note, self.parallel, self.tools.len()).hash(hasher);
         for tool in &self.tools {
@@ -155,7 +155,7 @@ impl McpServer {
                 out.mcp_result(request_id, id, &self.handshake(version));
             }
             Some("tools/list") => out.mcp_result(request_id, id, &self.list()),
-            // ping, notifications/initialized and what else wants no more than to have been heard.
+            // `ping`, `notifications/initialized` and others that only want an acknowledgement.
             _ => out.mcp_result(request_id, id, &json!({})),
         }
     }
@@ -166,7 +166,7 @@ impl McpServer {
         self.tools.iter().map(|tool| tool.name.as_str()).find(|name| short_name(name) == wire)
     }
 
-    /// Refuses the request where the CLI did not take all of its functions, going by the tools that it says it has.
+    /// Refuses the request if the CLI did not take all of its functions, going by the tools that the CLI lists.
     pub(crate) fn check_taken(&self, tools: &[String]) -> Result<(), Error> {
         let missing = self.tools.iter().map(|tool| &tool.name).find(|name| !tools.contains(&wire_name(name)));
         match missing {
@@ -184,7 +184,7 @@ impl McpServer {
 }
 
 impl Tool {
-    /// What does not fit the function's description goes to the notes.
+    /// The part of a description that is too long goes to `notes`.
     fn of(function: &Function, parallel: bool, notes: &mut Vec<String>) -> Self {
         let description = function.description.as_deref().unwrap_or_default();
         let (shown, rest) = split_description(description);
@@ -211,7 +211,7 @@ impl Tool {
     }
 }
 
-/// A function as the protocol has it.
+/// A function as MCP defines a tool.
 #[derive(Serialize)]
 struct McpTool<'a> {
     name: String,
@@ -224,7 +224,7 @@ struct McpTool<'a> {
     annotations: Option<Value>,
 }
 
-/// A function's parameters as given, except that the CLI wants every schema to say that it is of an object.
+/// A function's parameters as given, plus the `type` that the CLI wants in every schema.
 struct InputSchema<'a>(Option<&'a Value>);
 
 impl Serialize for InputSchema<'_> {
@@ -244,7 +244,7 @@ impl Serialize for InputSchema<'_> {
     }
 }
 
-/// Cuts a description where the CLI would, at a character's start.
+/// Cuts a description before the CLI would, at a character boundary.
 fn split_description(description: &str) -> (&str, &str) {
     let mut units = 0;
     for (at, character) in description.char_indices() {
@@ -276,7 +276,7 @@ fn short_name(name: &str) -> String {
     format!("{}_{:08x}", &name[..kept], hasher.finish() & 0xffff_ffff)
 }
 
-/// A call that the CLI waits for an answer to.
+/// A call whose result the CLI waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingCall {
     /// The model's id of the call.
@@ -299,7 +299,7 @@ impl PendingCall {
     }
 }
 
-/// The results that these messages bring, by the canonical id of the call.
+/// The results in these messages, by the canonical id of the call.
 pub(crate) fn results<'a>(messages: impl IntoIterator<Item = &'a Message>) -> HashMap<String, &'a Message> {
     let answer = |message: &'a Message| Some((call_id::canonical(message.tool_call_id.as_deref()?), message));
     messages.into_iter().filter_map(answer).collect()
@@ -327,9 +327,8 @@ enum ResultBlock<'a> {
 }
 
 impl<'a> CallResult<'a> {
-    /// A tool message as the result of its call; `None` where only a replay can carry it: it is too long, or holds
-    /// something else than texts and images in the message itself. Blank texts are left out, as in a replay: the API
-    /// refuses them.
+    /// A tool message as the result of its call; `None` if only a replay can carry it, because it is too long or holds
+    /// anything but texts and inline images. Blank texts are left out, as in a replay: the API refuses them.
     pub(crate) fn of(message: &'a Message) -> Option<Self> {
         let longest = if message.is_error { MAX_ERROR } else { MAX_RESULT };
         let mut units = 0;
@@ -356,7 +355,7 @@ impl<'a> CallResult<'a> {
         Some(CallResult { content, is_error: message.is_error })
     }
 
-    /// The result of a call that layers kept from the client, which has gone on without it.
+    /// The result of a call that layers withheld from the client, which has gone on without it.
     pub(crate) fn withheld() -> Self {
         let text = "This call was not carried out: it was withheld from the program that would have run it.";
         CallResult { content: vec![ResultBlock::Text { text }], is_error: true }

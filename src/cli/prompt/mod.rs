@@ -1,4 +1,4 @@
-//! What a request is to the CLI.
+//! A request in the CLI's terms.
 //!
 //! | file | its idea |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `settings` | what it takes at any time |
 //! | `turns` | the conversation as the API's turns |
 //! | `blocks` | a message as the API's content blocks |
-//! | `marks` | which of these are marked for the prompt cache |
+//! | `marks` | which blocks are marked for the prompt cache |
 //! | `mcp` | the client's functions as an MCP server |
 
 mod blocks;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::chat::{ChatRequest, Thinking};
 use crate::cli::protocol::{AHEAD, Outgoing};
 
-/// How much is written to a process that may not read yet: a pipe takes at least this.
+/// The most that is written to a process that may not be reading yet: a pipe holds at least this much.
 const MAX_AHEAD_BYTES: usize = 4096;
 
 /// The settings of a request, and of a process.
@@ -16,9 +16,9 @@ pub(crate) struct Settings {
     pub(crate) max_tokens: Option<u32>,
     /// No thinking at all.
     pub(crate) no_thinking: bool,
-    /// About how many tokens of thinking there may be. Models with adaptive thinking do not go by it (2.1.328).
+    /// Roughly how many tokens of thinking there may be. Models with adaptive thinking ignore it (2.1.328).
     pub(crate) thinking_budget: Option<u32>,
-    /// Whether the API is asked for a summary of the thinking. What it shows otherwise is the CLI's choice.
+    /// Whether the API is asked for a summary of the thinking. Otherwise the CLI chooses what is shown.
     pub(crate) summarizes_thinking: bool,
 }
 
@@ -46,15 +46,15 @@ impl Settings {
         }
     }
 
-    /// What leads a new process to these settings before there is a request for it: the CLI takes longer over them than over
-    /// all else that it is told before a first turn, 14 ms (2.1.328). `None` where it is too much.
+    /// The control requests that give a new process these settings before there is a request for it: the CLI takes 14 ms
+    /// over them, longer than over all else that it is sent before a first turn (2.1.328). `None` if they are too long.
     pub(crate) fn ahead(&self) -> Option<Outgoing> {
         let mut out = Outgoing::default();
         Settings::default().tell(self, AHEAD, &mut out);
         (out.as_bytes().len() <= MAX_AHEAD_BYTES).then_some(out)
     }
 
-    /// Has the CLI say which model it is to be where the request names none.
+    /// Makes the CLI say which model it uses where the request names none.
     pub(crate) fn name_default_model(out: &mut Outgoing) {
         out.control("model", &json!({"subtype": "set_model", "model": "default"}));
     }

@@ -17,12 +17,13 @@ pub(crate) struct Setup {
     pub(crate) functions: McpServer,
     /// The schema of the answer, where it is to be JSON.
     pub(crate) schema: Option<Value>,
-    /// Whether the client marks what cannot be marked: a tool, or a part of the system prompt that is not its end.
+    /// Whether the client marks what cannot be marked: a tool, or a part of the system prompt before its end.
     pub(super) drops_marks: bool,
 }
 
 impl Setup {
-    /// Takes the functions and the schema out of the request: as values they are several times as large as they were.
+    /// Takes the functions and the schema out of the request: as parsed values they are several times as large as their
+    /// text.
     pub(crate) fn of(request: &mut ChatRequest) -> Self {
         let functions = McpServer::of(request);
         let leading = leading_system(&request.messages);
@@ -43,7 +44,7 @@ impl Setup {
         let agent = config.agent();
         Initialize {
             subtype: "initialize",
-            // An empty list: no system prompt but the CLI's own line of identity.
+            // An empty list: no system prompt but the CLI's own identity line.
             system_prompt: (!agent).then(|| system.into_iter().collect()),
             append_system_prompt: system.filter(|_| agent),
             hooks: agent.then(|| permission::hooks(config)),
@@ -77,7 +78,8 @@ pub(crate) fn leading_system(messages: &[Message]) -> &[Message] {
     &messages[..end]
 }
 
-/// The CLI marks the end of the system prompt, and with it all tools before it.
+/// Whether a tool is marked, or a part of the system prompt before its end, where the CLI itself sets a mark that covers the
+/// tools.
 fn drops_marks(request: &ChatRequest, leading: &[Message]) -> bool {
     let mut parts = leading.iter().flat_map(parts);
     parts.next_back();

@@ -1,4 +1,4 @@
-//! The conversation as turns of the Messages API: what is said by one side in a row is one turn.
+//! The conversation as turns of the Messages API: consecutive messages of one side form one turn.
 
 use super::blocks::{self, Block, CallIds};
 use super::leading_system;
@@ -6,17 +6,17 @@ use crate::Error;
 use crate::chat::{Content, Message, Reasoning, Role};
 use crate::cli::config::Config;
 
-/// One turn of the conversation, borrowed from its messages: megabytes of images are written from where they lie.
+/// One turn of the conversation, borrowed from its messages so that megabytes of images are not copied.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     pub(crate) assistant: bool,
     pub(crate) blocks: Vec<Block<'a>>,
-    /// How many of the blocks, from the first, the client will send again: none behind one that a layer says once.
+    /// How many blocks, from the first, the client will send again: those before the first one that a layer adds only once.
     lasting: usize,
 }
 
 impl<'a> Turn<'a> {
-    /// Of blocks that each last or do not.
+    /// Each block comes with whether the client will send it again.
     fn of(assistant: bool, blocks: Vec<(bool, Block<'a>)>) -> Self {
         let lasting = blocks.iter().take_while(|(lasts, _)| *lasts).count();
         Turn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
@@ -28,7 +28,7 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// The messages as turns, each given with its place in the request, by which errors name it.
+/// The messages as turns. Each message comes with its place in the request, which errors name.
 pub(crate) fn turns<'a>(
     messages: impl IntoIterator<Item = (usize, &'a Message)>,
     config: &Config,
@@ -54,7 +54,7 @@ pub(crate) fn turns<'a>(
     Ok(turns.into_iter().map(|(assistant, blocks)| Turn::of(assistant, blocks)).collect())
 }
 
-/// Refuses, before a process is taken for it, a conversation that cannot be told.
+/// Refuses a conversation that cannot be sent, before it takes a process.
 pub(crate) fn check(messages: &[Message]) -> Result<(), Error> {
     for (place, message) in messages.iter().enumerate() {
         blocks::check(message).map_err(|error| at(place, error))?;
@@ -66,7 +66,7 @@ pub(crate) fn check(messages: &[Message]) -> Result<(), Error> {
     }
 }
 
-/// Names the message in an error that names a part of it.
+/// Adds the message's place to an error that names a part of it.
 fn at(place: usize, error: Error) -> Error {
     match error.param().map(|param| format!("messages[{place}].{param}")) {
         Some(param) => error.with_param(param),
@@ -81,7 +81,7 @@ pub(crate) fn nothing_to_answer() -> Error {
     .with_param("messages")
 }
 
-/// About how many bytes the messages have, found out without reading them.
+/// Roughly how many bytes the messages hold, estimated without reading them.
 pub(crate) fn size(messages: &[Message]) -> usize {
     let content = |message: &Message| match &message.content {
         Some(Content::Text(text)) => text.len(),

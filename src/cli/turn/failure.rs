@@ -1,4 +1,4 @@
-//! What the CLI's failures are to a client: from its failure kind and the API's status to an [`Error`].
+//! How the CLI's failures reach the client: from the CLI's failure kind and the API's status to an [`Error`].
 //!
 //! | the CLI says | HTTP | `type` | `code` | advice |
 //! |---|---|---|---|---|
@@ -14,8 +14,8 @@
 //! | API status 400, `invalid_request` | 400 | `invalid_request_error` | | as the message says |
 //! | anything else | 502 | `server_error` | `upstream_error` | try again |
 //!
-//! The API's status is believed before the CLI's kind: a 403 comes with the kind `authentication_failed`, and a 400
-//! with `unknown` (2.1.328).
+//! The API's status takes precedence over the CLI's kind: a 403 comes with the kind `authentication_failed`, and a 400 with
+//! `unknown` (2.1.328).
 
 use std::time::Duration;
 
@@ -105,7 +105,8 @@ impl Failure {
     }
 }
 
-/// What OpenAI says of a conversation that is too long, by which programs know that one, with the counts that the API tells.
+/// OpenAI's message for a conversation that is too long, by which programs recognise that error, with the API's token
+/// counts.
 fn too_long(said: &str) -> String {
     let mut numbers = said.split(|c: char| !c.is_ascii_digit()).filter(|digits| digits.len() > 3);
     match (numbers.next(), numbers.next()) {

@@ -33,16 +33,16 @@ use crate::{ChatEvent, Error, ErrorKind, blocking};
 pub(crate) struct Turn {
     pool: Pool,
     request: Box<PreparedRequest>,
-    /// Gone when the turn has ended.
+    /// `None` once the turn has ended.
     lease: Option<Lease>,
     reader: TurnReader,
-    /// What the lines so far came to and nobody has taken yet.
+    /// What the lines so far have produced and nobody has taken yet.
     step: Step,
     watchdog: Watchdog,
     span: TurnSpan,
     /// The client's prompt-cache marks that are in the process's conversation.
     marks: Marks,
-    /// Names of fields that the client sent and the process was not told.
+    /// Names of the client's fields that were not passed on to the process.
     ignored: Vec<&'static str>,
     /// Set once the CLI has reacted to this turn. Earlier lines may be left over from the previous one.
     acknowledged: bool,
@@ -56,7 +56,7 @@ pub(crate) struct NotBegun {
     pub(crate) error: Error,
     /// The process died before it reacted to this turn: another one can take the turn instead.
     pub(crate) dead: bool,
-    /// The API refused the prompt-cache marks that the process was told: without them it may answer.
+    /// The API refused the prompt-cache marks that the process was sent: it may answer without them.
     pub(crate) marks_refused: bool,
     pub(crate) request: Box<PreparedRequest>,
     pub(crate) span: TurnSpan,
@@ -94,7 +94,8 @@ impl Turn {
                 if let Some(lease) = &mut turn.lease {
                     lease.acknowledged();
                 }
-                // No other process will need them now. They may be megabytes, and the answer may take minutes.
+                // From here on the turn is not retried elsewhere. The messages may be megabytes, and the answer may take
+                // minutes.
                 turn.request.messages = Vec::new();
                 Ok(turn)
             }
@@ -113,7 +114,7 @@ impl Turn {
         }
     }
 
-    /// The model that answers: as the API names it, or as it was asked for while that is not known.
+    /// The model that answers, by the API's name or, until that is known, by the requested one.
     pub(crate) fn model(&self) -> &str {
         match self.reader.model() {
             "" => self.request.settings.model.as_deref().unwrap_or_default(),
@@ -121,7 +122,7 @@ impl Turn {
         }
     }
 
-    /// Fields that the client sent and the process was not told, for `x-ignored-parameters`.
+    /// Names of the client's fields that were not passed on to the process, for `x-ignored-parameters`.
     pub(crate) fn ignored(&self) -> &[&'static str] {
         &self.ignored
     }
@@ -183,7 +184,7 @@ impl Turn {
         if let Some(lease) = self.lease.as_mut() {
             let told: &mut Settings = &mut lease.pooled.settings;
             if live.is_none() && self.request.carries_reasoning() {
-                // Its name is asked for by naming it again.
+                // Makes `change_to` name the model again: the CLI's reply says what the API calls it.
                 told.model = None;
             }
             told.change_to(&self.request.settings, &mut out);
@@ -208,8 +209,8 @@ impl Turn {
         Ok(())
     }
 
-    /// Waits for the name by which the API knows the model: the CLI keeps reasoning in a history only where the message says
-    /// that this model said it (2.1.328).
+    /// Waits for the API's name of the model: the CLI keeps reasoning in a history only if the message says that this model
+    /// produced it (2.1.328).
     async fn learn_model(&mut self, out: &mut Outgoing) -> Result<(), Error> {
         if self.request.settings.model.is_none() {
             Settings::name_default_model(out);
@@ -234,7 +235,7 @@ impl Turn {
         Ok(())
     }
 
-    /// The lines to send, built on another thread if there is much of them. The CLI acknowledges each item but the last.
+    /// The lines to send, built on another thread if they are large. The CLI acknowledges each item but the last.
     async fn lines(&mut self, live: Option<LiveConversation>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
@@ -309,7 +310,7 @@ impl Turn {
                     lease.is_unusable();
                 }
             }
-            // The process is back before the client hears of the end: it may ask again at once.
+            // Park the process before the client sees the end: it may send its next request at once.
             Some(End::Keep(answered)) => {
                 if let Some(lease) = self.end() {
                     lease.park(self.request.answered(answered, self.marks));
@@ -338,7 +339,7 @@ impl Turn {
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         match self.watchdog.unless_cut(lease.pooled.process.send(out.as_bytes())).await? {
             Ok(()) => Ok(()),
-            // What it wrote before it closed its stdin explains more than the broken pipe does.
+            // What the CLI wrote before it closed its stdin explains more than the broken pipe does.
             Err(_) => {
                 while self.lease.is_some() {
                     let line = self.line().await?;

@@ -1,4 +1,4 @@
-//! A request's tracing span: how long it waited for a process, for the first token, and took in all.
+//! A request's tracing span: how long it waited for a process and for its first token, and how long it took in all.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tracing::field::Empty;
 
 use crate::cli::pool::Lease;
 
-/// Runs from the request's arrival until its answer has ended or been dropped, and then says so in the log.
+/// Runs from the request's arrival until its answer has ended or been dropped, and then logs that.
 #[derive(Debug)]
 pub(crate) struct TurnSpan {
     span: Span,
@@ -33,7 +33,7 @@ impl TurnSpan {
         self.span.clone()
     }
 
-    /// The request has a process. Says how long it waited for that.
+    /// Records that the request has a process. Returns how long it waited for one.
     pub(crate) fn leased(&self, lease: &Lease) -> Duration {
         let queued = self.began.elapsed();
         self.span.record("process", lease.origin.as_str());

@@ -1,4 +1,4 @@
-//! What a process is told of a conversation, as lines: all of it, what is new, or the results that it waits for.
+//! The lines that tell a process a conversation: all of it, what is new, or the results that the process waits for.
 
 use crate::Error;
 use crate::chat::{Message, call_id};
@@ -9,16 +9,16 @@ use crate::cli::prompt::mcp::{self, CallResult};
 use crate::cli::prompt::{self, Turn};
 use crate::cli::protocol::Outgoing;
 
-/// The telling of one request.
+/// Builds the lines for one request.
 #[derive(Debug)]
 pub(super) struct Telling {
-    /// The model that is to answer, as the API names it; empty where that is not known.
+    /// The API's name of the model that is to answer; empty if unknown.
     model: String,
-    /// The client's marks that the process has in its conversation.
+    /// The client's prompt-cache marks in the process's conversation.
     pub(super) marks: Marks,
     /// How long the CLI's own marks live.
     lifetime: Option<Lifetime>,
-    /// Names of what the client asked for and the process is not told.
+    /// Names of the client's fields that are not passed on to the process.
     pub(super) ignored: Vec<&'static str>,
 }
 
@@ -27,7 +27,7 @@ impl Telling {
         Telling { model: model.to_owned(), marks, lifetime, ignored: Vec::new() }
     }
 
-    /// What is to be sent. After each item but the last, the CLI acknowledges.
+    /// The lines to send. The CLI acknowledges each item but the last.
     pub(super) fn lines(
         &mut self,
         request: &PreparedRequest,
@@ -48,8 +48,8 @@ impl Telling {
         }
     }
 
-    /// The turns of a conversation: all but the last are history. Each of the user's in it must be acknowledged before
-    /// the assistant's that follows is sent, or the CLI would reorder them.
+    /// The turns of a conversation. All but the last are history, in which each user turn must be acknowledged before the
+    /// assistant turn after it is sent, or the CLI would reorder them.
     fn conversation(
         &mut self,
         mut turns: Vec<Turn<'_>>,
@@ -74,8 +74,8 @@ impl Telling {
         Ok(lines)
     }
 
-    /// The results of the calls that the process is parked in. What else is new is said first, since it then reaches the
-    /// model together with the results; said afterwards it might come a turn too late.
+    /// The results of the calls that the process is parked in. Other new messages go first, so that they reach the model
+    /// together with the results; sent afterwards, they might arrive a turn too late.
     fn results(
         &mut self,
         request: &PreparedRequest,

@@ -1,8 +1,8 @@
-//! The client's calls of one turn: which of them the client is told of now, and which the CLI waits for.
+//! The calls of the client's functions in one turn: which the client is told of now, and which the CLI waits for.
 //!
-//! The CLI issues calls together where it may, and otherwise one after the other, each after the answer to the one
-//! before; it also runs its own tools in between. The client is told of the calls that are issued together, and of the
-//! others in later answers, as the CLI comes to them.
+//! The CLI issues calls together where it may, and otherwise one by one, each after the result of the one before; it also
+//! runs its own tools in between. One answer announces to the client the calls that are issued together. The others are
+//! deferred to later answers, until the CLI issues them.
 
 use std::collections::VecDeque;
 
@@ -15,11 +15,11 @@ use crate::cli::prompt::mcp::PendingCall;
 /// The calls of the client's functions in a turn.
 #[derive(Debug, Default)]
 pub(crate) struct ToolCalls {
-    /// Those that the client is told of in this answer, each with the model's id of it.
+    /// The calls that this answer announces, each with the model's id for it.
     announced: Vec<(String, ToolCall)>,
-    /// Those that the CLI waits for an answer to.
+    /// The calls whose results the CLI waits for.
     pending: Vec<PendingCall>,
-    /// What the client is told of in a later answer.
+    /// The calls that a later answer announces.
     deferred: VecDeque<ToolCall>,
     /// No further call belongs to this answer.
     closed: bool,
@@ -32,17 +32,17 @@ pub(crate) struct ToolCalls {
 pub(crate) enum CallPlace {
     /// The client knows it by this index.
     Announced(u32),
-    /// The client is told of it later.
+    /// A later answer announces it.
     Deferred(usize),
 }
 
 impl ToolCalls {
-    /// The calls that a parked process has still to come to.
+    /// For a parked process that has yet to issue these calls.
     pub(crate) fn resumed(deferred: VecDeque<ToolCall>) -> Self {
         ToolCalls { deferred, ..ToolCalls::default() }
     }
 
-    /// How many the client is told of.
+    /// How many calls this answer announces.
     pub(crate) fn len(&self) -> usize {
         self.announced.len()
     }
@@ -57,13 +57,13 @@ impl ToolCalls {
         self.waiting = true;
     }
 
-    /// Whether the client is told of the call with this id of the model's.
+    /// Whether this answer announces the call with this id, as the model gave it.
     pub(crate) fn is_announced(&self, id: &str) -> bool {
         self.announced.iter().any(|(announced, _)| announced == id)
     }
 
-    /// A call of the model's, its arguments to follow. The client is told of it now, by an event, unless it depends on
-    /// results of earlier ones. Where calls are not to be `parallel`, each belongs to an answer of its own.
+    /// The model begins a call; its arguments follow. Returns the event that announces it, unless it depends on the results
+    /// of earlier calls. If calls are not to be `parallel`, each belongs to an answer of its own.
     pub(crate) fn begin(&mut self, id: &str, name: &str, parallel: bool) -> (CallPlace, Option<ChatEvent>) {
         if self.closed {
             self.deferred.push_back(called(id, name));
@@ -76,7 +76,7 @@ impl ToolCalls {
         (CallPlace::Announced(index), Some(start))
     }
 
-    /// More arguments of a call, with the event for a client that is told of them now.
+    /// Adds to a call's arguments. Returns the event for the client, unless the call is deferred.
     pub(crate) fn add_arguments(&mut self, place: CallPlace, arguments: String) -> Option<ChatEvent> {
         match place {
             CallPlace::Announced(index) => {
@@ -99,14 +99,13 @@ impl ToolCalls {
         (index, event)
     }
 
-    /// The CLI has issued a call. If it is one that had been put off and whose turn has come, the client is told of it
-    /// only now, by these events.
+    /// The CLI has issued a call. If the call was deferred and its turn has come, the returned events announce it.
     pub(crate) fn issued(&mut self, call: PendingCall) -> Vec<ChatEvent> {
         let id = call.tool_use_id.clone();
         self.pending.push(call);
         let canonical = call_id::canonical(&id);
         let at = self.deferred.iter().position(|call| call.id == canonical);
-        // While others are told of, it stays put off.
+        // While this answer announces other calls, this one stays deferred.
         let Some(call) = at.filter(|_| self.announced.is_empty()).and_then(|at| self.deferred.remove(at)) else {
             return Vec::new();
         };
@@ -120,7 +119,7 @@ impl ToolCalls {
         events
     }
 
-    /// What the process is parked in, once the CLI has issued every call that the client was told of.
+    /// The calls that the process is parked in, once the CLI has issued every call that this answer announced.
     pub(crate) fn parked(&mut self) -> Option<PendingToolCalls> {
         let issued = |id: &String| self.pending.iter().any(|call| call.tool_use_id == *id);
         let complete = self.waiting && !self.announced.is_empty() && self.announced.iter().all(|(id, _)| issued(id));
@@ -130,7 +129,7 @@ impl ToolCalls {
         })
     }
 
-    /// The calls that the client was told of, once the answer is over.
+    /// The calls that this answer announced, once it is over.
     pub(crate) fn take_announced(&mut self) -> Vec<ToolCall> {
         std::mem::take(&mut self.announced).into_iter().map(|(_, call)| call).collect()
     }

@@ -1,4 +1,4 @@
-//! Whether a turn's events are taken: a reader that is slow is one thing, a reader that is gone another.
+//! Whether anybody takes a turn's events: tells a reader that is slow from one that is gone.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 
-/// Keeps account of a stream's polls and wakes: it costs a few stores an event, and no clock.
+/// Tracks a stream's polls and wakes, at the cost of a few stores an event and no clock.
 #[derive(Debug, Default)]
 pub(super) struct Untaken {
-    /// There is an event to be taken, or something from which one may come.
+    /// Whether an event lies ready, or something that may produce one.
     lies: AtomicBool,
-    /// The reader has looked since the last look at this, or something has come.
+    /// Whether the reader has polled, or something has arrived, since the last call of `since_last_look`.
     moved: AtomicBool,
-    /// Of the stream's reader.
+    /// Wakes the stream's reader.
     reader: AtomicWaker,
 }
 
 impl Untaken {
-    /// Whether something has lain here, and nobody looked, ever since this was last asked.
+    /// Whether an event has lain ready, and nobody has polled, ever since the last call.
     pub(super) fn since_last_look(&self) -> bool {
         let moved = self.moved.swap(false, Ordering::Relaxed);
         self.lies.load(Ordering::Relaxed) && !moved
@@ -44,7 +44,7 @@ impl Wake for Untaken {
 }
 
 pin_project_lite::pin_project! {
-    /// A stream of which account is kept.
+    /// A stream whose polls and wakes are tracked.
     pub(super) struct Accounted<S> {
         #[pin]
         stream: S,
@@ -54,7 +54,7 @@ pin_project_lite::pin_project! {
 }
 
 impl<S> Accounted<S> {
-    /// From now on the stream is the reader's: until the first look there is something to be taken.
+    /// Hands the stream to its reader. Until the first poll, an event counts as ready.
     pub(super) fn new(stream: S, account: Arc<Untaken>) -> Self {
         account.set(true);
         let waker = Waker::from(Arc::clone(&account));
@@ -68,7 +68,7 @@ impl<S: Stream> Stream for Accounted<S> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
         this.account.reader.register(cx.waker());
-        // Before the poll: what wakes during it is still to be looked at.
+        // Before the poll, so that a wake during the poll is not lost.
         this.account.set(false);
         let polled = this.stream.poll_next(&mut Context::from_waker(this.waker));
         if polled.is_ready() {
@@ -91,7 +91,7 @@ mod tests {
         (Arc::clone(&account), Accounted::new(stream, account).boxed(), send)
     }
 
-    /// What two looks in a row say.
+    /// What two calls in a row return.
     fn looks(account: &Untaken) -> (bool, bool) {
         (account.since_last_look(), account.since_last_look())
     }

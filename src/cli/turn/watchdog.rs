@@ -1,7 +1,7 @@
-//! By when a turn must have got on, whether or not anybody polls it.
+//! A turn's time limits, which hold whether or not anybody polls it.
 //!
 //! A stream that nobody polls cannot look at a clock. So each turn has a task that does: when the time is up, it ends the
-//! process and frees the turn's place in the queue. The turn learns of that when it is polled again, if it ever is.
+//! process and frees the turn's permit. The turn learns of that when it is polled again, if it ever is.
 
 use std::future::Future;
 use std::pin::pin;
@@ -32,11 +32,11 @@ pub(super) struct Watchdog {
 struct Watched {
     started: AtomicBool,
     cut: OnceLock<Cut>,
-    /// Of the turn, where it waits for its process.
+    /// Wakes the turn while it waits for its process.
     waker: AtomicWaker,
 }
 
-/// The times that a turn has.
+/// The time limits of a turn.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     began: Instant,
@@ -57,7 +57,7 @@ pub(super) enum Cut {
 }
 
 impl Watchdog {
-    /// Watches over the turn that has this lease from now on. Must be called in a tokio runtime.
+    /// Starts to watch over the turn that holds this lease. Must be called in a tokio runtime.
     pub(super) fn over(recall: Recall, pid: u32, config: &Config) -> Self {
         let limits = Limits {
             began: Instant::now(),
@@ -80,12 +80,12 @@ impl Watchdog {
         self.task.abort();
     }
 
-    /// Keeps account of how the turn's events are taken.
+    /// Tracks whether the turn's events are taken.
     pub(super) fn untaken(&self) -> Arc<Untaken> {
         Arc::clone(&self.untaken)
     }
 
-    /// What a future comes to, unless the turn is ended before.
+    /// The future's output, unless the turn is cut first.
     pub(super) async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Result<T, Cut> {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
@@ -93,7 +93,7 @@ impl Watchdog {
             if polled.is_pending() {
                 self.watched.waker.register(cx.waker());
             }
-            // Looked at last: a process that was ended has closed its pipes, too.
+            // Checked last, since the cut wins: a process that was ended has closed its pipes, too.
             match self.watched.cut.get() {
                 Some(cut) => Poll::Ready(Err(*cut)),
                 None => polled.map(Ok),
@@ -111,7 +111,7 @@ impl Drop for Watchdog {
 
 async fn watch(watched: Arc<Watched>, untaken: Arc<Untaken>, recall: Recall, pid: u32, limits: Limits) {
     let cut = limits.over(&watched, &untaken).await;
-    // Said first: the turn is not to take the end of its process for a crash.
+    // Set first, or the turn would take the end of its process for a crash.
     let _ = watched.cut.set(cut);
     if recall.recall() {
         tracing::warn!(pid, "a turn is ended: {cut}");
@@ -120,9 +120,9 @@ async fn watch(watched: Arc<Watched>, untaken: Arc<Untaken>, recall: Recall, pid
 }
 
 impl Limits {
-    /// Resolves when one of the times is up.
+    /// Resolves when a time limit is up, with the reason for the cut.
     async fn over(&self, watched: &Watched, untaken: &Untaken) -> Cut {
-        // Twice in a row untaken is untaken for at least as long as between two looks.
+        // Each look says whether events lay untaken ever since the look before, so two in a row cover `unread`.
         let between_looks = self.unread / 2;
         let mut seen_untaken = false;
         loop {

@@ -1,4 +1,4 @@
-//! A call's arguments, which are the model's own JSON and stay what they are.
+//! A call's arguments: the model's own JSON, passed on unchanged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::Error;
 use crate::chat::ToolCall;
 
-/// A call's arguments as the API wants them: an object, on one line, as the whole message is.
+/// A call's arguments as the API wants them: an object, on one line since the whole message is one line.
 pub(super) fn arguments(call: &ToolCall, index: usize) -> Result<Cow<'_, RawValue>, Error> {
     let arguments = match call.function.arguments.trim() {
         "" => "{}",
@@ -20,7 +20,7 @@ pub(super) fn arguments(call: &ToolCall, index: usize) -> Result<Cow<'_, RawValu
     let raw = if !raw {
         None
     } else if arguments.contains(['\n', '\r']) {
-        // Within a string these are written as escapes, so each of them is white space.
+        // Strings can hold these only as escapes, so each one here is white space between tokens.
         RawValue::from_string(arguments.replace(['\n', '\r'], " ")).ok().map(Cow::Owned)
     } else {
         serde_json::from_str(arguments).ok().map(Cow::Borrowed)
@@ -31,8 +31,8 @@ pub(super) fn arguments(call: &ToolCall, index: usize) -> Result<Cow<'_, RawValu
     })
 }
 
-/// Some JSON that can be read, of which nothing is kept: unlike `IgnoredAny` and `RawValue`, it looks into strings, and
-/// has a limit on nesting.
+/// Checks that JSON can be read, and keeps nothing of it. Unlike `IgnoredAny` and `RawValue`, it looks into strings and
+/// limits nesting.
 struct Json;
 
 impl<'de> Deserialize<'de> for Json {

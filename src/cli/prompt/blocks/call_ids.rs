@@ -4,14 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use crate::chat::call_id;
 
-/// The ids of the history's calls as the API wants them: of its alphabet, and each used once.
+/// The ids of the history's calls as the API wants them: within its alphabet, each used once.
 #[derive(Default)]
 pub(in crate::cli::prompt) struct CallIds {
     used: HashSet<String>,
-    /// For each id that came more than once, the number that the next one gets: counting from 2 each time would take
-    /// the square of their count.
+    /// For each id that came more than once, the number that its next use gets: counting from 2 would be quadratic.
     next: HashMap<String, usize>,
-    /// The client's id to the one that was written for the latest call of that id.
+    /// From the client's id to the one that was written for its latest call.
     latest: HashMap<String, String>,
 }
 
@@ -50,7 +49,7 @@ mod tests {
     #[test]
     fn a_hundred_thousand_calls_of_one_id_take_no_longer_than_as_many_others() {
         let mut ids = CallIds::default();
-        // Counting up from the first number each time would take five thousand million steps: minutes.
+        // Counting up from the first number each time would take five billion steps: minutes.
         let made: HashSet<String> = (0..100_000).map(|_| ids.call("call_0")).collect();
         assert_eq!(made.len(), 100_000);
     }

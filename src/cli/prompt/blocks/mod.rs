@@ -1,4 +1,4 @@
-//! A message as content blocks of the Messages API, borrowed from it as far as can be.
+//! A message as content blocks of the Messages API, borrowed from it as far as possible.
 
 mod arguments;
 mod call_ids;
@@ -19,12 +19,12 @@ use crate::chat::{Content, File, Message, Part, Reasoning, Role};
 use crate::cli::config::Config;
 use crate::{Error, ErrorKind};
 
-/// A content block, as the CLI is sent it.
+/// A content block as it is sent to the CLI.
 #[derive(Debug, Serialize)]
 pub(crate) struct Block<'a> {
     #[serde(flatten)]
     pub(super) kind: Kind<'a>,
-    /// Until `marks` has decided about it, as the client wants it.
+    /// What the client asks for, until `marks` has decided.
     #[serde(rename = "cache_control", skip_serializing_if = "Option::is_none")]
     pub(super) mark: Option<Mark>,
 }
@@ -66,7 +66,7 @@ pub(super) enum Kind<'a> {
     AsSent(AsSent<'a>),
 }
 
-/// A part that is a block of the API's already: its fields but for the mark, as they came.
+/// A part that is an API block already: its fields as they came, without the mark.
 #[derive(Debug)]
 pub(super) struct AsSent<'a>(&'a Part);
 
@@ -106,7 +106,7 @@ impl<'a> From<Kind<'a>> for Block<'a> {
     }
 }
 
-/// The message's blocks; none where it says nothing.
+/// The message's blocks; none if it says nothing.
 pub(super) fn of<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -> Result<Vec<Block<'a>>, Error> {
     match message.role {
         Role::System | Role::Developer => Ok(reminder(message).into_iter().collect()),
@@ -114,7 +114,7 @@ pub(super) fn of<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -
             let tool_use_id = ids.result(message.tool_call_id.as_deref().unwrap_or_default());
             let mut content: Vec<Block> = content(message)?.into_iter().flatten().collect();
             if message.is_error && content.is_empty() {
-                // The API wants a failure to say something. So the CLI does with an empty one of a call in progress.
+                // The API wants a failure to say something. The CLI gives an empty one of a call in progress this text, too.
                 content.push(Block::text("Unknown error"));
             }
             let result = Kind::ToolResult { tool_use_id, content, is_error: message.is_error };
@@ -154,7 +154,7 @@ fn assistant<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -> Re
         said.push(Some(Block { kind, mark: Mark::among(&call.extra) }));
     }
     if said.iter().all(Option::is_none) {
-        // A thought that led to nothing is not taken by the API either.
+        // The API refuses reasoning that nothing follows.
         return Ok(Vec::new());
     }
     let mut blocks = Vec::with_capacity(said.len() + message.reasoning.len());
@@ -176,8 +176,8 @@ fn reasoning(reasoning: &Reasoning) -> Block<'_> {
     }
 }
 
-/// A system message that stands in the conversation: in the tag by which Claude Code itself marks what is not the user's
-/// within a user turn.
+/// A system message within the conversation, in the tag with which Claude Code itself marks what is not the user's in a user
+/// turn.
 fn reminder(message: &Message) -> Option<Block<'static>> {
     let text = message.text();
     let mark = parts(message).last().and_then(|part| Mark::among(&part.extra));
@@ -197,7 +197,7 @@ fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// The content in the API's blocks, one for each part. It refuses blank texts, so there is none for those.
+/// The content as API blocks, one for each part; `None` for blank texts, which the API refuses.
 fn content(message: &Message) -> Result<Vec<Option<Block<'_>>>, Error> {
     match &message.content {
         None | Some(Content::Null) => Ok(Vec::new()),
@@ -223,7 +223,7 @@ fn kind(part: &Part) -> Result<Kind<'_>, Error> {
     if let Some(image) = &part.image_url {
         let source = match DataUrl::parse(&image.url) {
             Ok(DataUrl { media_type, base64 }) => Source::Base64 { media_type, data: base64 },
-            // Handed on as it is: the API fetches it, this machine never does.
+            // Passed on as it is: the API fetches it, this machine never does.
             Err(_) if image.url.starts_with("https://") => Source::Url { url: &image.url },
             Err(_) => {
                 return Err(Error::invalid_request("An image must be a data: URL in base64, or an https: URL."));
@@ -244,7 +244,7 @@ fn kind(part: &Part) -> Result<Kind<'_>, Error> {
     ))
 }
 
-/// An image that lies in its part, in OpenAI's form or the API's own: its media type, and its data in base64.
+/// An inline image, in OpenAI's form or the API's own: its media type, and its data in base64.
 pub(super) fn image_in(part: &Part) -> Option<DataUrl<'_>> {
     match &part.image_url {
         Some(image) => DataUrl::parse(&image.url).ok(),
@@ -272,7 +272,7 @@ fn document(file: &File) -> Result<Source<'_>, Error> {
     Ok(Source::Text { media_type: "text/plain", data })
 }
 
-/// Whether there is anything of the message in the conversation.
+/// Whether the message adds anything to the conversation.
 pub(super) fn says(message: &Message) -> bool {
     let said = match &message.content {
         None | Some(Content::Null) => false,

@@ -9,7 +9,7 @@ use crate::cli::protocol::STRUCTURED_OUTPUT;
 use crate::cli::protocol::incoming::{self, Delta, Text, read};
 
 impl TurnReader {
-    /// Whether the CLI has refused the JSON that the client has been told, and had the model give it once more.
+    /// Whether the CLI has refused JSON that the client has already been sent, and the model gives it again.
     pub(super) fn gives_json_again(&self, block: &incoming::Block<'_>, request: &PreparedRequest) -> bool {
         let name = block.name.as_ref().map_or("", |name| name.as_str());
         request.setup.schema.is_some() && name == STRUCTURED_OUTPUT && !self.texts.is_empty()
@@ -25,7 +25,7 @@ impl TurnReader {
         let name = block.name.as_ref().map_or("", |name| name.as_str());
         let structured = request.setup.schema.is_some();
         let found = match block.kind.as_str() {
-            // What the model says beside the JSON that was asked for would spoil it.
+            // Text beside the requested JSON would spoil it.
             "text" if structured => Block::Other,
             "text" => self.start_text(out),
             "thinking" => {
@@ -55,7 +55,7 @@ impl TurnReader {
             _ => Block::Other,
         };
         let at = index as usize;
-        // The API counts blocks without gaps; another number is not worth the memory it could ask for.
+        // The API numbers blocks without gaps. Filling a gap could take any amount of memory.
         if at == self.message.blocks.len() {
             self.message.blocks.push(found);
         }

@@ -1,4 +1,4 @@
-//! What the CLI says beside the answer: whether it took the setup, its control requests, and its replies to ours.
+//! What the CLI says besides the answer: whether it took the setup, its control requests, and its replies to ours.
 
 use super::{Context, Step, TurnReader};
 use crate::cli::conversation::PreparedRequest;

@@ -22,33 +22,33 @@ use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 /// Reads the lines of one turn.
 #[derive(Debug, Default)]
 pub(crate) struct TurnReader {
-    /// Whether the process has said that it took the functions and the schema.
+    /// Whether the process has confirmed the functions and the schema.
     setup_confirmed: bool,
     /// Whether the model has begun to answer.
     started: bool,
     /// The model that answers, as the API names it.
     model: String,
-    /// Whether the CLI has said which model it takes.
+    /// Whether the CLI has said which model it uses.
     knows_model: bool,
     /// The texts of the answer.
     texts: Vec<String>,
     /// Calls of the client's functions.
     calls: ToolCalls,
     message: Message,
-    /// The model has paused its turn. The CLI does not have it go on (2.1.328).
+    /// The model has paused its turn (`pause_turn`), which the CLI does not resume (2.1.328).
     paused: bool,
     usage: Usage,
     failure: Failure,
 }
 
-/// What lines come to. Each turn has one, and drains it.
+/// What lines have produced. Each turn has one, and drains it.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     /// What the client is told.
     pub(crate) events: VecDeque<ChatEvent>,
     /// Answers to what the CLI asked, to be sent to it.
     pub(crate) replies: Outgoing,
-    /// Whether a tool may be used, by the request's id. To be answered with the replies.
+    /// Questions whether a tool may be used, by the request's id. Their answers are sent with the replies.
     pub(crate) questions: Vec<(String, ControlRequest)>,
     /// Set once no further line matters.
     pub(crate) end: Option<End>,
@@ -63,7 +63,7 @@ pub(crate) enum End {
     Keep(Answered),
 }
 
-/// What a line is read in the light of.
+/// What the meaning of a line depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) request: &'a PreparedRequest,
@@ -71,27 +71,27 @@ pub(crate) struct Context<'a> {
     pub(crate) cache_lifetime: &'a KnownLifetime,
 }
 
-/// The message of the API's that is being streamed.
+/// The API's message that is being streamed.
 #[derive(Debug, Default)]
 struct Message {
     id: String,
     usage: ApiUsage,
     blocks: Vec<Block>,
-    /// Whether it has begun. The CLI sends nothing of a message before that.
+    /// Whether `message_start` has come. The CLI sends nothing of a message before it.
     open: bool,
-    /// Whether the client has seen text or calls of it, and it is not complete.
+    /// Whether the client has been sent text or calls of it, and it is not complete.
     partially_streamed: bool,
     /// How many texts and calls the reply had before it.
     texts_before: usize,
     calls_before: usize,
 }
 
-/// What a content block's deltas are.
+/// What a content block's deltas add to.
 #[derive(Debug)]
 enum Block {
     Text,
     Reasoning,
-    /// Arguments of a call of the client's.
+    /// The arguments of a call of a client's function.
     Call(CallPlace),
     /// The input of one of Claude Code's own tools.
     Builtin {
@@ -112,7 +112,7 @@ impl TurnReader {
         TurnReader { setup_confirmed: true, ..TurnReader::default() }
     }
 
-    /// For a turn in which a process is given the results of calls. The CLI issues deferred calls without naming the model
+    /// For a turn that gives a process the results of calls. When the CLI issues deferred calls, it does not name the model
     /// that made them.
     pub(crate) fn resumed(model: String, deferred: VecDeque<crate::chat::ToolCall>) -> Self {
         TurnReader { model, calls: ToolCalls::resumed(deferred), ..TurnReader::live() }
@@ -133,7 +133,7 @@ impl TurnReader {
         self.knows_model
     }
 
-    /// Takes the next line. What it comes to is added to `out`.
+    /// Takes the next line, and adds what it produces to `out`.
     pub(crate) fn take(&mut self, line: Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let main = line.parent_tool_use_id.is_none();
         match line.kind.as_str() {
@@ -229,8 +229,8 @@ impl TurnReader {
         Ok(())
     }
 
-    /// Where the connection to the API breaks off, the CLI asks again and the model begins its message anew (2.1.328).
-    /// What has been told cannot be taken back, and must not be told twice.
+    /// If the connection to the API breaks off, the CLI sends the request again and the model starts its message over
+    /// (2.1.328). What the client has been sent cannot be taken back, and must not be sent twice.
     fn check_not_begun_anew(&self) -> Result<(), Error> {
         if !self.message.partially_streamed {
             return Ok(());

@@ -63,7 +63,7 @@ proptest! {
             .map(|(file, line, at, byte)| {
                 let lines: Vec<&str> = RECORDED[file].lines().collect();
                 let mut line = lines[line % lines.len()].as_bytes().to_vec();
-                // One line in two as it was.
+                // Half of the lines stay intact.
                 if byte % 2 == 0 && !line.is_empty() {
                     let at = at % line.len();
                     line[at] = byte;

@@ -1,4 +1,4 @@
-//! Answers that come in one piece: what the CLI does after it has lost the connection on which it streamed.
+//! Answers that come in one piece: the CLI fetches them after it has lost the connection that it streamed on.
 
 use super::{Message, Step, TurnReader};
 use crate::cli::conversation::PreparedRequest;
@@ -7,8 +7,8 @@ use crate::cli::protocol::incoming::{self, FullMessage};
 use crate::{ChatEvent, Error, ErrorKind};
 
 impl TurnReader {
-    /// A message that the CLI fetched in one piece, after the connection on which it streamed one was lost (2.1.328). The
-    /// client has heard the beginning of that one, so only what goes on from there can still be said.
+    /// A message that the CLI fetched in one piece after it lost the connection that it streamed on (2.1.328). The client
+    /// has seen the beginning of the streamed one, so only a continuation of that can still be sent.
     pub(super) fn take_unstreamed(
         &mut self,
         message: &FullMessage<'_>,
