@@ -160,8 +160,8 @@ impl Shared {
     /// process. Returns when the next one may be evicted.
     ///
     /// Agents, chats and single questions together cost 0 to 3 % more input tokens with this than without it, and
-    /// newcomers wait 1 to 93 % as long (`--bench eviction`). A minute of silence required of single questions too would cost
-    /// up to 20 % more; no silence required of any conversation would cost coding sessions up to 42 % more.
+    /// newcomers wait 1 to 93 % as long (`--bench eviction`). A minute of silence required of single questions too would
+    /// cost up to 20 % more; no silence required of any conversation would cost coding sessions up to 42 % more.
     fn hold_a_place_back(&self) -> Option<Instant> {
         if self.config.warm_processes == 0 || self.config.max_processes < HOLD_BACK_FROM {
             return None;
