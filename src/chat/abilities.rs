@@ -7,16 +7,16 @@ use std::sync::Arc;
 #[cfg(any(feature = "cli", feature = "http"))]
 use http::HeaderName;
 
-/// The header that names the fields of a request without effect. The edge writes it; an inner service may set it in
-/// [`ChatResponse::headers`](crate::ChatResponse::headers) for those of its own.
+/// The header that names the fields of a request that have no effect. The edge writes it. An inner service may set it in
+/// [`ChatResponse::headers`](crate::ChatResponse::headers) to name further ones.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-ignored-parameters");
 
-/// What a service of chat requests makes of a request's settings: by this the HTTP edge lets a field through, names it
-/// in `x-ignored-parameters`, or refuses it with 400.
+/// What a service of chat requests does with a request's settings. From this the HTTP edge decides whether to let a field
+/// through, name it in `x-ignored-parameters`, or refuse it with 400.
 ///
-/// The edge assumes the best of a setting that is not listed here: if an API knows it, it counts as honoured and is passed
-/// on in [`ChatRequest::extra`](crate::ChatRequest::extra). Fields that no API knows are named as ignored, and whatever this
+/// A setting that is not listed here and that an API knows counts as honoured: the edge passes it on
+/// in [`ChatRequest::extra`](crate::ChatRequest::extra). Fields that no API knows are named as ignored, and whatever this
 /// crate's answers cannot carry (audio, token probabilities) is refused.
 ///
 /// Names are those of Chat Completions, or of the only API that has the setting: `temperature`, `top_k`. Nested fields are
@@ -41,12 +41,12 @@ pub struct Abilities {
     no_prefill: Option<Cow<'static, str>>,
 }
 
-/// What becomes of a setting.
+/// What the service does with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ability {
     Honoured,
     Ignored,
-    /// With what to do instead.
+    /// Holds advice on what to do instead.
     Refused(Cow<'static, str>),
 }
 
@@ -56,13 +56,13 @@ impl Abilities {
         Abilities::default()
     }
 
-    /// These have their effect. Fields that no API knows, and those that the edge would refuse, reach the service too.
+    /// These have an effect. Naming a field here passes it on even if no API knows it, or if the edge would refuse it.
     #[must_use]
     pub fn honours<N: Into<Cow<'static, str>>>(self, names: impl IntoIterator<Item = N>) -> Self {
         self.state(names, Ability::Honoured)
     }
 
-    /// These have no effect: clients are told so by `x-ignored-parameters`.
+    /// These have no effect, which `x-ignored-parameters` tells clients.
     #[must_use]
     pub fn ignores<N: Into<Cow<'static, str>>>(self, names: impl IntoIterator<Item = N>) -> Self {
         self.state(names, Ability::Ignored)
@@ -89,13 +89,13 @@ impl Abilities {
         self
     }
 
-    /// What is said of this setting, if anything.
+    /// The ability listed for this setting, if any.
     #[cfg(any(feature = "http", test))]
     pub(crate) fn of(&self, name: &str) -> Option<&Ability> {
         self.stated.get(name)
     }
 
-    /// Why a conversation must not end with the assistant's message, where it must not.
+    /// Why a conversation must not end with an assistant message; `None` if it may.
     #[cfg(feature = "http")]
     pub(crate) fn no_prefill(&self) -> Option<&str> {
         self.no_prefill.as_deref()

@@ -1,11 +1,11 @@
 //! The form in which tool-call ids are compared.
 
-/// The longest id that a client can be trusted to send back whole.
+/// The longest id that clients reliably send back whole.
 const MAX_LENGTH: usize = 40;
 
 /// The id as clients may send it back: only its letters and digits, and at most 40 of them.
 ///
-/// OpenClaw strips everything else from the ids in its history, so two ids are the same call where these are equal.
+/// OpenClaw strips everything else from the ids in its history, so two ids name the same call if these forms are equal.
 pub(crate) fn canonical(id: &str) -> String {
     id.chars().filter(char::is_ascii_alphanumeric).take(MAX_LENGTH).collect()
 }

@@ -3,20 +3,19 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// A `data:` URL's two halves, borrowed from it.
+/// The two halves of a `data:` URL, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataUrl<'a> {
     /// The media type, such as `image/png`, without parameters.
     pub(crate) media_type: &'a str,
-    /// The content in standard base64 with padding, as it was sent: [`DataUrl::parse`] has looked at every byte.
+    /// The content in standard base64 with padding, as it was sent; [`DataUrl::parse`] has checked every byte.
     pub(crate) base64: &'a str,
 }
 
 impl<'a> DataUrl<'a> {
-    /// Takes the URL apart. The error says what is wrong with it, to follow "is not a usable data URL: ".
+    /// Parses the URL. The error completes the sentence that begins with "is not a usable data URL: ".
     ///
-    /// The scheme and media type are taken in lower case only, and a `charset` is the one parameter that may stand
-    /// between them and `;base64`.
+    /// The scheme and media type must be in lower case, and `charset` is the only parameter allowed before `;base64`.
     pub(crate) fn parse(url: &'a str) -> Result<Self, &'static str> {
         let rest = url.strip_prefix("data:").ok_or("it does not begin with \"data:\"")?;
         let (head, base64) = rest.split_once(',').ok_or("it has no comma before its data")?;
@@ -40,7 +39,7 @@ impl<'a> DataUrl<'a> {
     }
 }
 
-/// Whether these bytes are base64, found out without decoding megabytes of image.
+/// Whether these bytes are base64. Does not decode them: an image may have megabytes.
 fn is_base64(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take(2).take_while(|&&byte| byte == b'=').count();
     let data = bytes.get(..bytes.len() - padding).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The digest of a message: equal for two messages that say the same, whatever clients change when they repeat one.
 //!
-//! Between turns, clients trim texts, split them into parts or join them, strip ids of calls, write arguments anew,
-//! and move their cache marks. None of that counts. Every role, text, image, file, call and result does.
+//! Between turns, clients trim texts, split them into parts or join them, shorten call ids, reserialize arguments, and
+//! move their cache marks. The digest ignores all of that. It covers every role, text, image, file, call and result.
 
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
@@ -11,20 +11,20 @@ use serde_json::{Map, Value};
 use super::call_id;
 use super::message::{Content, Message, Part, Role, ToolCall};
 
-/// Seeded anew in each process, so nobody can write two messages of one digest.
+/// Seeded at random in each process, so nobody can craft two messages with the same digest.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// What is left of a message when it is only to be recognised.
+/// All that is kept of a message to recognise it again.
 ///
-/// White space may differ where a text begins or ends. Where the texts are divided differently as well, white space
-/// does not count at all: where a part ended cannot be told from a digest.
+/// White space may differ where a text begins or ends. If the texts are also divided differently, no white space counts:
+/// a digest does not tell where a part ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Digest {
-    /// Everything, with no white space in its texts.
+    /// The whole message, its texts without any white space.
     bare: u64,
     /// How the texts are divided.
     division: u64,
-    /// The texts, each without white space at its ends.
+    /// The texts, each trimmed.
     texts: u64,
 }
 
@@ -33,7 +33,7 @@ impl Digest {
         let mut digester = Digester::new();
         let bare = &mut digester.bare;
         let role = match message.role {
-            // The newer name of the same.
+            // The newer name of `system`.
             Role::Developer => Role::System,
             role => role,
         };
@@ -69,7 +69,7 @@ impl Digest {
     }
 }
 
-/// The digest of an answer: a client may send it back with its texts as they came, or as one.
+/// The digest of an answer, both with its texts as they came and joined into one: a client may send back either.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReplyDigest([Digest; 2]);
 
@@ -85,15 +85,14 @@ impl ReplyDigest {
         ReplyDigest([apart, whole])
     }
 
-    /// Whether the message is this answer. Its texts as one are no further from what the client saw than its texts as
-    /// they came, and the other way round: whichever is divided like the client's decides.
+    /// Whether the message is this answer. Of the two digests, the one whose texts are divided like the message's decides.
     pub(crate) fn is(&self, message: &Digest) -> bool {
         let alike = self.0.iter().find(|digest| digest.is_divided_like(message));
         alike.unwrap_or(&self.0[0]).matches(message)
     }
 }
 
-/// A hasher of this process, for what is compared by its hash alone.
+/// A hasher with this process's seed, for values that are compared by their hash alone.
 pub(crate) fn hasher() -> DefaultHasher {
     SEED.build_hasher()
 }
@@ -102,7 +101,8 @@ struct Digester {
     bare: DefaultHasher,
     division: DefaultHasher,
     texts: DefaultHasher,
-    /// Text without white space on its way to `bare`, in pieces of one length however the text was divided.
+    /// Buffers text without white space for `bare`. Pieces of fixed length make the hash independent of how the text was
+    /// divided.
     piece: [u8; 128],
     filled: usize,
 }
@@ -152,7 +152,7 @@ impl Digester {
         hash_fields(&part.extra, bare);
     }
 
-    /// The texts that follow belong to another run: something else stands between them.
+    /// Ends a run of texts: something other than text follows.
     fn end_of_texts(&mut self) {
         self.piece[..self.filled].hash(&mut self.bare);
         self.filled = 0;
@@ -164,7 +164,7 @@ impl Digester {
     }
 }
 
-/// Clients parse arguments and write them anew.
+/// Hashes arguments by their JSON value, since clients parse and reserialize them.
 fn hash_arguments(arguments: &str, hasher: &mut DefaultHasher) {
     let arguments = arguments.trim();
     match serde_json::from_str(if arguments.is_empty() { "{}" } else { arguments }) {
@@ -194,7 +194,7 @@ pub(crate) fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
     }
 }
 
-/// In the order of their names: it may change when JSON is parsed and written anew.
+/// Hashes fields in the order of their names: reserializing JSON may change the order.
 fn hash_fields(fields: &Map<String, Value>, hasher: &mut DefaultHasher) {
     let mut fields: Vec<_> = fields.iter().filter(|(name, _)| *name != "cache_control").collect();
     fields.sort_by_key(|(name, _)| *name);
@@ -304,7 +304,7 @@ mod tests {
         assert!(!call("c", "f", "{\"a\":\" b\"}").matches(&call("c", "f", "{\"a\":\"b\"}")));
         assert!(call("c", "f", "").matches(&call("c", "f", "{}")));
         assert!(!call("c", "f", "{\"a\":1.5}").matches(&call("c", "f", "{\"a\":1.25}")));
-        // 2^60 and 2^60 + 1: one and the same as floating point.
+        // 2^60 and 2^60 + 1 are the same number in floating point.
         let large = |number: u64| call("c", "f", &json!({"a": number}).to_string());
         assert!(!large(1 << 60).matches(&large((1 << 60) + 1)));
     }

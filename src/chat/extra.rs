@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
-/// Fields that this crate has no name for, as they were sent. It is used as the [`Map`] that it derefs to.
+/// Fields that this crate has no name for, as they were sent. Use it as the [`Map`] that it derefs to.
 ///
-/// Nearly all messages and parts have none, and a request may have hundreds of thousands of those: an empty map takes
-/// nine words, this one.
+/// It takes one word, where an empty map takes nine: a request may have hundreds of thousands of messages and parts, and
+/// nearly all of them have no such fields.
 ///
 /// ```
 /// use tower_claude::chat::{Message, Role};

@@ -23,7 +23,7 @@ use super::recognition::Sent;
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said; `None` where the key is absent.
+    /// The content; `None` if the key is absent.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
     /// The speaker's name, where several share a role.
@@ -35,7 +35,7 @@ pub struct Message {
     /// The functions that an assistant message called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCall>>,
-    /// Which call a tool message answers.
+    /// The id of the call that a tool message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
     /// The model's reasoning before and during this message. Chat Completions has no field for it; other doors do.
@@ -47,8 +47,8 @@ pub struct Message {
     /// Every other field, as it was sent.
     #[serde(flatten)]
     pub extra: Extra,
-    /// Marks a message, usually one that a layer added, that the client will not send again. The model sees it; it is ignored
-    /// when a later request is matched to this conversation. Never part of the JSON.
+    /// Marks a message, usually one that a layer added, that the client will not send again. The model sees it, but it is
+    /// ignored when a later request is matched to this conversation. Never part of the JSON.
     #[serde(skip)]
     pub ephemeral: bool,
     /// Which of the client's messages this is; `None` for one that a layer has made. Never part of the JSON.
@@ -62,7 +62,7 @@ impl Message {
         Message { role, content: Some(Content::Text(text.into())), ..Message::default() }
     }
 
-    /// The result of the call of this id.
+    /// The result of the call with this id.
     pub fn tool_result(tool_call_id: impl Into<String>, text: impl Into<String>) -> Self {
         Message { tool_call_id: Some(tool_call_id.into()), ..Message::new(Role::Tool, text) }
     }
@@ -76,7 +76,7 @@ impl Message {
         }
     }
 
-    /// Its texts: the content, where that is text, or each part that is one.
+    /// The message's texts: its content if that is text, else each part that is text.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let (text, parts) = match &self.content {
             Some(Content::Text(text)) => (Some(text.as_str()), &[][..]),
@@ -86,7 +86,7 @@ impl Message {
         text.into_iter().chain(parts.iter().filter_map(Part::as_text))
     }
 
-    /// The same, to rewrite.
+    /// The message's texts, to rewrite.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let (text, parts) = match &mut self.content {
             Some(Content::Text(text)) => (Some(text), &mut [][..]),
@@ -119,7 +119,7 @@ pub enum Reasoning {
     /// The model's thoughts, perhaps summarised or left out, with a signature that proves they are the model's own.
     #[non_exhaustive]
     Signed {
-        /// The text; empty where the client was not shown it.
+        /// The text; empty if the client was not shown it.
         text: String,
         /// The signature.
         signature: String,
@@ -129,7 +129,7 @@ pub enum Reasoning {
     /// Reasoning that only the model may read.
     #[non_exhaustive]
     Redacted {
-        /// What the API gave in its place.
+        /// The encrypted reasoning, as the API sent it.
         data: String,
         /// How many content parts and calls of the message came before it.
         place: usize,
@@ -160,9 +160,9 @@ impl Reasoning {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Role {
-    /// Instructions that stand above the user's.
+    /// Instructions that take precedence over the user's.
     System,
-    /// The newer name of the same.
+    /// The newer name of [`System`](Self::System).
     Developer,
     /// The person or program that asks.
     #[default]
@@ -176,7 +176,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether it is that of instructions, by either of its names.
+    /// Whether this is [`System`](Self::System) or [`Developer`](Self::Developer).
     pub fn is_instructions(self) -> bool {
         matches!(self, Role::System | Role::Developer)
     }
@@ -294,7 +294,7 @@ impl Part {
         }
     }
 
-    /// The same, to rewrite.
+    /// The part's text, to rewrite.
     pub fn as_text_mut(&mut self) -> Option<&mut String> {
         match self.kind.as_str() {
             "text" | "input_text" | "output_text" => self.text.as_mut(),

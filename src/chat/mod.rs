@@ -22,7 +22,7 @@ pub use extra::Extra;
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reasoning, Role, ToolCall};
 pub use model::Model;
 pub use recognition::{Sent, Told};
-// These stand at the top of the crate.
+// The crate root exports these.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use request::ChatRequest;
 pub use request::{Caller, Function, JsonSchema, ResponseFormat, StreamOptions, Thinking, Tool, ToolChoice};

@@ -1,6 +1,6 @@
-//! How a conversation is recognised, whatever layers do to it: by what its client sent, and by what the client was told.
+//! Recognises a conversation by what its client sent and what the client was told, whatever layers did to either.
 //!
-//! [`RecognizeLayer`](crate::layers::RecognizeLayer) stands outside of all other layers. On the way in it puts a
+//! [`RecognizeLayer`](crate::layers::RecognizeLayer) goes outside all other layers. On the way in it puts a
 //! [`Told`] into the request, which holds a digest of each message as the client sent it, and stamps the messages with
 //! their places ([`Sent`]). On the way out it records in the same [`Told`] what the client is told in the end.
 //!
@@ -43,7 +43,7 @@ pub struct Told {
 struct Shared {
     sent: Box<[(Role, Digest)]>,
     reply: Mutex<Reply>,
-    /// How many held conversations claim to have led to this answer.
+    /// How many held conversations end with this answer.
     kept: AtomicU32,
 }
 
@@ -52,7 +52,7 @@ struct Shared {
 struct Reply {
     texts: Vec<String>,
     calls: Vec<(u32, ToolCall)>,
-    /// Once the answer is complete. The texts are gone then.
+    /// Set once the answer is complete. Its texts are dropped then.
     digest: Option<ReplyDigest>,
 }
 
@@ -106,7 +106,7 @@ impl Reply {
         })
     }
 
-    /// Keeps only what is needed to recognise the answer: it may have to wait for minutes.
+    /// Drops all but what is needed to recognise the answer: minutes may pass until the client sends it back.
     fn complete(&mut self) {
         self.digest = Some(self.digest());
         self.texts = Vec::new();
@@ -116,7 +116,7 @@ impl Reply {
     }
 }
 
-/// Whether they are of one and the same request.
+/// Equal if both belong to the same request.
 impl PartialEq for Told {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
@@ -129,11 +129,11 @@ impl fmt::Debug for Told {
     }
 }
 
-/// A conversation as its client sees it: the messages that it sent and will send again, and what it is told.
+/// A conversation as its client sees it: the messages that it sent and will send again, and the answer that it is told.
 #[derive(Debug)]
 pub(crate) struct ClientSide {
     told: Told,
-    /// The messages that last, each with its place among all that were sent.
+    /// The messages that are not ephemeral, each with its place among all that were sent.
     lasting: Vec<(u32, Digest)>,
     /// The place of the client's last assistant message.
     last_reply: Option<u32>,
@@ -142,8 +142,8 @@ pub(crate) struct ClientSide {
 }
 
 impl ClientSide {
-    /// That of a request; `None` where the request did not come through a `RecognizeLayer`, or a layer took out its
-    /// record.
+    /// The client's side of a request; `None` if the request did not pass a `RecognizeLayer`, or a layer took out its
+    /// [`Told`].
     pub(crate) fn of(request: &ChatRequest) -> Option<Self> {
         let told = request.told.clone()?;
         let sent = &told.shared.sent;
@@ -178,7 +178,7 @@ impl ClientSide {
         self.told.shared.kept.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether `next` repeats this conversation and the answer that its client was told, and goes on from there.
+    /// Checks that `next` repeats this conversation and the answer that its client was told, then continues it.
     pub(crate) fn continued_by(&self, next: &ClientSide) -> Result<(), Mismatch> {
         let last_reply = next.last_reply.ok_or(Mismatch::NoReply)?;
         let history = next.lasting.partition_point(|(place, _)| *place < last_reply);
@@ -210,19 +210,19 @@ fn known(messages: &[Message], last_reply: Option<u32>) -> usize {
     messages.iter().rposition(known).map_or(0, |position| position + 1)
 }
 
-/// Why a request does not go on with a conversation: the comparison that failed first.
+/// Why a request does not continue a conversation: the first comparison that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mismatch {
-    /// It has no assistant message.
+    /// The request has no assistant message.
     NoReply,
-    /// It has more messages before its last assistant message, or fewer.
+    /// The request has a different number of messages before its last assistant message.
     Length {
         /// How many the conversation has.
         held: usize,
         /// How many the request has.
         sent: usize,
     },
-    /// The client's message at this place is another than before.
+    /// The client's message at this place differs from the one it sent before.
     Message(u32),
     /// The assistant message at this place is not what the client was told.
     Reply(u32),

@@ -1,4 +1,4 @@
-//! A Chat Completions request: the conversation, and what is asked of the answer.
+//! A Chat Completions request: the conversation, and the settings for its answer.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use super::recognition::Told;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChatRequest {
-    /// The model asked for: an alias until `ModelAlias` has seen it, then the name that the CLI gets.
+    /// The requested model: an alias until `ModelAlias` has replaced it with the name that the CLI gets.
     pub model: String,
     /// The conversation, oldest message first.
     pub messages: Vec<Message>,
@@ -40,7 +40,7 @@ pub struct ChatRequest {
     /// Whether the answer is sent as server-sent events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
-    /// What a streamed answer has beside its text.
+    /// What a streamed answer contains besides its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_options: Option<StreamOptions>,
     /// The most tokens the answer may have, reasoning included. The older name of `max_completion_tokens`.
@@ -49,7 +49,7 @@ pub struct ChatRequest {
     /// The most tokens the answer may have, reasoning included. Wins over `max_tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<u32>,
-    /// Texts that end the answer before they are sent. In JSON, one may stand without its list.
+    /// Texts at which the answer ends; they are not part of it. In JSON, a single one may be a plain string.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub stop: Vec<String>,
     /// How much the model may think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.
@@ -102,12 +102,12 @@ impl ChatRequest {
         self.tools.iter().flatten().map(|tool| &tool.function)
     }
 
-    /// The same, to rewrite.
+    /// The functions that the client offers, to rewrite.
     pub fn functions_mut(&mut self) -> impl Iterator<Item = &mut Function> {
         self.tools.iter_mut().flatten().map(|tool| &mut tool.function)
     }
 
-    /// The token limit in force, whichever of its two names was used.
+    /// The token limit in effect, under either of its two names.
     pub fn token_limit(&self) -> Option<u32> {
         self.max_completion_tokens.or(self.max_tokens)
     }
@@ -125,7 +125,7 @@ pub enum Thinking {
     Budget(u32),
 }
 
-/// Who sent a request: two requests of different callers never share a live process.
+/// Who sent a request. Requests of different callers never share a live process.
 ///
 /// ```
 /// use tower_claude::ChatRequest;
@@ -166,7 +166,7 @@ pub struct Caller {
 #[serde(try_from = "WireTool")]
 #[non_exhaustive]
 pub struct Tool {
-    /// `function`, the one kind that layers and services see. A door makes functions of others.
+    /// `function`, the only kind that layers and services see. A door turns other kinds into functions.
     #[serde(rename = "type")]
     pub kind: String,
     /// The function.
@@ -176,7 +176,7 @@ pub struct Tool {
     pub extra: Extra,
 }
 
-/// A tool as clients write it: with its function within, or, as the Responses API and Cursor do, as the function itself.
+/// A tool as clients write it: with a nested function, or flat, as the Responses API and Cursor have it.
 #[derive(Deserialize)]
 struct WireTool {
     #[serde(rename = "type")]
@@ -235,7 +235,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// A function of this name, without arguments or description: the caller sets those.
+    /// A function of this name. Set its description and parameters yourself.
     pub fn new(name: impl Into<String>) -> Self {
         Function { name: name.into(), ..Function::default() }
     }
@@ -331,7 +331,7 @@ impl<'de> Deserialize<'de> for ToolChoice {
     }
 }
 
-/// What a streamed answer has beside its text.
+/// What a streamed answer contains besides its text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamOptions {
@@ -343,7 +343,7 @@ pub struct StreamOptions {
     pub extra: Extra,
 }
 
-/// Texts that end the answer: one by itself, or a list.
+/// Reads a string, or a list of them.
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a string or an array of strings")]
@@ -359,7 +359,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     })
 }
 
-/// The form that the answer is to have.
+/// The required form of the answer.
 ///
 /// ```
 /// use serde_json::json;

@@ -26,7 +26,7 @@ pub struct ChatResponse {
     pub id: String,
     /// When the answer began, in seconds since 1970.
     pub created: u64,
-    /// The model that really answers.
+    /// The model that actually answers.
     pub model: String,
     /// Headers for the HTTP response, such as `x-claude-process`. A layer may add to them.
     pub headers: HeaderMap,
@@ -92,7 +92,7 @@ impl ChatResponse {
 #[non_exhaustive]
 pub enum ChatEvent {
     /// The events from here on are this choice's, counted from 0. Only in answers with several, as a
-    /// [`ChoicesLayer`](crate::layers::ChoicesLayer) makes them: whatever stands inside of it never meets this.
+    /// [`ChoicesLayer`](crate::layers::ChoicesLayer) makes them: services and layers inside it never see this event.
     Choice(u32),
     /// The model has begun to answer.
     Started,
@@ -108,7 +108,7 @@ pub enum ChatEvent {
     ReasoningSignature(String),
     /// A block of reasoning that only the model may read, encrypted: a client hands it back as it is.
     RedactedReasoning(String),
-    /// A source of what the block of text says, as the Messages API has it.
+    /// A source for the block of text, in the form of the Messages API.
     Citation(Value),
     /// The model begins to call a function of the client's.
     #[non_exhaustive]
@@ -133,12 +133,12 @@ pub enum ChatEvent {
     BuiltinToolUse {
         /// The tool's name: `Bash`, `Read`, ...
         name: String,
-        /// What it was given.
+        /// The tool's input.
         input: Value,
     },
     /// The answer ends before this text, which is one of the request's stop texts. [`Finished`](Self::Finished) follows.
     StopMatched(String),
-    /// More on why the answer ends, as the Messages API has it, such as the category of a refusal.
+    /// Details of why the answer ends, in the form of the Messages API, such as the category of a refusal.
     /// [`Finished`](Self::Finished) follows.
     StopDetails(Value),
     /// The tokens that the turn has cost so far; replaces any earlier count. Not sent to clients.
@@ -154,7 +154,7 @@ pub enum ChatEvent {
 }
 
 impl ChatEvent {
-    /// Whether the client is told something by it: text, reasoning, a call or the use of a tool, or the end.
+    /// Whether the event is output of the model: text, reasoning, a call, the use of a tool, or the end.
     #[cfg(any(feature = "cli", feature = "http"))]
     pub(crate) fn is_token(&self) -> bool {
         !matches!(

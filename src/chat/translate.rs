@@ -70,7 +70,7 @@ impl fmt::Debug for EventStream {
     }
 }
 
-/// A rewriting of an answer, one event at a time: each goes in, and none, one or several come out.
+/// Rewrites an answer one event at a time: for each event that goes in, none, one or several come out.
 ///
 /// A closure will do for a translation that holds nothing back. One that does hold text back, such as a redaction that
 /// waits for the end of a word, releases it in [`end`](Self::end). No text is lost then, however the answer ends:
@@ -114,12 +114,12 @@ impl fmt::Debug for EventStream {
 ///
 /// When the client goes away the turn is cancelled, and the translation is dropped with the rest of the answer.
 pub trait Translate: Send + 'static {
-    /// The next event. What is pushed takes its place.
+    /// Takes the next event. The events pushed to `out` replace it.
     fn event(&mut self, event: ChatEvent, out: &mut Events);
 
     /// The answer is over. Called once: before [`ChatEvent::Finished`] is handed to [`event`](Self::event), or before an
-    /// error is passed on, or where the events stop without either. (Outside of a
-    /// [`ChoicesLayer`](crate::layers::ChoicesLayer) an answer has several choices, and each of them its end.)
+    /// error is passed on, or when the events stop without either. (Outside a
+    /// [`ChoicesLayer`](crate::layers::ChoicesLayer) an answer may have several choices; it is called once for each.)
     ///
     /// The default does nothing.
     fn end(&mut self, out: &mut Events) {
@@ -133,7 +133,7 @@ impl<F: FnMut(ChatEvent, &mut Events) + Send + 'static> Translate for F {
     }
 }
 
-/// The events that a [`Translate`] gives, in order.
+/// The events that a [`Translate`] puts out, in order.
 #[derive(Debug, Default)]
 pub struct Events {
     ready: VecDeque<ChatEvent>,
@@ -141,13 +141,13 @@ pub struct Events {
 }
 
 impl Events {
-    /// One more event.
+    /// Adds an event.
     pub fn push(&mut self, event: ChatEvent) {
         self.ready.push_back(event);
     }
 
-    /// Ends the answer with what has been pushed. The inner stream and its turn are dropped before they send
-    /// [`ChatEvent::Finished`], so push one yourself.
+    /// Ends the answer after the events pushed so far. The inner stream and its turn are dropped before they can send
+    /// [`ChatEvent::Finished`], so push that yourself.
     pub fn finish(&mut self) {
         self.finished = true;
     }
@@ -161,11 +161,11 @@ impl Extend<ChatEvent> for Events {
 
 /// The stream behind [`EventStream::translate`].
 struct Translated<T> {
-    /// Gone when the answer is over.
+    /// `None` once the answer is over.
     inner: Option<EventStream>,
     translate: T,
     out: Events,
-    /// What the inner stream ended with, to follow what was pushed.
+    /// The error that the inner stream ended with; sent after the events pushed before it.
     error: Option<Error>,
     /// Whether `end` has been called, and nothing has come since.
     has_ended: bool,
@@ -212,7 +212,7 @@ impl<T: Translate> Stream for Translated<T> {
 }
 
 pin_project! {
-    /// The response future of a layer that translates the answer: the inner service's, and then the translation.
+    /// The response future of a layer that translates the answer: awaits the inner service's, then translates its events.
     ///
     /// ```
     /// use std::task::{Context, Poll};
@@ -262,7 +262,7 @@ pin_project! {
 }
 
 impl<F, T> TranslateFuture<F, T> {
-    /// A future that gives the inner future's answer, translated; untouched where there is no translation.
+    /// Resolves to the inner future's answer, translated; unchanged if `translate` is `None`.
     pub fn new(inner: F, translate: impl Into<Option<T>>) -> Self {
         TranslateFuture { inner, translate: translate.into() }
     }

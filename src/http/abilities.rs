@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind};
 /// Adds settings that have no effect to `ignored`, under the door's names for them.
 ///
 /// # Errors
-/// 400 where the request has a setting, or a kind of part, that the inner service refuses.
+/// 400 if the request has a setting, or a kind of part, that the inner service refuses.
 pub(crate) fn check<D: Door>(
     door: &D,
     request: &ChatRequest,
@@ -36,7 +36,7 @@ pub(crate) fn check<D: Door>(
     check_parts(request, abilities)
 }
 
-/// An image, for one, may be more than the inner service can read.
+/// Checks the kinds of parts: the inner service may not read images, for example.
 fn check_parts(request: &ChatRequest, abilities: &Abilities) -> Result<(), Error> {
     for (i, message) in request.messages.iter().enumerate() {
         let Some(Content::Parts(parts)) = &message.content else { continue };

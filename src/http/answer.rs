@@ -76,7 +76,7 @@ where
         };
         (headers, body)
     };
-    // The inner service may have named some as well.
+    // The inner service may have named ignored fields too.
     if let Some(names) = headers.remove(IGNORED_HEADER) {
         ignored.extend(names.to_str().unwrap_or_default().split(", ").map(str::to_owned));
     }
@@ -122,11 +122,11 @@ where
     S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
 {
     let choices = request.n.unwrap_or(1) as usize;
-    // The conversation is recognised by what the client is told, which a stop text has cut already, choice by choice.
+    // `RecognizeLayer` must see the answer as the client is told it, cut by a stop text, and one choice at a time.
     let layers = (ChoicesLayer::new(), RecognizeLayer::new(), StopLayer::new());
     let asked = async {
         let mut service = layers.layer(inner).ready_oneshot().await?;
-        // Layers rewrite a request when they are called.
+        // Layers rewrite the request inside `call`, which takes time for a large one.
         blocking::run(bytes, move || service.call(request)).await?.await
     };
     let response = asked.await.inspect_err(|error| note.failed(error.kind()))?;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::chat::Caller;
 use crate::{Error, ErrorKind};
 
-/// The keys that clients may send, if they must send one, and what makes a caller of any key.
+/// The keys that clients may send, if any are required, and the salt that turns a key into a [`Caller`].
 #[derive(Clone)]
 pub(crate) struct Keys {
     wanted: Option<Vec<Key>>,
@@ -24,7 +24,7 @@ struct Key {
 }
 
 impl Keys {
-    /// Any key will do, and none.
+    /// Lets in any key, and requests without one.
     pub(crate) fn any() -> Self {
         Keys { wanted: None, salt: uuid::Uuid::new_v4().into_bytes() }
     }
@@ -43,7 +43,7 @@ impl Keys {
     /// Refuses a request that comes without a known key, where one is required.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         let Some(wanted) = &self.wanted else { return Ok(()) };
-        // Both begin as OpenAI's own messages do: programs tell by them what has gone wrong.
+        // Both messages begin like OpenAI's own: some programs match on the text.
         let message = match key(headers) {
             Some(sent) if find(wanted, sent).is_some() => return Ok(()),
             Some(sent) => format!(

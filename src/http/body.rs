@@ -36,7 +36,7 @@ enum Kind {
 }
 
 impl Body {
-    /// Nothing.
+    /// An empty body.
     pub fn empty() -> Self {
         Body(Kind::Full(Full::default()))
     }

@@ -1,7 +1,7 @@
 //! The memory that the bodies of all requests may take together, and which of them gives way when it is full.
 //!
-//! A body that comes slowly keeps its memory from others for as long as it takes. So if there is no room for a body, the
-//! unfinished ones with the highest cost are cut off for it: a body's cost is its bytes times the time since it began to take
+//! A slow body keeps its memory from others for as long as it takes to arrive. So if there is no room for a body, the
+//! unfinished ones with the highest cost are cut off for it. A body's cost is its bytes times the time since it first took
 //! any. One that began within [`GRACE`], or costs less than the one that wants room, is spared. If cutting off all of the
 //! others would not make enough room, none is.
 
@@ -44,22 +44,22 @@ struct Taken {
 struct Coming {
     bytes: usize,
     since: Instant,
-    /// Wakes the task that waits for more of it.
+    /// Wakes the task that waits for more of the body.
     waker: Option<Waker>,
 }
 
 impl BodyMemory {
-    /// Room for this many bytes.
+    /// A budget of this many bytes.
     pub(crate) fn new(most: usize) -> Self {
         BodyMemory { taken: Arc::default(), most }
     }
 
-    /// How many bytes are taken.
+    /// The bytes in use.
     pub(crate) fn taken(&self) -> usize {
         self.lock().bytes
     }
 
-    /// How many there may be.
+    /// The size of the budget, in bytes.
     pub(crate) fn most(&self) -> usize {
         self.most
     }
@@ -81,8 +81,8 @@ impl Default for BodyMemory {
 }
 
 impl Taken {
-    /// Makes room for this many more bytes of this body by cutting off bodies of higher cost, the highest first; none if even
-    /// all of those would not be enough. Returns whether there is room.
+    /// Makes room for this many more bytes of this body by cutting off bodies of higher cost, the highest first. Cuts off
+    /// none if even all of those would not be enough. Returns whether there is room.
     fn make_room(&mut self, more: usize, most: usize, number: u64, now: Instant) -> bool {
         let mut missing = (self.bytes + more).saturating_sub(most);
         if missing == 0 {
@@ -110,7 +110,7 @@ impl Taken {
     }
 }
 
-/// What one request takes of it, until this is dropped.
+/// One request's share of the memory, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Share {
     memory: BodyMemory,

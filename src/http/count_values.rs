@@ -7,8 +7,8 @@ use memchr::memchr2;
 
 use crate::{Error, ErrorKind};
 
-/// The most values that a request may have. A conversation that fills a context window of a million tokens has some
-/// hundred thousand.
+/// The most values that a request may have. A conversation that fills a context window of a million tokens has
+/// about a hundred thousand.
 pub(crate) const MAX_VALUES: usize = 500_000;
 
 /// Refuses JSON with too many values.

@@ -1,4 +1,4 @@
-//! What answers each route of [`ApiService`], once its settings are made.
+//! Dispatches the requests of an [`ApiService`] by their route.
 
 use std::future;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl<S> ApiService<S> {
         })
     }
 
-    /// What can be asked of a kept response.
+    /// The routes below a kept response.
     fn response<B>(&self, path: &str, request: &Request<B>) -> ResponseFuture {
         if let Err(error) = self.options.keys.check(request.headers()) {
             return whole(request, Err(error));
@@ -161,12 +161,12 @@ impl<S> ApiService<S> {
     }
 }
 
-/// Whether a client of Anthropic's API asks: it says by which version of that.
+/// Whether the client uses Anthropic's API, by its `anthropic-version` header.
 fn is_anthropics<B>(request: &Request<B>) -> bool {
     request.headers().contains_key("anthropic-version")
 }
 
-/// A response that is there already; to `HEAD`, its head.
+/// Wraps a response that is ready. A `HEAD` request gets its head only.
 fn whole<B>(request: &Request<B>, response: Result<Response<Body>, Error>) -> ResponseFuture {
     let response = response.unwrap_or_else(|error| {
         if is_anthropics(request) { Messages::of(request.headers()).error(&error) } else { error_response(&error) }

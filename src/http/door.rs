@@ -1,7 +1,7 @@
 //! A door: one dialect of requests and answers, such as Chat Completions.
 //!
 //! A door says how the bytes of a request become a [`ChatRequest`], and how the events of the answer become bytes again.
-//! Everything between those two is the same for all doors and is done once, in [`answer`](super::answer).
+//! Everything between the two is the same for all doors and is in [`answer`](super::answer).
 //!
 //! To add a door: implement [`Door`], [`Encoder`] and [`Collector`], give it a [`Route`](super::route::Route), and let
 //! [`ApiService`](super::ApiService) answer that route with it.
@@ -57,7 +57,7 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     fn headers(&self, _reply: &Self::Reply, _head: &Head, _headers: &mut HeaderMap) {}
 
     /// Takes over a turn that goes on whether or not its client stays, where [`DecodedRequest::background`] says so. Polling
-    /// `answer` asks the inner service. Returns the id by which the client knows the answer, and a body that is sent at once.
+    /// `answer` asks the inner service. Returns the answer's id as its client sees it, and a body to send at once.
     fn in_background(
         &self,
         _reply: Self::Reply,
@@ -92,7 +92,7 @@ pub(crate) struct Incoming {
     pub(crate) body: Bytes,
 }
 
-/// An answer that the inner service has not been asked for yet. It resolves to the answer's head, its headers and its events.
+/// An answer that the inner service has not been asked for yet. It resolves to the answer's head, headers and events.
 pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Result<(Head, HeaderMap, Settled), Error>> + Send>>;
 
 /// Resolves when what a request refers to is at hand.
@@ -133,7 +133,7 @@ pub(crate) struct Head {
     pub(crate) id: String,
     /// When the answer began, in seconds since 1970.
     pub(crate) created: u64,
-    /// The model that really answers.
+    /// The model that actually answers.
     pub(crate) model: String,
     /// How many choices there will be, at least one.
     pub(crate) choices: usize,
@@ -151,7 +151,7 @@ pub(crate) trait Encoder: Send + 'static {
     /// Writes an event of the choice at this index as none, one or several server-sent events.
     ///
     /// # Errors
-    /// Where the event cannot be written in this dialect. It ends the answer as a failure among the events would.
+    /// If the event cannot be written in this dialect. The error ends the answer, as a failure among the events would.
     fn event(&mut self, choice: usize, event: ChatEvent, out: &mut BytesMut) -> Result<(), Error>;
 
     /// Writes what follows when every choice has finished.
@@ -160,12 +160,12 @@ pub(crate) trait Encoder: Send + 'static {
     /// Writes what follows instead when the answer fails.
     fn error(&mut self, error: &Error, out: &mut BytesMut);
 
-    /// Work to await before the last event, or the failure, is sent. DecodedRequest for after each event.
+    /// Work to await before the last event, or the failure, is sent. Called after each event.
     fn saving(&mut self) -> Option<Saving> {
         None
     }
 
-    /// Writes what keeps a silent connection from looking dead: a comment, which clients skip.
+    /// Writes a comment, which clients skip, to keep a silent connection from looking dead.
     fn keep_alive(&mut self, out: &mut BytesMut) {
         out.extend_from_slice(b": keep-alive\n\n");
     }
@@ -179,10 +179,10 @@ pub(crate) trait Collector: Send + 'static {
     /// The body, when every choice has finished.
     fn finish(self: Box<Self>) -> Result<Body, Error>;
 
-    /// Hears that the answer has failed; the failure becomes the response. Nothing follows.
+    /// Takes note that the answer has failed. The failure becomes the response; no events follow.
     fn fail(&mut self, _error: &Error) {}
 
-    /// Work to await before the body, or the failure, is sent. DecodedRequest for when there are no more events.
+    /// Work to await before the body, or the failure, is sent. Called when there are no more events.
     fn saving(&mut self) -> Option<Saving> {
         None
     }

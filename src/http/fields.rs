@@ -1,7 +1,7 @@
-//! What becomes of a request's fields, at every door: what the API says, and then what the service within says.
+//! Decides what happens to a request's fields, at every door: by the API's table, and by the inner service's abilities.
 //!
-//! Each door has a table of its API's fields. Whether a setting has an effect is not the API's to say but the inner
-//! service's, in its [`Abilities`].
+//! Each door has a table of its API's fields. Whether a setting has an effect depends on the inner service, which says so
+//! in its [`Abilities`].
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     /// The JSON type that it must have, `null` aside, which counts as absent.
     pub(crate) shape: Shape,
-    /// Values, as JSON text, that ask for nothing: with these there is nothing to ignore or to refuse.
+    /// Values, as JSON text, that change nothing, such as a default: with these the field is neither ignored nor refused.
     pub(crate) harmless: &'static [&'static str],
     pub(crate) treatment: Treatment,
 }
@@ -37,18 +37,19 @@ pub(crate) enum Shape {
     Any,
 }
 
-/// What becomes of a field unless the inner service says otherwise.
+/// What happens to a field unless the inner service says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Treatment {
-    /// It has its effect: the door or the conversation has a name for it, or the inner service gets it in `extra`.
+    /// It has an effect: the door or [`ChatRequest`](crate::ChatRequest) has a name for it, or the inner service gets it in
+    /// `extra`.
     Honoured,
-    /// It asks for nothing that would change the answer.
+    /// It does not change the answer.
     Accepted,
-    /// This crate's answers cannot carry what is asked for: 400, with what to do instead.
+    /// This crate's answers cannot carry what it asks for: 400, with this advice on what to do instead.
     Refused(&'static str),
 }
 
-/// A row of a door's table: a field that has its effect unless the inner service says otherwise.
+/// A row of a door's table: a field that is honoured unless the inner service says otherwise.
 pub(crate) const fn field(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, harmless: &[], treatment: Treatment::Honoured }
 }
@@ -74,7 +75,7 @@ impl Field {
 /// Checks a field that its door has no name for. Returns whether the inner service gets to see it.
 ///
 /// # Errors
-/// 400, where the field is of another type than the API's, or cannot be done.
+/// 400 if the field has the wrong type, or is refused.
 pub(crate) fn admit(table: &[Field], name: &str, value: &Value, ignored: &mut Ignored) -> Result<bool, Error> {
     if value.is_null() {
         return Ok(false);
@@ -92,16 +93,16 @@ pub(crate) fn admit(table: &[Field], name: &str, value: &Value, ignored: &mut Ig
     decide(name, name, field.map(|field| field.treatment), ignored)
 }
 
-/// Checks a nested setting: `path` is where it stands, `name` what it is called in a chat request. Returns whether the
+/// Checks a nested setting: `path` is its place in the JSON, `name` its name in a chat request. Returns whether the
 /// inner service gets to see it.
 ///
 /// # Errors
-/// 400, where the inner service says that it cannot be done.
+/// 400 if the inner service refuses it.
 pub(crate) fn admit_setting(path: &str, name: &str, ignored: &mut Ignored) -> Result<bool, Error> {
     decide(path, name, Some(Treatment::Honoured), ignored)
 }
 
-/// What the inner service says counts; then what the API says; and what nobody knows has no effect.
+/// The inner service's abilities decide first, then the API's table. A field in neither has no effect.
 fn decide(path: &str, name: &str, treatment: Option<Treatment>, ignored: &mut Ignored) -> Result<bool, Error> {
     let refused = |advice: &str| Err(unsupported(path, format!("`{path}` is not supported with this value. {advice}")));
     match (ignored.abilities.of(name), treatment) {
@@ -119,22 +120,22 @@ fn decide(path: &str, name: &str, treatment: Option<Treatment>, ignored: &mut Ig
 pub(crate) struct Ignored {
     pub(crate) names: Vec<String>,
     seen: HashSet<String>,
-    /// What the inner service says of itself.
+    /// The abilities of the inner service.
     pub(crate) abilities: Abilities,
 }
 
 impl Ignored {
-    /// No names yet, for a request to a service with these abilities.
+    /// An empty list, for a request to a service with these abilities.
     pub(crate) fn by(abilities: Abilities) -> Self {
         Ignored { abilities, ..Ignored::default() }
     }
 
-    /// Whether the inner service has a tool of its own for this one, which the API's maker would run.
+    /// Whether the inner service has its own version of this hosted tool.
     pub(crate) fn has_own(&self, tool: &str) -> bool {
         self.abilities.of(&format!("tools.{tool}")) == Some(&Ability::Honoured)
     }
 
-    /// Adds a field that no door knows, unless the inner service does. One that is `null` counts as absent.
+    /// Adds a field that no door knows, unless the inner service knows it. `null` counts as absent.
     pub(crate) fn name(&mut self, prefix: &str, name: &str, value: &Value) {
         if value.is_null() {
             return;
@@ -145,7 +146,7 @@ impl Ignored {
         }
     }
 
-    /// Adds all the fields here but those that need nothing done, as [`name`](Self::name) adds one.
+    /// Adds each of these fields as [`name`](Self::name) does, except those in `accepted`.
     pub(crate) fn name_all(&mut self, prefix: &str, fields: &Map<String, Value>, accepted: &[&str]) {
         for (name, value) in fields {
             if !accepted.contains(&name.as_str()) {

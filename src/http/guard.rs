@@ -1,9 +1,9 @@
-//! Keeps the web's pages away from a server that has no password: checks of `Host` and `Origin`, and CORS for the pages
+//! Keeps web pages away from a server that has no password: checks `Host` and `Origin`, and sends CORS headers to the pages
 //! that are let in.
 //!
 //! A page of any site can send requests to `http://localhost:3456` from its visitor's browser, and one whose host name
-//! is rebound to 127.0.0.1 can read the answers too. A browser says where a page is from (`Origin`) and whom it believes
-//! to talk to (`Host`); programs that are not browsers send no `Origin` and are not affected.
+//! is rebound to 127.0.0.1 can read the answers too. A browser says where a page is from (`Origin`) and which host it
+//! means to talk to (`Host`); programs that are not browsers send no `Origin` and are not affected.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -29,9 +29,9 @@ use crate::{Error, ErrorKind};
 ///   `X-Forwarded-Proto: https` says so behind a proxy.
 /// - A request that a browser marks as another site's (`Sec-Fetch-Site: cross-site`) and that has no `Origin`, such as
 ///   that for an image, is refused, unless a person followed a link or every origin is allowed.
-/// - Two `Host` or two `Origin` headers are a 400: whoever reads the other one would judge otherwise.
+/// - Two `Host` or two `Origin` headers are a 400: a proxy might check the one and this server the other.
 ///
-/// It guards any service of HTTP requests whose response's body can be made of [`Bytes`], axum's among them:
+/// It guards any HTTP service whose response body can be made from [`Bytes`], including axum's:
 /// `Router::new().layer(GuardLayer::new())` guards an application's own pages as well.
 ///
 /// ```
@@ -80,7 +80,7 @@ impl GuardLayer {
     }
 
     /// Origins whose pages may use this server, as a browser writes them: `https://chat.example`,
-    /// `http://localhost:5173`. `*` stands for every page there is.
+    /// `http://localhost:5173`. `*` allows every page.
     #[must_use]
     pub fn allow_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let origins = origins.into_iter().map(|origin| origin.into().trim_end_matches('/').to_ascii_lowercase());
@@ -88,8 +88,8 @@ impl GuardLayer {
         self
     }
 
-    /// Refuses requests of HTTP/1.1 without a `Host`, with 400, as the standard wants it of a server. Off unless set:
-    /// requests that tests make by hand seldom have one, and those of browsers always do.
+    /// Refuses HTTP/1.1 requests without a `Host` with 400, as the standard requires of a server. Off unless set: requests
+    /// that tests make by hand seldom have one, and those of browsers always do.
     #[must_use]
     pub fn require_host(mut self) -> Self {
         Arc::make_mut(&mut self.allowed).host_required = true;
@@ -113,17 +113,17 @@ pub struct Guard<S> {
 }
 
 impl<S> Guard<S> {
-    /// The service within.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service within, to change.
+    /// The inner service, mutably.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service within, without this one.
+    /// Unwraps the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -156,7 +156,7 @@ impl Allowed {
     /// The origin that needs CORS headers, if the request may pass and has one.
     fn check<B>(&self, request: &Request<B>) -> Result<Option<HeaderValue>, Error> {
         let (uri, headers) = (request.uri(), request.headers());
-        // HTTP/2 has the host in its URI. Where there are both, both must pass.
+        // HTTP/2 has the host in its URI. If there is a `Host` as well, both must pass.
         let named = only(headers, header::HOST)?;
         let named = named.map(|value| (value.as_bytes(), Authority::try_from(value.as_bytes()).ok()));
         if let Some((text, authority)) = &named {
@@ -187,7 +187,7 @@ impl Allowed {
         ))
     }
 
-    /// Refuses what a page of another site has its visitor's browser send without saying where it is from.
+    /// Refuses cross-site requests that carry no `Origin`, such as one for an image.
     fn check_site(&self, headers: &HeaderMap) -> Result<(), Error> {
         let says = |name: &str, value: &[u8]| headers.get(name).is_some_and(|sent| sent.as_bytes() == value);
         if !says("sec-fetch-site", b"cross-site")
@@ -224,7 +224,7 @@ impl Allowed {
     }
 }
 
-/// The value of a header that may be there once.
+/// The value of a header that may occur only once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Error> {
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {

@@ -20,12 +20,12 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Asks this for `/health` from now on.
+    /// Sets what reports for `/health`.
     pub(crate) fn ask(&mut self, report: impl Fn() -> Value + Send + Sync + 'static) {
         self.report = Some(Arc::new(report));
     }
 
-    /// Asks this for `/ready` from now on.
+    /// Sets what decides `/ready`.
     pub(crate) fn ask_ready<E: fmt::Display>(&mut self, ready: impl Fn() -> Result<(), E> + Send + Sync + 'static) {
         self.ready = Some(Arc::new(move || ready().map_err(|reason| reason.to_string())));
     }

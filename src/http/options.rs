@@ -1,4 +1,4 @@
-//! What the operator has set for the edge.
+//! The operator's settings for the edge.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Default for Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        // The API key is not for logs.
+        // API keys must not get into logs.
         f.debug_struct("Options")
             .field("abilities", &self.abilities)
             .field("models", &self.models)

@@ -20,7 +20,7 @@ pub enum Access {
 #[derive(Clone, Default)]
 pub(crate) struct OwnRoutes(Vec<OwnRoute>);
 
-/// One of them.
+/// One route.
 #[derive(Clone)]
 pub(crate) struct OwnRoute {
     path: &'static str,
@@ -46,7 +46,7 @@ impl OwnRoutes {
 }
 
 impl OwnRoute {
-    /// The methods it takes, for an `Allow` header.
+    /// The methods that a route accepts, for an `Allow` header.
     pub(crate) const ALLOW: &str = "GET, HEAD";
 
     pub(crate) fn allows(&self, method: &Method) -> bool {
@@ -55,7 +55,7 @@ impl OwnRoute {
 
     pub(crate) fn answer(&self) -> Response<Body> {
         let mut response = (self.answer)();
-        // What it says now it will not say later.
+        // The content changes from request to request.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(header::HeaderValue::from_static("no-store"));
         response
     }

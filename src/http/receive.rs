@@ -14,29 +14,29 @@ use super::body_memory::{BodyMemory, Share};
 use super::request::BoxError;
 use crate::{Error, ErrorKind};
 
-/// How much of a body must come in each period of [`PATIENCE`] until it is whole. A slow uplink does a hundred times as much.
+/// How much of a body must come in each period of [`PATIENCE`] until it is whole. A slow uplink does a hundred times that.
 const PROGRESS: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The most room that is reserved for an announced length: the bytes may never come.
+/// The most memory to reserve at once for an announced length: the bytes may never come.
 const AT_ONCE: usize = 1024 * 1024;
 
-/// Where that is full, this many times what has come is reserved. Growing in small steps leaves a trail of holes.
+/// When that is full, this many times the bytes received so far are reserved. Growing in small steps fragments the heap.
 const GROWTH: usize = 8;
 
 /// A whole body.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    /// To be held for as long as the bytes, or what they were decoded into, are in memory.
+    /// Hold this for as long as the bytes, or what they were decoded into, are in memory.
     pub(crate) share: Share,
 }
 
 /// Reads the whole body.
 ///
 /// # Errors
-/// 413 if it is longer than `limit` bytes, 408 if it stops coming or gives way to another, 503 if all bodies together take too
-/// much memory, 400 if it ends early.
+/// 413 if it is longer than `limit` bytes, 408 if it comes too slowly or gives way to another, 503 if all bodies together
+/// take too much memory, 400 if it ends early.
 pub(crate) async fn receive<B>(body: B, limit: usize, memory: &BodyMemory) -> Result<Received, Error>
 where
     B: Body,

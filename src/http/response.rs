@@ -39,7 +39,7 @@ pub(crate) fn error_headers(error: &Error, headers: &mut HeaderMap) {
     }
 }
 
-/// How soon it is worth trying again, where that is not known: for what is refused for now, and not for what was asked.
+/// The default wait for errors without a known one. Only for failures that may pass, not for faults of the request.
 fn usual_wait(kind: ErrorKind) -> Option<Duration> {
     match kind.status() {
         StatusCode::TOO_MANY_REQUESTS if kind == ErrorKind::RateLimited => Some(Duration::from_secs(30)),
@@ -48,18 +48,18 @@ fn usual_wait(kind: ErrorKind) -> Option<Duration> {
     }
 }
 
-/// What is busy now is likely not to be then.
+/// After this time, a server that was busy probably is not any more.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(5);
 
 /// Adds the headers of a stream of events.
 pub(crate) fn event_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // nginx holds a response back until it has a buffer full, unless it is told not to.
+    // Otherwise nginx buffers the response.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
 }
 
-/// The same response to a `HEAD` request.
+/// Turns a response into one to a `HEAD` request.
 pub(crate) fn without_body(response: Response<Body>) -> Response<Body> {
     let length = http_body::Body::size_hint(response.body()).exact();
     let mut response = response.map(|_| Body::empty());
@@ -69,8 +69,8 @@ pub(crate) fn without_body(response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// The names as one header. They are the client's own words, so what a header cannot hold is replaced, and a list
-/// that no client would accept is cut.
+/// The names as one header. Clients choose the names, so characters that a header cannot hold are replaced, and a list that
+/// is too long for a client to accept is cut.
 pub(crate) fn header_list(names: &[String]) -> Option<HeaderValue> {
     const MAX_LENGTH: usize = 4096;
     let mut list = String::new();

@@ -1,4 +1,4 @@
-//! Which route a path is, wherever the service is mounted.
+//! Maps a path to its route, wherever the service is mounted.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(crate) enum Route<'a> {
     Messages,
     /// `/v1/messages/count_tokens`
     CountTokens,
-    /// `/`, which clients of Anthropic's ask for a sign of life.
+    /// `/`, which Anthropic's clients request to see whether the server is up.
     Root,
     /// `/v1/models`
     Models,
@@ -60,7 +60,7 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// The methods it takes, for an `Allow` header.
+    /// The methods that the route accepts, for an `Allow` header.
     pub(crate) fn allow(&self) -> &'static str {
         match self {
             Route::ChatCompletions | Route::Responses | Route::InputTokens | Route::Messages | Route::CountTokens => {
@@ -78,7 +78,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Undoes `%2F` and the like. What is not a valid escape stays as it is, and finds no model.
+/// Decodes `%2F` and the like. An invalid escape stays as it is, and will match no model.
 pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! [`ApiService`]: its settings, and one HTTP response for each request, whatever happens. `dispatch` has the routes.
+//! [`ApiService`]: its settings, and its `Service` impl, which never fails. `dispatch` has the routes.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -105,12 +105,12 @@ impl<S> ApiService<S> {
         self.set(|options| options.body_limit = bytes)
     }
 
-    /// The most bytes that the bodies of all requests may have together, from when they come until their answers begin; of
-    /// each, the first 64 KiB do not count. A request for which there is no room is 503, with `Retry-After`. 256 MiB unless
-    /// set. It should be a multiple of [`body_limit`](Self::body_limit).
+    /// The most bytes that the bodies of all requests may have together, from when they arrive until their answers begin.
+    /// The first 64 KiB of each do not count. A request for which there is no room is 503, with `Retry-After`. 256 MiB
+    /// unless set. It should be a multiple of [`body_limit`](Self::body_limit).
     ///
-    /// A body is cut off with 408 where less than 16 KiB of it come in 30 seconds, or where another needs room and this one,
-    /// not whole after 5 seconds, has taken the most for the longest.
+    /// A body is cut off with 408 if less than 16 KiB of it arrive in 30 seconds, or if another needs room and this one, not
+    /// whole after 5 seconds, has taken the most for the longest.
     #[must_use]
     pub fn body_memory(self, bytes: usize) -> Self {
         self.set(|options| options.body_memory = BodyMemory::new(bytes))
@@ -180,17 +180,17 @@ impl<S> ApiService<S> {
         })
     }
 
-    /// The service within.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service within, to change.
+    /// The inner service, mutably.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service within, without this one.
+    /// Unwraps the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -225,7 +225,7 @@ where
     }
 }
 
-/// The future of [`ApiService`]: a response, in any case.
+/// The future of [`ApiService`]. It always resolves to a response.
 pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<Body>> + Send>>);
 
 impl ResponseFuture {

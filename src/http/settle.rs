@@ -14,13 +14,13 @@ use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 ///
 /// - A call that had no arguments gets `{}`, before the next call or the finish: clients parse them as JSON.
 /// - An answer with calls that ended with `stop` ends with `tool_calls`: clients that are told `stop` drop the calls.
-///   Claude Code's turns end so by themselves; this is for other inner services, and for layers that add calls.
+///   Claude Code's turns already end with `tool_calls`; this is for other inner services, and for layers that add calls.
 /// - Arguments of a call that never began are an error, and so is an end before every choice has finished.
 ///
 /// The first failure is the last item.
 #[derive(Debug)]
 pub(crate) struct Settled {
-    /// Gone when the answer has ended, and with it what its turns hold.
+    /// `None` once the answer has ended, so that its turns release what they hold.
     events: Option<EventStream>,
     /// The choice that the events belong to.
     current: usize,
@@ -44,7 +44,7 @@ impl Settled {
     /// Settles the events of this many choices, and records them in the request's note.
     pub(crate) fn new(events: EventStream, choices: usize, note: Note) -> Self {
         let choices = vec![Choice::default(); choices].into();
-        // Nobody will read when the first token came.
+        // Without an observer, nobody needs the time of the first token.
         let spoken = !note.is_taken();
         Settled { events: Some(events), current: 0, choices, ready: VecDeque::new(), note, spoken }
     }
@@ -93,7 +93,7 @@ impl Settled {
                 let reason = if called && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
                 self.ready.push_back((index, ChatEvent::Finished { reason, usage }));
                 if self.choices.iter().all(|choice| choice.finished) {
-                    // Nothing follows, so whatever the turns hold is given back now.
+                    // Nothing follows, so the turns can release what they hold.
                     self.events = None;
                     self.note.finished(reason);
                 }

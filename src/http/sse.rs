@@ -1,4 +1,4 @@
-//! Server-sent events as they come: whatever the dialect, what is ready goes out together, and silence is filled.
+//! Writes server-sent events as they come, in any dialect: batches those that are ready, and sends keep-alives in silence.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,7 +15,7 @@ use super::settle::Settled;
 /// small enough that a stream's memory stays small.
 const FRAME: usize = 32 * 1024;
 
-/// The room that a buffer has beside what the frame before it needed: one chunk and some.
+/// The spare room of a buffer beyond the size of the last frame: about one chunk.
 const SPARE: usize = 512;
 
 /// An answer's events on their way into a body.
@@ -28,7 +28,7 @@ pub(crate) struct EventBytes {
     /// The capacity of the next buffer: the next frame is probably as large as the last one.
     room: usize,
     keep_alive: Duration,
-    /// What the end of the answer waits for.
+    /// Work that must finish before the end of the answer is sent.
     saving: Option<Saving>,
     /// Runs while there is nothing to send. Its allocation is kept for the next time.
     silence: Option<Silence>,
@@ -58,7 +58,7 @@ impl EventBytes {
             ready!(saving.as_mut().poll(cx));
             self.saving = None;
         }
-        // Whatever is ready goes out together; nothing waits for more.
+        // Batches events that are ready, but never waits for more.
         while self.buffer.len() < FRAME {
             let Some(events) = &mut self.events else { break };
             let failed = match Pin::new(events).poll_next(cx) {

@@ -63,7 +63,7 @@ pub struct HttpStack<S> {
 }
 
 impl<S> HttpStack<S> {
-    /// Assembles it. Anything else that an HTTP server needs, such as compression, goes around it.
+    /// Assembles the stack. Anything else that an HTTP server needs, such as compression, goes around it.
     pub fn new(service: ApiService<S>, guard: GuardLayer) -> Self {
         let inner = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -75,7 +75,7 @@ impl<S> HttpStack<S> {
     }
 }
 
-// Written out here only: which services of tower-http there are, and in which order, is not part of the API.
+// Private: which tower-http services are used, and in which order, is not part of the API.
 type Inner<S> = SetRequestId<
     Trace<
         PropagateRequestId<CatchPanic<Guard<ApiService<S>>, PanicResponse>>,

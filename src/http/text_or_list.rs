@@ -1,4 +1,4 @@
-//! Content as all APIs have it: a string, or an array.
+//! Content, which in all APIs is a string or an array.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ pub(crate) enum Either<T> {
     List(Vec<T>),
 }
 
-/// Reads either of them without a copy, and keeps the path to a fault inside of the array.
+/// Reads either without a copy, and keeps the path to an error inside the array.
 pub(crate) fn text_or_list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
     expected: &'static str,

@@ -1,8 +1,8 @@
-//! How many tokens a text is, estimated: no tokenizer of a present Claude model is published.
+//! Estimates the number of tokens in a text: no tokenizer of a current Claude model is published.
 //!
-//! The weights were fitted to texts whose length is known by the one that is (npm `@anthropic-ai/tokenizer`, of
-//! Claude 2), and keep within 15 % of it for prose, code, JSON, tool definitions and CJK. Later models cut texts into up
-//! to a third more tokens.
+//! The weights were fitted to the one tokenizer that is published (npm `@anthropic-ai/tokenizer`, of Claude 2), and stay
+//! within 15 % of it for prose, code, JSON, tool definitions and CJK. Later models split texts into up to a third more
+//! tokens.
 
 use crate::ChatRequest;
 use crate::chat::{Content, Part};
@@ -47,7 +47,7 @@ fn add_part(part: &Part, count: &mut Estimate) {
     let data = source.and_then(|source| source["data"].as_str()).unwrap_or_default();
     match part.kind.as_str() {
         "image" | "image_url" | "input_image" => count.add_tokens(IMAGE),
-        // A page of a PDF is some 60 kB of base64, and some 2,000 tokens.
+        // A page of a PDF is about 60 kB of base64, and about 2,000 tokens.
         "document" if source.is_some_and(|source| source["type"] == "base64") => {
             count.add_tokens((data.len() as u64 / 30).max(500));
         }
@@ -77,12 +77,12 @@ impl Estimate {
         }
     }
 
-    /// Adds what is known to cost so many tokens.
+    /// Adds a known number of tokens.
     pub(crate) fn add_tokens(&mut self, tokens: u64) {
         self.hundredths += tokens * 100;
     }
 
-    /// The whole, in tokens.
+    /// The estimate so far, in tokens.
     pub(crate) fn tokens(&self) -> u64 {
         self.hundredths.div_ceil(100)
     }

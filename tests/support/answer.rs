@@ -1,4 +1,4 @@
-//! A client of the HTTP edge: what it asks, and the whole answer, checked against OpenAI's schema.
+//! A client of the HTTP edge: sends requests, and checks the whole answer against OpenAI's schema.
 
 use std::convert::Infallible;
 use std::fmt::{Debug, Write};
@@ -11,7 +11,7 @@ use tower::{Service, ServiceExt};
 
 use super::{in_time, schema};
 
-/// A chat request's body, with these fields beside the model and one message.
+/// A chat request's body: a model, one message, and these fields.
 pub(crate) fn body(fields: Value) -> Value {
     let mut body = json!({"model": "claude-opus-4", "messages": [{"role": "user", "content": "hello"}]});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -30,7 +30,7 @@ pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
     Request::get(path).body(Full::default()).unwrap()
 }
 
-/// Sends a request, and checks what comes back against the schema.
+/// Sends a request, and checks the answer against the schema.
 pub(crate) async fn ask<S, B>(service: S, request: Request<Full<Bytes>>) -> Answer
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>,
@@ -42,10 +42,10 @@ where
     Answer { asked, ..Answer::of(response).await }.validated()
 }
 
-/// What came back.
+/// A whole answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// The request, to be read in a snapshot.
+    /// The request as text, for a snapshot.
     pub(crate) asked: String,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -85,7 +85,7 @@ impl Answer {
         self.json()["error"]["code"].clone()
     }
 
-    /// The status, parameter and code of a failure.
+    /// The status, `param` and `code` of a failure.
     pub(crate) fn fault(&self) -> (u16, Value, Value) {
         let error = &self.json()["error"];
         (self.status.as_u16(), error["param"].clone(), error["code"].clone())
@@ -97,7 +97,7 @@ impl Answer {
         self.sent_events().map(data).collect()
     }
 
-    /// The chunks of a chat completion that ended as it should.
+    /// The chunks of a chat completion. Panics unless it ended properly.
     pub(crate) fn chunks(&self) -> Vec<Value> {
         let mut data = self.data();
         assert_eq!(data.pop(), Some("[DONE]"), "{}", self.text());
@@ -129,7 +129,7 @@ impl Answer {
         self.text().split_terminator("\n\n").filter(|event| !event.starts_with(':'))
     }
 
-    /// The same, if it is as the schema has it.
+    /// Returns the answer if it is valid by the schema, else panics.
     pub(crate) fn validated(self) -> Self {
         match self.header("content-type") {
             Some("text/event-stream")
@@ -144,7 +144,7 @@ impl Answer {
         self
     }
 
-    /// The request, what came of it within, and the answer, to be read in a snapshot.
+    /// The request, what happened inside, and the answer, as text for a snapshot.
     pub(crate) fn shown(&self, within: &str) -> String {
         let mut text =
             format!("=== the client asks ===\n{}{within}=== the client gets ===\n{}\n", self.asked, self.status);
@@ -167,7 +167,7 @@ fn validate_chunk(data: &str) {
     }
 }
 
-/// A request as it is sent; a body of JSON on one line, where it fits there.
+/// A request as text. A JSON body is on one line if it fits.
 async fn shown_request(request: &Request<Full<Bytes>>) -> String {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {

@@ -1,4 +1,4 @@
-//! A client of [`ClaudeCli`] that runs stand-ins: asks, listens, and keeps its history as clients do.
+//! A client of a [`ClaudeCli`] that runs stand-ins. It keeps its history as real clients do.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, EventStream, Fin
 use super::claude_bin::stand_in;
 pub(crate) use super::in_time;
 
-/// A service over stand-ins, that starts none before it is asked.
+/// A service over stand-ins. It starts none before the first request.
 pub fn claude() -> ClaudeCliBuilder {
     ClaudeCli::builder().program(stand_in()).warm_processes(0)
 }
 
-/// The state of things, as `GET /health` shows it.
+/// The service's state, as `GET /health` shows it.
 pub fn health(claude: &ClaudeCli) -> Value {
     serde_json::to_value(claude.health()).unwrap()
 }
 
-/// All that an answer said.
+/// Everything that an answer contained.
 #[derive(Debug, Default)]
 pub struct Heard {
-    /// `live`, `warm` or `cold`.
+    /// How the request got its process: `live`, `warm` or `cold`.
     pub process: String,
     pub model: String,
     pub text: String,
@@ -109,12 +109,12 @@ pub async fn try_ask(claude: &ClaudeCli, json: Value) -> Result<Heard, Error> {
     hear(call(claude, request(json)).await?).await
 }
 
-/// A whole answer, of a request that is not to fail.
+/// A whole answer. Panics if the request fails.
 pub async fn ask(claude: &ClaudeCli, json: Value) -> Heard {
     try_ask(claude, json).await.unwrap()
 }
 
-/// What one message in a conversation of its own is answered.
+/// The answer to one message in a new conversation.
 pub async fn ask_once(claude: &ClaudeCli, text: &str) -> Heard {
     ask(claude, messages([user(text)])).await
 }
@@ -131,7 +131,7 @@ pub async fn hear(response: ChatResponse) -> Result<Heard, Error> {
     }
 }
 
-/// What was said before an answer ended, well or not.
+/// What an answer contained before it ended, and its error if it failed.
 pub async fn hear_what_there_is(response: ChatResponse) -> (Heard, Option<Error>) {
     let header = response.headers.get("x-claude-process").expect("each answer says how it came by its process");
     let mut answer =
@@ -178,7 +178,7 @@ pub async fn hear_until(events: &mut EventStream, part: &str) {
     }
 }
 
-/// Waits until something can be observed.
+/// Waits until a condition holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {
@@ -192,10 +192,10 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[derive(Clone, Debug)]
 pub struct Chat {
     pub claude: ClaudeCli,
-    /// What it sends next, but for the next message.
+    /// The next request, without its new messages.
     pub request: Value,
     pub caller: Caller,
-    /// The index of the first call's id of the last answer, and so on.
+    /// The calls of the last answer.
     pub calls: Vec<Call>,
 }
 
@@ -212,7 +212,7 @@ impl Chat {
         self.request["messages"].as_array_mut().unwrap()
     }
 
-    /// Says something, and keeps both that and the answer.
+    /// Sends a user message, and keeps it and the answer.
     pub async fn say(&mut self, text: &str) -> Heard {
         self.send([user(text)]).await
     }
@@ -233,7 +233,7 @@ impl Chat {
         answer
     }
 
-    /// Sends the conversation as it stands; the answer is not kept.
+    /// Sends the conversation as it stands. The answer is not added to it.
     pub async fn try_again(&mut self) -> Result<Heard, Error> {
         let mut request = request(self.request.clone());
         request.caller = self.caller.clone();

@@ -1,4 +1,4 @@
-//! Where the two CLIs are: the real one, if it is installed, and the stand-in, which cargo has built.
+//! Finds the two CLIs: the real one, if it is installed, and the stand-in, which cargo builds.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The real CLI: `CLAUDE_BIN`, else the one installed by npm under the target directory.
 ///
-/// Without it, says that the test was skipped and returns nothing, so that tests pass on a machine with only Rust;
-/// where `TOWER_CLAUDE_REQUIRE_REAL_CLI` is set, panics instead.
+/// If there is none, prints that the test was skipped and returns `None`, so that tests pass on a machine with only Rust.
+/// If `TOWER_CLAUDE_REQUIRE_REAL_CLI` is set, panics instead.
 pub(crate) fn real_cli() -> Option<PathBuf> {
     let installed = || target_directory().join("npm/node_modules/.bin/claude");
     let path = std::env::var_os("CLAUDE_BIN").map_or_else(installed, PathBuf::from);
@@ -29,7 +29,7 @@ pub(crate) fn real_cli() -> Option<PathBuf> {
     None
 }
 
-/// Says that what needs this was skipped, once.
+/// Prints once that tests were skipped because this is missing.
 pub(crate) fn say_skipped(missing: &str) {
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut said = SAID.lock().unwrap();
@@ -39,7 +39,7 @@ pub(crate) fn say_skipped(missing: &str) {
     }
 }
 
-/// Says this on standard error past the test harness, which would keep it to itself.
+/// Prints to standard error, past the test harness, which captures the output of `eprintln!`.
 fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
@@ -68,7 +68,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
             let began = std::time::Instant::now();
             let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(options).status();
             assert!(status.is_ok_and(|status| status.success()), "could not build the example {name}");
-            // The test that happens to be the first is the one that takes so long.
+            // The build time counts towards whichever test comes first.
             say(&format!("built: the example {name}, in {:.0?}, for which tests have waited", began.elapsed()));
         }
         built.push(path.clone());
@@ -76,7 +76,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
-/// When the last of the files below a directory was changed.
+/// The latest modification time of the files below a directory.
 fn newest(directory: &Path) -> Option<SystemTime> {
     let times = directory.read_dir().ok()?.flatten().map(|entry| match entry.file_type() {
         Ok(kind) if kind.is_dir() => newest(&entry.path()),

@@ -1,4 +1,4 @@
-//! A CLI driven by hand over its line protocol, a step of a script at a time.
+//! Drives a CLI over its line protocol, one step of a script at a time.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -30,13 +30,13 @@ const ARGS: [&str; 18] = [
     "mcp__c",
 ];
 
-/// One process, and all that it has printed.
+/// One process, and everything that it has printed.
 pub(crate) struct Cli {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) printed: Vec<Value>,
-    /// All that it was told.
+    /// Everything that was sent to it.
     pub(crate) told: Vec<Value>,
     /// How many of its lines were not JSON.
     pub(crate) junk: usize,
@@ -121,14 +121,14 @@ impl Cli {
         self.write(line).await;
     }
 
-    /// Reads what there is until the process closes its end.
+    /// Reads until the process closes its standard output.
     pub(crate) async fn rest(&mut self) {
         while let Some(line) = in_time("a line, or the end", self.stdout.next_line()).await.unwrap() {
             self.printed.extend(serde_json::from_str::<Value>(&line));
         }
     }
 
-    /// Reads up to a line that is wanted.
+    /// Reads up to the first wanted line.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = in_time("a line", self.stdout.next_line()).await.unwrap();

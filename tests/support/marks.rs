@@ -1,8 +1,8 @@
-//! The API's rules for the marks of the prompt cache in a request.
+//! The API's rules for the `cache_control` marks in a request.
 
 use serde_json::Value;
 
-/// The lifetimes of the marks, in the order in which the API looks at them: tools, system, messages.
+/// The lifetimes of the marks, in the order of the API: tools, system, messages.
 pub(crate) fn lifetimes(body: &Value) -> Vec<&str> {
     let mut found = Vec::new();
     for part in ["tools", "system", "messages"] {
@@ -23,7 +23,7 @@ fn gather<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     }
 }
 
-/// Why the API, if it takes so many marks, would refuse the request.
+/// Why an API that allows `at_most` marks would refuse the request.
 pub(crate) fn refusal(body: &Value, at_most: usize) -> Option<String> {
     let marks = lifetimes(body);
     if marks.len() > at_most {
@@ -36,7 +36,7 @@ pub(crate) fn refusal(body: &Value, at_most: usize) -> Option<String> {
     disordered.then(|| "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block".to_owned())
 }
 
-/// How long what the request's last mark has written to the cache stays there.
+/// The lifetime of the cache entry that the request's last mark writes.
 pub(crate) fn written(body: &Value) -> &str {
     lifetimes(body).last().copied().unwrap_or("none")
 }

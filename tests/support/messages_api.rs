@@ -2,10 +2,11 @@
 //!
 //! The last user turn picks the answer: "echo: " and its text, or what a directive in double square brackets asks for.
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
-//! `think`, `ponder DIRECTIVE` (thinking, and some that is redacted, before what else), `cite TEXT`, `pause`, `window`, `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
-//! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the connection after a delta.
-//! A model whose name contains "nonexistent" does not exist. What the API refuses of marks for the prompt cache, this refuses
-//! too.
+//! `think`, `ponder DIRECTIVE` (thinking and redacted thinking, then the directive), `cite TEXT`, `pause`, `window`,
+//! `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
+//! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
+//! connection after a delta.
+//! A model whose name contains "nonexistent" does not exist. `cache_control` marks that the API would refuse are refused.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use super::pretend_model::{Answer, Message};
 
 type Body = BoxBody<Bytes, std::io::Error>;
 
-/// A running server; it ends with the value.
+/// A running server. Dropping it stops it.
 pub(crate) struct MessagesApi {
     address: SocketAddr,
     state: Arc<State>,
@@ -46,14 +47,14 @@ struct State {
     /// How many requests are still to fail, and with which status.
     failing: Mutex<(usize, u16)>,
     caches: AtomicBool,
-    /// How many marks for the prompt cache a request may have.
+    /// How many `cache_control` marks a request may have.
     most_marks: AtomicUsize,
     /// The events of each streamed answer, by the number of its message.
     streamed: Mutex<Vec<Vec<Value>>>,
 }
 
 impl MessagesApi {
-    /// Starts serving, on a port that the system picks.
+    /// Starts the server on a free port.
     pub(crate) async fn start() -> MessagesApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -72,7 +73,7 @@ impl MessagesApi {
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // Deltas are small writes; without this the kernel would hold them back.
+                // Deltas are small writes, which Nagle's algorithm would delay.
                 let _ = stream.set_nodelay(true);
                 let state = Arc::clone(&served);
                 tokio::spawn(async move {
@@ -86,29 +87,29 @@ impl MessagesApi {
         MessagesApi { address, state, server }
     }
 
-    /// What `ANTHROPIC_BASE_URL` is to be.
+    /// The value for `ANTHROPIC_BASE_URL`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on: how long an answer's first byte takes, and how long lies between its deltas.
+    /// Sets the time to an answer's first byte, and the gap between its deltas.
     pub(crate) fn pace(&self, first_byte: Duration, gap: Duration) {
         self.state.first_byte.store(micros(first_byte), Ordering::Relaxed);
         self.state.gap.store(micros(gap), Ordering::Relaxed);
     }
 
-    /// The next so many requests for a message fail with this status, whatever they ask for.
+    /// Makes the next `times` requests for a message fail with this status, whatever they ask for.
     pub(crate) fn fail_next(&self, times: usize, status: u16) {
         *self.state.failing.lock().unwrap() = (times, status);
     }
 
-    /// From now on each answer writes to the prompt cache, for as long as the request's last mark says. (The API does not
-    /// cache prompts as short as those of tests.)
+    /// From now on the usage of each answer reports a write to the prompt cache, with the lifetime of the request's last
+    /// mark. (The real API does not cache prompts as short as those of tests.)
     pub(crate) fn cache(&self) {
         self.state.caches.store(true, Ordering::Relaxed);
     }
 
-    /// From now on: how many marks for the prompt cache a request may have.
+    /// Sets how many `cache_control` marks a request may have.
     pub(crate) fn take_marks(&self, at_most: usize) {
         self.state.most_marks.store(at_most, Ordering::Relaxed);
     }
@@ -141,7 +142,7 @@ impl MessagesApi {
         *self.state.hung_up.borrow()
     }
 
-    /// Returns once so many clients have hung up.
+    /// Waits until this many clients have hung up.
     pub(crate) async fn until_hung_up(&self, count: usize) {
         self.state.hung_up.subscribe().wait_for(|hung_up| *hung_up >= count).await.unwrap();
     }
@@ -210,7 +211,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     })
 }
 
-/// Hyper drops a request's future when its client hangs up before the answer's head is out.
+/// Notices a client that hangs up before the answer's head is sent: hyper then drops the request's future, and this with it.
 struct Waiting(Option<Arc<State>>);
 
 impl Waiting {
@@ -264,7 +265,7 @@ fn stream(state: Arc<State>, number: u64, message: Value, answer: Message) -> Re
     response.body(StreamBody::new(frames).boxed()).unwrap()
 }
 
-/// Where the events of one answer go, and where they are kept.
+/// Sends the events of one answer, and keeps a copy.
 struct Frames {
     send: mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>,
     state: Arc<State>,
@@ -291,7 +292,7 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
             send(frames, json!({"type": "content_block_delta", "index": index, "delta": delta})).await?;
             tokens += 1;
             if answer.dropped {
-                // A reset takes with it what the client has not read yet.
+                // A reset discards what the client has not read yet.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let _ = frames.send.send(Err(std::io::ErrorKind::ConnectionReset.into())).await;
                 return Ok(());

@@ -1,7 +1,7 @@
-//! What the test programs and the benches stand on: a Messages API on loopback, the two CLIs to test with, scripted turns,
-//! servers as processes, and clients that read their answers.
+//! Shared by the tests and benches: a Messages API on loopback, the two CLIs to test with, scripted turns, servers as
+//! processes, and clients that read their answers.
 
-// Each program uses a part of it.
+// Each test program uses only a part.
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub(crate) mod answer;
@@ -24,10 +24,10 @@ pub(crate) mod turns;
 use std::future::Future;
 use std::time::Duration;
 
-/// What hangs must fail its test, not hang it. No test is about this time: it is long, since all tests share few cores.
+/// The time after which a test that hangs fails. No test depends on it: it is long because all tests share a few cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Waits for what has to happen.
+/// Awaits a future, and panics after [`PATIENCE`].
 pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come in {PATIENCE:?}"))
 }

@@ -1,4 +1,4 @@
-//! What the Messages API on loopback answers: the directives of every pretend model, and those of an API.
+//! The answers of the Messages API on loopback: the directives of every pretend model, and those of an API.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,12 +18,12 @@ pub(crate) struct Message {
     pub(crate) blocks: Vec<Block>,
     pub(crate) stop: &'static str,
     pub(crate) details: Value,
-    /// Between two deltas, where it is not the server's.
+    /// The gap between two deltas, if it differs from the server's.
     pub(crate) gap: Option<Duration>,
     pub(crate) headers: Vec<(String, String)>,
-    /// The connection is cut after a delta.
+    /// Whether to cut the connection after a delta.
     pub(crate) dropped: bool,
-    /// Not a byte is sent.
+    /// Whether to send nothing at all.
     pub(crate) silent: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Block {
     Text(Vec<String>),
     Thinking(Vec<String>),
     Redacted(String),
-    /// A text, and a source of it.
+    /// A text, and its citation.
     Cited(String, Value),
     Tool(String, String),
 }
@@ -103,12 +103,12 @@ impl Block {
 }
 
 impl Answer {
-    /// What the directive `fail` asks for, from what follows it.
+    /// The failure that the directive `fail` asks for. `text` is its arguments.
     pub(crate) fn failure(text: &str) -> Answer {
         failure(text)
     }
 
-    /// The refusal of a request that the API could not answer.
+    /// The error for an invalid request.
     pub(crate) fn invalid(message: &str) -> Answer {
         Answer::Failure {
             status: 400,
@@ -127,7 +127,7 @@ impl Answer {
             return message(directives::structured_output(&text));
         }
         if !results.is_empty() {
-            // A long one need not be said again.
+            // `[[read]]` marks a long result: acknowledge it instead of echoing it.
             if results.iter().any(|result| result.to_string().contains("[[read]]")) {
                 return message((vec![directives::text(["read"])], "end_turn"));
             }
@@ -147,7 +147,7 @@ impl Answer {
     }
 }
 
-/// What the system prompt says of names: "In this session `exec` and `process` are the tool Bash; ..."
+/// The tool names that the system prompt renames: "In this session `exec` and `process` are the tool Bash; ..."
 fn renamed(system: &str) -> Vec<(&str, &str)> {
     let note =
         system.rsplit_once("In this session ").and_then(|(_, note)| note.split_once(". ")).map_or("", |(n, _)| n);
@@ -155,7 +155,7 @@ fn renamed(system: &str) -> Vec<(&str, &str)> {
     clauses.flat_map(|(names, tool)| names.split('`').skip(1).step_by(2).map(move |name| (name, tool))).collect()
 }
 
-/// `tools` are the names that the model knows, and what it calls under them.
+/// `tools` are the names that the model knows, each with the name to call it by.
 fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
     let full_name = |name: &str| {
         let suffix = format!("__{name}");

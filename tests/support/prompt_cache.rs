@@ -1,17 +1,17 @@
-//! The API's prompt cache by its documented rules: what of a request is read from it, written to it, and billed in full.
+//! Models the API's prompt cache by its documented rules: how much of a request is read, written, and billed in full.
 //!
 //! The rules, from Anthropic's documentation ("Prompt caching", docs.anthropic.com, November 2026):
 //!
-//! - A prefix of a request is cached: its tools, then its system blocks, then its messages, in this order. It is the same
-//!   prefix where all of it is the same; `cache_control` itself does not count.
+//! - A prefix of a request is cached: its tools, then its system blocks, then its messages, in this order. Two
+//!   prefixes match if they are equal apart from `cache_control`.
 //! - A block with `cache_control` is a mark: the prefix that ends with it is written. There may be four.
 //! - What is read is the longest prefix that was written before and ends at a mark or up to 20 blocks before one.
-//! - A prefix must have a minimum length: 1,024 tokens for most models, 4,096 for some. The larger figure is taken here.
-//! - Tokens cost 0.1 of the input price where they are read, 1.25 where they are written for five minutes, 2 for an hour.
+//! - A prefix must have a minimum length: 1,024 tokens for most models, 4,096 for some. This model uses the larger one.
+//! - Tokens cost 0.1 of the input price if they are read, 1.25 if they are written for five minutes, 2 for an hour.
 //!
-//! What it refuses of marks is in `marks.rs`.
+//! `marks.rs` has the marks that the API refuses.
 //!
-//! An entry is never too old here: the clock is not part of what is measured. Tokens are a quarter of the JSON's bytes.
+//! Entries never expire here: time is not part of the measurement. A token is taken to be four bytes of JSON.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,7 +22,7 @@ const LOOK_BACK: usize = 20;
 
 const SHORTEST_PREFIX: f64 = 4096.0;
 
-/// What has been written so far, and every prefix that has been sent.
+/// The prefixes written so far, and all prefixes sent so far.
 #[derive(Default)]
 pub(crate) struct PromptCache {
     written: HashSet<u64>,
@@ -36,7 +36,7 @@ pub(crate) struct Bill {
     pub(crate) written: f64,
     /// Neither read nor written.
     pub(crate) plain: f64,
-    /// What would have been read with a mark in every place.
+    /// What would have been read with a mark on every block.
     pub(crate) readable: f64,
     /// In tokens at the input price.
     pub(crate) cost: f64,
@@ -58,10 +58,10 @@ impl std::ops::AddAssign for Bill {
     }
 }
 
-/// A block of a request, by the prefix that ends with it.
+/// A block of a request, identified by the prefix that ends with it.
 struct Block {
     prefix: u64,
-    /// Of the whole prefix.
+    /// The tokens of the whole prefix.
     tokens: f64,
     mark: Option<Lifetime>,
 }
@@ -73,7 +73,7 @@ enum Lifetime {
 }
 
 impl PromptCache {
-    /// Takes a request in, and says what its input tokens are billed as.
+    /// Adds a request, and returns how its input tokens are billed.
     pub(crate) fn bill(&mut self, request: &Value) -> Bill {
         let blocks = blocks(request);
         let total = blocks.last().map_or(0.0, |block| block.tokens);
@@ -152,7 +152,7 @@ impl Prefix {
     }
 }
 
-/// The order of a block's own keys means nothing.
+/// Sorts a block's own keys, whose order does not count.
 fn sorted(block: &Value) -> Value {
     let Some(block) = block.as_object() else { return block.clone() };
     let mut fields: Vec<_> = block.clone().into_iter().collect();

@@ -1,4 +1,4 @@
-//! Random lives of clients over one pool, which keeps what each of its processes was told.
+//! Random lives of clients over one pool, whose processes log everything they are told.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 use tower_claude::cli::ClaudeCli;
 
-/// A pool of stand-ins, fewer than there are conversations at times.
+/// A pool of stand-ins, at times fewer than there are conversations.
 pub(crate) struct Pool {
     pub(crate) claude: ClaudeCli,
     told: TempDir,
@@ -20,13 +20,13 @@ impl Pool {
         Pool { claude: builder.env("STAND_IN_LOG", told.path().join("{pid}")).build(), told }
     }
 
-    /// A file for each process, with all that it was told in its life.
+    /// The directory of the logs: one file per process, with everything that it was told.
     pub(crate) fn told(&self) -> &Path {
         self.told.path()
     }
 }
 
-/// Has as many random lives lived as `PROPTEST_CASES` says, and returns how many that was.
+/// Runs `PROPTEST_CASES` random lives, or `default` if that is not set, and returns their number.
 pub(crate) fn live<S: Strategy>(default: u32, lives: &S, live: impl AsyncFn(S::Value)) -> u32 {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default);
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -1,4 +1,4 @@
-//! Validates answers against OpenAI's own schemas, where they are at hand.
+//! Validates answers against OpenAI's own schemas, if they are available.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -37,7 +37,7 @@ pub(crate) fn assert_valid_model(value: &Value) {
     assert_valid(CHAT_COMPLETIONS, "Model", value);
 }
 
-/// Any object that is a whole answer, by what it says it is. One that says nothing is an error, or the state of things.
+/// Any whole answer, by its `object` field. An answer without one is an error, or a health report.
 pub(crate) fn assert_valid_object(value: &Value) {
     match value["object"].as_str() {
         Some("chat.completion") => assert_valid_completion(value),
@@ -57,7 +57,7 @@ pub(crate) fn assert_valid_event(event: &Value) {
     assert_valid(RESPONSES, event_type(event["type"].as_str().unwrap()), event);
 }
 
-/// Checks that a value is one of the schema's type of that name.
+/// Checks a value against the schema's type of that name.
 fn assert_valid(schema: &'static str, name: &'static str, value: &Value) {
     let Some(definitions) = definitions(schema) else { return };
     type Validators = HashMap<(&'static str, &'static str), &'static Validator>;
@@ -80,7 +80,7 @@ fn definitions(schema: &'static str) -> Option<&'static Value> {
     let load = || {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/openai/{schema}.schema.json"));
         let Ok(text) = std::fs::read_to_string(&path) else {
-            // Past the test harness, which would keep it to itself.
+            // Past the test harness, which captures the output of `eprintln!`.
             std::io::stderr().write_all(b"skipped: no schema to validate answers against\n").unwrap();
             return None;
         };
@@ -91,8 +91,7 @@ fn definitions(schema: &'static str) -> Option<&'static Value> {
     DEFINITIONS[usize::from(schema == RESPONSES)].get_or_init(load).as_ref()
 }
 
-/// Neither OpenAPI's `nullable` nor an older draft's recursion are keywords of the schema's own draft: says the same in
-/// words that are.
+/// Replaces OpenAPI's `nullable` and an older draft's recursion keywords, which the schema's own draft does not have.
 fn put_right(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(put_right),
@@ -100,7 +99,7 @@ fn put_right(schema: &mut Value) {
             fields.values_mut().for_each(put_right);
             fields.remove("$recursiveAnchor");
             if fields.remove("$recursiveRef").is_some() {
-                // The one schema that recurs.
+                // The only recursive schema.
                 fields.insert("$ref".to_owned(), json!("#/$defs/CompoundFilter"));
             }
             if fields.remove("nullable") == Some(Value::Bool(true)) {
@@ -113,7 +112,7 @@ fn put_right(schema: &mut Value) {
 
 /// The type of an event of this `type`, such as `ResponseTextDeltaEvent` of `response.output_text.delta`.
 ///
-/// An event that is checked against the union of all of them would pass as one of another type that is more lenient.
+/// Checked against the union of all types, an event could pass as one of another, more lenient type.
 fn event_type(kind: &str) -> &'static str {
     match kind {
         "response.created" => "ResponseCreatedEvent",

@@ -1,4 +1,4 @@
-//! A server as a process of its own: started, spoken to over HTTP, signalled, waited for.
+//! Runs a server as a separate process: starts it, talks to it over HTTP, signals it, waits for it.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -20,7 +20,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use super::answer::Answer;
 use super::in_time;
 
-/// An example, with none of the variables and files that change what it does.
+/// A command for an example, without the variables and files that would change its behaviour.
 pub(crate) fn example(name: &str) -> Command {
     command(super::claude_bin::example(name))
 }
@@ -47,9 +47,9 @@ pub(crate) struct ServerProcess {
     /// `http://127.0.0.1:PORT`.
     pub(crate) url: String,
     stdout: tokio::process::ChildStdout,
-    /// Its log, unless that goes elsewhere.
+    /// Its log, unless that is redirected.
     log: Option<Lines<BufReader<ChildStderr>>>,
-    /// Its TMPDIR, and so gone with it, however it ends.
+    /// Its TMPDIR, removed on drop, however the server ended.
     temporary: Arc<TempDir>,
 }
 
@@ -59,7 +59,7 @@ impl ServerProcess {
         ServerProcess::start_in(command, Arc::new(tempfile::tempdir().unwrap())).await
     }
 
-    /// The same with a directory for temporary files that others have, too.
+    /// Like [`start`](Self::start), with a TMPDIR that may be shared.
     pub(crate) async fn start_in(mut command: Command, temporary: Arc<TempDir>) -> ServerProcess {
         let mut child = command.env("TMPDIR", temporary.path()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -82,17 +82,17 @@ impl ServerProcess {
         self.child.id().expect("it runs")
     }
 
-    /// Its directory for temporary files.
+    /// Its TMPDIR.
     pub(crate) fn temporary(&self) -> &std::path::Path {
         self.temporary.path()
     }
 
-    /// The same, to be kept when the server is gone, or given to another.
+    /// Its TMPDIR, to keep beyond the server's end or to give to another server.
     pub(crate) fn shared_temporary(&self) -> Arc<TempDir> {
         Arc::clone(&self.temporary)
     }
 
-    /// Sends a request, as it is, to a path.
+    /// Sends a request, unchanged, to a path.
     pub(crate) async fn send(&self, path: &str, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
         *request.uri_mut() = format!("{}{path}", self.url).parse().unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
@@ -112,7 +112,7 @@ impl ServerProcess {
         Answer::of(self.send(path, request.body(Full::from(body.to_string())).unwrap()).await).await
     }
 
-    /// A chat request, its answer still to be read.
+    /// Sends a chat request. The answer's body is still to be read.
     pub(crate) async fn start_chat(&self, body: &Value) -> Response<Incoming> {
         let request = Request::post("/").header("content-type", "application/json");
         self.send("/v1/chat/completions", request.body(Full::from(body.to_string())).unwrap()).await
@@ -122,7 +122,7 @@ impl ServerProcess {
         Answer::of(self.start_chat(body).await).await
     }
 
-    /// What is answered to this one user message.
+    /// The answer to one user message.
     pub(crate) async fn say(&self, text: &str) -> Answer {
         self.chat(&json!({"model": "sonnet", "messages": [{"role": "user", "content": text}]})).await
     }
@@ -132,7 +132,7 @@ impl ServerProcess {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Reads its log up to a line that says this.
+    /// Reads its log up to a line that contains this text.
     pub(crate) async fn until_logged(&mut self, text: &str) -> String {
         let log = self.log.as_mut().expect("the log is read here");
         let mut logged = String::new();
@@ -146,13 +146,13 @@ impl ServerProcess {
         }
     }
 
-    /// Ends it as a crash would. Its directory for temporary files stays.
+    /// Kills it, as a crash would. Its TMPDIR stays.
     pub(crate) async fn kill(mut self) -> Arc<TempDir> {
         self.child.kill().await.unwrap();
         self.temporary
     }
 
-    /// Waits until it has ended by itself. Says how, and what else it wrote to standard output.
+    /// Waits until it ends by itself. Returns its exit status and the rest of its standard output.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         use tokio::io::AsyncReadExt;
         let mut rest = String::new();

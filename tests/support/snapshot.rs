@@ -1,6 +1,6 @@
-//! Compares text with a file under `snapshots/`, which a test names as it is found there: `http/plain_text`.
+//! Compares text with a file under `snapshots/`, which a test names by its path there: `http/plain_text`.
 
-/// Where the snapshot of this path is, and its name there.
+/// The directory of the snapshot with this path, and its file name.
 pub(crate) fn settings(path: &str) -> (insta::Settings, &str) {
     let (folder, name) = path.rsplit_once('/').expect("a snapshot is named with its folder");
     let mut settings = insta::Settings::clone_current();
@@ -10,7 +10,7 @@ pub(crate) fn settings(path: &str) -> (insta::Settings, &str) {
     (settings, name)
 }
 
-/// Compares a text, and a sentence that says what a reviewer is to see in it, with the snapshot of this path.
+/// Compares a text, and a sentence that tells a reviewer what to look for in it, with the snapshot of this path.
 macro_rules! assert_snapshot {
     ($path:expr, $sentence:expr, $text:expr $(,)?) => {{
         let (settings, name) = $crate::support::snapshot::settings($path);

@@ -25,7 +25,7 @@ use super::{in_time, schema};
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 type Service = HttpStack<layers::OpenClaw<ClaudeCli>>;
 
-/// The proxy, its processes, and the API behind them; they end with the value.
+/// The proxy, its processes, and the API behind them. Dropping it stops them.
 pub(crate) struct Stack {
     pub(crate) api: MessagesApi,
     pub(crate) claude: ClaudeCli,
@@ -34,19 +34,19 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Over the real CLI; none where it is not installed. No process is started before it is needed.
+    /// Over the real CLI; `None` if that is not installed. No process is started before it is needed.
     pub(crate) async fn real() -> Option<Stack> {
         Stack::real_with(|builder| builder).await
     }
 
-    /// The same, configured further.
+    /// Like [`real`](Self::real), with further configuration.
     pub(crate) async fn real_with(configure: impl FnOnce(ClaudeCliBuilder) -> ClaudeCliBuilder) -> Option<Stack> {
         Some(Stack::over(&claude_bin::real_cli()?, configure).await)
     }
 
     /// Over this CLI.
     pub(crate) async fn over(cli: &Path, configure: impl FnOnce(ClaudeCliBuilder) -> ClaudeCliBuilder) -> Stack {
-        // Notes each process before it becomes the CLI, so that a test knows how many there were, and can kill one.
+        // Records each process's id before it becomes the CLI, so that a test can count them, and kill one.
         const NOTED: &str = r#"case " $* " in *" --version "*) ;; *) echo $$ >> "$HOME/pids" ;; esac; exec "$0" "$@""#;
         let api = MessagesApi::start().await;
         let home = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ impl Stack {
         Answer::of(self.send(&body).await).await.validated()
     }
 
-    /// The whole answer, which has to be a good one.
+    /// The whole answer, which must be a success.
     pub(crate) async fn completion(&self, body: Value) -> Value {
         let answer = self.ask(body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -92,7 +92,7 @@ impl Stack {
         Events { headers: parts.headers, body, unread: String::new() }
     }
 
-    /// The whole answer of another door than Chat Completions.
+    /// The whole answer of a door other than Chat Completions.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.send_to(path, body).await).await
     }
@@ -110,7 +110,7 @@ impl Stack {
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }
 
-    /// Serves on a port that the system picks, until the runtime ends.
+    /// Serves on a free port until the runtime ends.
     pub(crate) async fn serve(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -120,7 +120,7 @@ impl Stack {
                 let service = TowerToHyperService::new(service.clone());
                 tokio::spawn(async move {
                     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    // A client that hangs up is no failure of the server's.
+                    // A client that hangs up is not a failure of the server.
                     let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -128,7 +128,7 @@ impl Stack {
         address
     }
 
-    /// The processes that were started, in order, whether they still run or not.
+    /// The ids of all processes started, in order, whether they still run or not.
     pub(crate) fn started(&self) -> Vec<u32> {
         let pids = std::fs::read_to_string(self.home.path().join("pids")).unwrap_or_default();
         pids.lines().map(|pid| pid.parse().unwrap()).collect()
@@ -151,7 +151,7 @@ fn raw(pid: u32) -> rustix::process::Pid {
     rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
-/// Returns once there is no such process.
+/// Waits until the process is gone.
 pub(crate) async fn gone(pid: u32) {
     let wait = async {
         while rustix::process::test_kill_process(raw(pid)).is_ok() {
@@ -161,7 +161,7 @@ pub(crate) async fn gone(pid: u32) {
     in_time("the end of a process", wait).await;
 }
 
-/// The data of an event that is neither a comment nor the end, as the schema has it.
+/// The data of an event, checked against the schema; `None` for a comment or the end.
 fn validate_event(event: &str) -> Option<Value> {
     let data = event.strip_prefix("data: ").filter(|data| *data != "[DONE]")?;
     let json: Value = serde_json::from_str(data).unwrap();
@@ -181,7 +181,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// The next chunk or error; none after the last one. The stream must not end in another way.
+    /// The next chunk or error; `None` after the last one. Panics if the stream ends in any other way.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             while let Some(end) = self.unread.find("\n\n") {
@@ -226,9 +226,9 @@ pub(crate) struct Whole {
     pub(crate) headers: HeaderMap,
     pub(crate) content: String,
     pub(crate) reasoning: String,
-    /// As they are sent back in the next request.
+    /// In the form that the next request sends back.
     pub(crate) calls: Vec<Value>,
-    /// Each one that was sent.
+    /// All that were sent.
     pub(crate) finish_reasons: Vec<String>,
     pub(crate) usage: Option<Value>,
     pub(crate) error: Option<Value>,
@@ -281,10 +281,10 @@ pub(crate) fn content(completion: &Value) -> &str {
     completion["choices"][0]["message"]["content"].as_str().unwrap_or_default()
 }
 
-/// How 2.1.252 begins its note of the date, in a user's message.
+/// The beginning of the CLI's note of the date, which 2.1.252 puts into a user message.
 const DATE_NOTE: &str = "<system-reminder>\nAs you answer the user's questions, you can use the following context:";
 
-/// The conversation in a request to the API: each turn's role and blocks, without what the CLI adds of its own.
+/// The conversation in a request to the API: each turn's role and blocks, without what the CLI adds.
 pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
     let messages = upstream["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
     let turn = |message: &Value| {

@@ -1,8 +1,8 @@
-//! What a CLI printed, in a form in which two runs of the same script are the same.
+//! Normalises a CLI's output so that two runs of the same script give the same text.
 
 use serde_json::{Value, json};
 
-/// What matters of a line, in one line of text; nothing where two runs of the real CLI differ.
+/// What matters in a line, as one line of text; `None` for a line in which two runs of the real CLI differ.
 fn normal(line: &Value) -> Option<String> {
     let kind = line["type"].as_str()?;
     Some(match (kind, line["subtype"].as_str()) {
@@ -71,8 +71,8 @@ fn normal(line: &Value) -> Option<String> {
     })
 }
 
-/// The lines of one run, with ids and addresses taken out. A call's answer is there as soon as the tool gives it,
-/// which may be before the message that called has come to its end: it is moved there.
+/// The lines of one run, with ids and addresses replaced. A call's result is printed as soon as the tool gives it, which
+/// may be before the end of the message with the call: it is moved behind that.
 pub(crate) fn normalised(printed: &[Value], api: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for line in printed {
@@ -89,7 +89,7 @@ pub(crate) fn normalised(printed: &[Value], api: &str) -> Vec<String> {
             text = text.replace(id, &format!("CALL{number}"));
         }
         text = text.replace(api.trim_start_matches("http://"), "ADDRESS");
-        // An estimate of the CLI's, which differs between runs.
+        // The CLI's estimate, which differs between runs.
         if let Some((before, after)) = text.split_once("is only ~") {
             text = format!("{before}is only ~{}", after.trim_start_matches(|digit: char| digit.is_ascii_digit()));
         }

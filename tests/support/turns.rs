@@ -1,4 +1,4 @@
-//! Scripted turns to put behind the HTTP edge, and the events that they are made of.
+//! Scripted turns to put behind the HTTP edge, and their events.
 
 use std::fmt::Write;
 use std::future::Future;
@@ -14,7 +14,7 @@ pub(crate) type Inner = BoxCloneSyncService<ChatRequest, ChatResponse, Error>;
 
 pub(crate) type Api = ApiService<Inner>;
 
-/// A service of chat requests made of a closure.
+/// A service of chat requests, made from a closure.
 pub(crate) fn inner<F, Fut>(answer: F) -> Inner
 where
     F: Fn(ChatRequest) -> Fut + Clone + Send + Sync + 'static,
@@ -23,30 +23,30 @@ where
     BoxCloneSyncService::new(tower::service_fn(answer))
 }
 
-/// One that answers every request with these events.
+/// A service that answers every request with these events.
 pub(crate) fn says(events: impl IntoIterator<Item = ChatEvent>) -> Inner {
     Turns::new().says(events).inner()
 }
 
-/// One that answers every request with these events, of which some may be failures.
+/// A service that answers every request with these events, some of which may be failures.
 pub(crate) fn says_or_fails(events: impl IntoIterator<Item = Result<ChatEvent, Error>>) -> Inner {
     Turns::new().says_or_fails(events).inner()
 }
 
-/// One that refuses every request.
+/// A service that refuses every request.
 pub(crate) fn refuses(error: Error) -> Inner {
     Turns::new().refuses(error).inner()
 }
 
-/// Turns that say this and are done.
+/// Turns that answer with this text.
 pub(crate) fn saying(what: &str) -> Turns {
     Turns::new().says([text(what), finished(FinishReason::Stop)])
 }
 
-/// Each request is answered by the next script, after the last one by that again and again.
+/// Answers each request with the next script. The last one repeats.
 #[derive(Clone)]
 pub(crate) struct Turns {
-    /// The requests, as the inner service got them.
+    /// The requests that the inner service got.
     pub(crate) asked: Arc<Mutex<Vec<ChatRequest>>>,
     scripts: Arc<Mutex<Vec<Script>>>,
 }
@@ -74,7 +74,7 @@ impl Turns {
         self.add(Script::Refuses(error))
     }
 
-    /// A turn whose events the test sends when it likes.
+    /// A turn whose events the test sends through the channel.
     pub(crate) fn live(self) -> (mpsc::UnboundedSender<ChatEvent>, Self) {
         let (events, receiver) = mpsc::unbounded_channel();
         (events, self.add(Script::Live(Some(receiver))))
@@ -85,7 +85,7 @@ impl Turns {
         self
     }
 
-    /// The service that answers so.
+    /// The service that answers with these turns.
     pub(crate) fn inner(&self) -> Inner {
         let turns = self.clone();
         inner(move |request: ChatRequest| {
@@ -110,12 +110,12 @@ impl Turns {
         })
     }
 
-    /// The HTTP edge in front of it.
+    /// The HTTP edge in front of that service.
     pub(crate) fn api(&self) -> Api {
         ApiService::new(self.inner())
     }
 
-    /// What the turns say, to be read in a snapshot.
+    /// The turns' events as text, for a snapshot.
     pub(crate) fn shown(&self) -> String {
         let mut text = String::new();
         for script in self.scripts.lock().unwrap().iter() {
@@ -126,7 +126,7 @@ impl Turns {
                 Script::Says(events) => {
                     for event in events {
                         match event {
-                            // Its usage is that of `finished`, in each of them.
+                            // The usage is the same in every turn: that of `finished`.
                             Ok(ChatEvent::Finished { reason, .. }) => writeln!(text, "Finished({reason:?})").unwrap(),
                             Ok(event) => writeln!(text, "{event:?}").unwrap(),
                             Err(error) => writeln!(text, "failure: {error:?}").unwrap(),
@@ -138,7 +138,7 @@ impl Turns {
         text
     }
 
-    /// The last request, as the inner service got it.
+    /// The last request that the inner service got.
     pub(crate) fn last(&self) -> ChatRequest {
         self.asked.lock().unwrap().last().expect("a request").clone()
     }
@@ -149,7 +149,7 @@ impl Turns {
     }
 }
 
-/// An answer whose head is the same in each test.
+/// An answer whose head is the same in every test.
 pub(crate) fn response(events: EventStream) -> ChatResponse {
     numbered(0, events)
 }

@@ -1,10 +1,10 @@
-//! What a file says, as what the flags have unless they are given.
+//! Makes a settings file's values the defaults of the flags.
 
 use clap::Command;
 
 use super::File;
 
-/// The same command, and the same for each command under it, with a file's values as the defaults of its flags.
+/// The command and all its subcommands, with the file's values as the defaults of their flags.
 pub(crate) fn with_defaults(command: Command, file: &File) -> Command {
     let here: Vec<(String, String)> = command
         .get_arguments()

@@ -1,4 +1,4 @@
-//! What holds in the end, and where each setting comes from.
+//! The settings in effect, and where each one comes from.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -6,22 +6,22 @@ use toml_edit::{Array, Value};
 
 use super::{File, Kind, settings};
 
-/// Settings that are not for showing.
+/// Settings whose values must never be printed.
 const SECRETS: [&str; 1] = ["api-key"];
 
-/// Every flag, as it was given or not.
+/// Every setting, whether it was given or not.
 #[derive(Debug)]
 pub(crate) struct Effective {
     pub(crate) settings: Vec<Setting>,
 }
 
-/// One flag that may stand in a file.
+/// One flag that a settings file may contain.
 #[derive(Debug)]
 pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) heading: String,
     pub(super) kind: Kind,
-    /// As in a file; nothing where it is not set.
+    /// In the form a settings file has; `None` if the flag is not set.
     pub(crate) value: Option<Value>,
     pub(crate) from: From,
 }
@@ -36,7 +36,7 @@ pub(crate) enum From {
 }
 
 impl Setting {
-    /// Whether it is not for showing.
+    /// Whether its value must never be printed.
     pub(crate) fn is_secret(&self) -> bool {
         is_secret(&self.name)
     }
@@ -47,10 +47,10 @@ pub(super) fn is_secret(name: &str) -> bool {
 }
 
 impl Effective {
-    /// What was read into `matches` for the flags of `command`, with this file's values among the defaults.
+    /// The settings that clap parsed into `matches`, with the file's values as defaults.
     pub(crate) fn new(command: &Command, matches: &ArgMatches, file: Option<&File>) -> Self {
         let settings = settings(command).map(|(name, arg)| {
-            // The port has a short form.
+            // The port may also be given as a positional argument.
             let short = name == "port" && matches.value_source("positional_port") == Some(ValueSource::CommandLine);
             let id = if short { "positional_port" } else { arg.get_id().as_str() };
             let from = match (matches.value_source(id), file.and_then(|file| file.get(name))) {
@@ -72,19 +72,19 @@ impl Effective {
         Effective { settings: settings.collect() }
     }
 
-    /// Whether a setting was typed.
+    /// Whether a setting was given on the command line.
     pub(crate) fn is_typed(&self, name: &str) -> bool {
         self.settings.iter().any(|setting| setting.name == name && setting.from == From::CommandLine)
     }
 
-    /// The texts of those of these settings that are set.
+    /// The values of the named settings, leaving out those that are not set.
     pub(crate) fn texts<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
         let named = self.settings.iter().filter(|setting| names.contains(&setting.name.as_str()));
         named.filter_map(|setting| setting.value.as_ref()?.as_str())
     }
 }
 
-/// A flag's value as a file has it.
+/// A flag's value in the form a settings file has.
 fn value(arg: &Arg, id: &str, matches: &ArgMatches) -> Option<Value> {
     let values: Vec<_> = matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned()).collect();
     if Kind::of(arg) == Kind::List {

@@ -1,4 +1,4 @@
-//! What a settings file says, and where it is wrong.
+//! Parses a settings file, and reports each fault with its line.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use toml_edit::{Document, Item, Value};
 use super::effective::is_secret;
 use super::{Kind, settings};
 
-/// A settings file that has been read.
+/// A parsed settings file.
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) path: PathBuf,
@@ -20,13 +20,13 @@ pub(crate) struct File {
 #[derive(Debug)]
 pub(crate) struct Entry {
     name: String,
-    /// As they would be typed.
+    /// As they would be written on the command line.
     pub(crate) values: Vec<String>,
     pub(crate) line: usize,
 }
 
 impl File {
-    /// Reads a file's text, with `command` to know what may stand in it.
+    /// Parses a file's text. The flags of `command` are the settings it may contain.
     pub(crate) fn parse(path: PathBuf, text: &str, command: &Command) -> Result<File, Vec<String>> {
         let shown = path.display();
         let document = Document::parse(text).map_err(|error| {
@@ -55,7 +55,7 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
-/// A setting's values, as they would be typed.
+/// A setting's values, as they would be written on the command line.
 fn values(name: &str, item: &Item, path: &Path, command: &Command) -> Result<Vec<String>, String> {
     let Some(value) = item.as_value() else {
         return Err(format!("[{name}] begins a section, and this file has none: settings stand one under the other"));
@@ -84,7 +84,7 @@ fn mistyped(name: &str, kind: Kind) -> String {
     format!("{name} must be {}", kind.wanted())
 }
 
-/// A path of the file's, which is not the shell's to expand, nor meant from wherever this program was started.
+/// Resolves a path from the file: no shell expands its `~`, and it is relative to the file, not to the working directory.
 fn from_here(text: &str, file: &Path) -> String {
     let home = std::env::home_dir().filter(|_| text == "~" || text.starts_with("~/"));
     let path = match home {
@@ -94,7 +94,7 @@ fn from_here(text: &str, file: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// What clap has to say of a value.
+/// Has clap validate a value. The error says what is wrong with it.
 fn check(name: &str, kind: Kind, value: &str, command: &Command) -> Result<(), String> {
     if kind == Kind::Switch {
         return Ok(());
@@ -114,12 +114,12 @@ fn check(name: &str, kind: Kind, value: &str, command: &Command) -> Result<(), S
     }
 }
 
-/// Has clap read a command line of this one flag.
+/// Has clap parse a command line of this one flag.
 fn try_flag(flag: &str, command: &Command) -> Result<(), clap::Error> {
     command.clone().no_binary_name(true).try_get_matches_from([flag]).map(|_| ())
 }
 
-/// What there is in the place of a name that is none.
+/// The error for an unknown name: the setting it probably means, or how to list all of them.
 fn unknown(name: &str, command: &Command) -> String {
     let alias = |arg: &Arg| arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name));
     let meant = settings(command).find(|(_, arg)| alias(arg)).map(|(known, _)| known.to_owned());
@@ -129,7 +129,7 @@ fn unknown(name: &str, command: &Command) -> String {
     }
 }
 
-/// The setting that clap would suggest in the place of this one.
+/// The setting that clap suggests for an unknown name.
 fn suggestion(name: &str, command: &Command) -> Option<String> {
     let error = try_flag(&format!("--{name}"), command).err()?;
     let Some(ContextValue::String(flag)) = error.get(ContextKind::SuggestedArg) else { return None };

@@ -1,13 +1,13 @@
-//! Settings in a file, between the command line and the environment on one side and what is built in on the other.
+//! The settings file. The command line and the environment override it; it overrides the built-in defaults.
 //!
 //! | file | its idea |
 //! |---|---|
-//! | `file` | what a file says, and where it is wrong |
+//! | `file` | parses the file, and reports its faults |
 //! | `setting` | what kind of value a flag takes |
-//! | `defaults` | what it says becomes what the flags have unless they are given |
-//! | `effective` | what holds in the end, and where each setting comes from |
-//! | `print` | the same, written out |
-//! | `write` | what was typed, put into the file |
+//! | `defaults` | makes the file's values the defaults of the flags |
+//! | `effective` | the settings in effect, and where each one comes from |
+//! | `print` | prints the settings in effect |
+//! | `write` | writes the settings that were given into the file |
 
 mod defaults;
 mod effective;
@@ -27,13 +27,13 @@ pub(crate) use self::print::print;
 use self::setting::{Kind, settings};
 pub(crate) use self::write::{Written, replace, write};
 
-/// The file that is read unless another is named.
+/// The file to read if none is named.
 pub(crate) fn default_path() -> Option<PathBuf> {
     Some(ProjectDirs::from("", "", "claude-max-api")?.config_dir().join("config.toml"))
 }
 
-/// The file that was named, or the default one. Where that is not there, it has nothing to say, unless it is one that
-/// `must_be_there`. Says what is wrong with it, a line for each fault.
+/// Reads the named file, or the default one. A missing file is an error only if it `must_be_there`. The error has one line
+/// per fault.
 pub(crate) fn read(
     named: Option<&Path>,
     must_be_there: bool,

@@ -1,11 +1,11 @@
-//! All settings as a file that says where each comes from.
+//! Prints all settings as a settings file, with a note of where each one comes from.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use super::effective::{Effective, From};
 
-/// Every setting, with its value and where that comes from. What is secret is left out.
+/// Every setting with its value and where that comes from. The values of secrets are left out.
 pub(crate) fn print(effective: &Effective, file: Option<&Path>) -> String {
     let mut text = match (file, super::default_path()) {
         (Some(file), _) => format!("# Settings file: {}\n", file.display()),

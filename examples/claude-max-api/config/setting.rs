@@ -1,4 +1,4 @@
-//! What kind of value each flag takes, which clap knows.
+//! What kind of value each flag takes, derived from its clap definition.
 
 use std::any::TypeId;
 use std::path::PathBuf;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-/// What a setting's value is in a file.
+/// The kind of value that a setting has in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Switch,
     Number,
     Duration,
     Text,
-    /// A program: a path, or a name to be found on PATH.
+    /// A program: a path, or a name to look up on PATH.
     Program,
     Path,
     List,
@@ -43,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// What it must be, for whoever wrote something else.
+    /// What the value must be, for an error message.
     pub(crate) fn wanted(self) -> &'static str {
         match self {
             Kind::Switch => "true or false",
@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// The flags that may stand in a file: those with a long name, but the one that names the file.
+/// The flags that a settings file may contain: all with a long name, except the one that names the file.
 pub(crate) fn settings(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
     command
         .get_arguments()

@@ -1,4 +1,4 @@
-//! Settings written into a file, which keeps its comments.
+//! Writes settings into a file, and keeps the file's comments.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) enum Written {
     Same,
 }
 
-/// Puts the settings that were typed, or stand in variables, into a file. Secrets are not among them.
+/// Writes the settings from the command line and the environment into a file. Secrets are left out.
 pub(crate) fn write(path: &Path, effective: &Effective) -> Result<Written, String> {
     let before = match std::fs::read_to_string(path) {
         Ok(text) => Some(text),
@@ -44,7 +44,7 @@ pub(crate) fn write(path: &Path, effective: &Effective) -> Result<Written, Strin
     Ok(if before.is_some() { Written::Changed(names) } else { Written::Created })
 }
 
-/// The value, with a path that means the same from anywhere.
+/// The setting's value, with paths made absolute: the file may be read from another working directory.
 fn settled(setting: &Setting) -> Option<Value> {
     let value = setting.value.clone()?;
     let path = match (setting.kind, value.as_str()) {
@@ -55,7 +55,7 @@ fn settled(setting: &Setting) -> Option<Value> {
     Some(std::path::absolute(path).ok()?.to_string_lossy().into_owned().into())
 }
 
-/// Writes a file that only its owner can read, all of it or nothing.
+/// Replaces a file atomically. Only its owner can read the new one.
 pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory)?;

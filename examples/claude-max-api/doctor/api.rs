@@ -1,4 +1,4 @@
-//! A Messages API on loopback that answers what it was told to, so that Claude Code can be asked without an account.
+//! A Messages API on loopback with scripted answers, so that Claude Code can be tested without an account.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,20 +18,20 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-/// What the API is to answer.
+/// A scripted answer of the API.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    /// These deltas of a text, and why it stops there.
+    /// A text in these deltas, and its stop reason.
     Text(&'static [&'static str], &'static str),
-    /// A call of the tool whose name ends so.
+    /// A call of the tool whose name ends with the first string; the second is its input.
     Call(&'static str, &'static str),
-    /// One delta, and then nothing more.
+    /// One delta, then silence: the answer never ends.
     Unfinished,
     /// An error with this status.
     Fails(u16),
 }
 
-/// A running API; it ends with the value.
+/// A running API. Dropping it stops it.
 pub(super) struct Api {
     address: SocketAddr,
     state: Arc<State>,
@@ -65,12 +65,12 @@ impl Api {
         Ok(Api { address, state, server })
     }
 
-    /// What `ANTHROPIC_BASE_URL` is to be.
+    /// The value for `ANTHROPIC_BASE_URL`.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The next request that no other answer is for gets this one.
+    /// Queues an answer for the next request that has none yet.
     pub(super) fn will(&self, answer: Answer) {
         lock(&self.state.answers).push_back(answer);
     }
@@ -80,9 +80,9 @@ impl Api {
         lock(&self.state.asked).clone()
     }
 
-    /// Returns when so many clients have hung up before their answer's end.
+    /// Waits until this many clients have hung up before the end of their answer.
     pub(super) async fn until_hung_up(&self, times: usize) {
-        // The sender lives as long as this value.
+        // Cannot fail: the sender lives as long as `self`.
         let _ = self.state.hung_up.subscribe().wait_for(|hung_up| *hung_up >= times).await;
     }
 }
@@ -101,7 +101,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     let Some(body) = serde_json::from_slice::<Value>(&body).ok().filter(|_| is_message) else {
         return Ok(whole(200, &json!({})));
     };
-    // Claude Code tries models that way, before it uses them.
+    // Claude Code probes a model with `max_tokens` 1 before it uses it.
     let answer = if body["max_tokens"] == 1 {
         Answer::Text(&["ok"], "end_turn")
     } else {
@@ -122,7 +122,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
             if send.send(Ok(Frame::data(Bytes::from(text)))).await.is_err() {
                 break;
             }
-            // Deltas that come together would not show that they are passed on one by one.
+            // Without a gap, deltas arrive together, and the check could not tell whether they are forwarded one by one.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if unfinished {
@@ -140,7 +140,7 @@ fn whole(status: u16, value: &Value) -> Response<Body> {
     let mut response = Response::new(Full::from(value.to_string()).map_err(|never| match never {}).boxed());
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    // It would only take time: Claude Code asks again where this does not forbid it.
+    // Claude Code retries unless this header forbids it, which would only slow the check down.
     response.headers_mut().insert("x-should-retry", header::HeaderValue::from_static("false"));
     response
 }

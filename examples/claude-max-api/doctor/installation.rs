@@ -1,4 +1,4 @@
-//! The Claude Code of this machine: whether it is there, which one it is, and whether it is logged in.
+//! The Claude Code on this machine: whether it is installed, its version, and whether it is logged in.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,18 +10,18 @@ use tower_claude::cli::{ClaudeCli, Version};
 
 use super::report::Report;
 
-/// The versions that this release was tested with, from the oldest that will do to the newest there was.
+/// The versions that this release was tested with, from the oldest supported to the newest at the time.
 const TESTED: [Version; 3] = [Version::new(2, 1, 252), Version::new(2, 1, 328), Version::new(2, 1, 331)];
 
 /// How long Claude Code may take to say whether it is logged in.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whether it can be run.
+/// Reports on Claude Code. Returns whether it runs.
 pub(super) async fn examine(program: &Path, report: &mut Report) -> bool {
     let version = match ClaudeCli::builder().program(program).build().version().await {
         Ok(version) => version,
         Err(error) => {
-            // The message has its own advice, which names the library's method.
+            // The message has its own advice, but names the library's builder method instead of the flag.
             report.broken("claude", &error.to_string().replace("`program`", "`--claude-bin`"), "");
             return false;
         }
@@ -44,7 +44,7 @@ fn tested() -> String {
     TESTED.map(|version| version.to_string()).join(", ")
 }
 
-/// What `claude auth status` says. Its login itself is not looked at.
+/// What `claude auth status` prints. The credentials themselves are never read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Login {

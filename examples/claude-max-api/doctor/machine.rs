@@ -1,4 +1,4 @@
-//! What the server needs of the machine: its port, and files that it may open.
+//! What the server needs from the machine: its port, and a sufficient limit on open files.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use crate::flags::Flags;
 use crate::server::room_for_connections;
 use crate::status::{Judged, now};
 
-/// How long a server on the port may take to say what it is.
+/// How long a server that already has the port may take to answer `/health`.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// More than any `/health` has.
+/// Far larger than any `/health` response.
 const MAX_HEALTH_BYTES: u64 = 1024 * 1024;
 
 pub(super) async fn examine(flags: &Flags, addresses: &[SocketAddr], report: &mut Report) {
@@ -46,7 +46,7 @@ async fn port(address: SocketAddr, report: &mut Report) {
                         "A server of this kind listens on {address} already: its status is {status:?}, its Claude Code {version}."
                     );
                     report.note("port", &message, "Use that one, stop it, or name another --port.");
-                    // Whether it was told to refuse extra usage, it does not say there.
+                    // `/health` does not say whether the server refuses extra usage.
                     for notice in Judged::of(&health, None, now()).notices {
                         report.note("server", &notice.text, "");
                     }
@@ -67,7 +67,7 @@ async fn port(address: SocketAddr, report: &mut Report) {
     }
 }
 
-/// What a server of ours says there. None where it is another program.
+/// The `/health` of a `claude-max-api` at this address; `None` if some other program has the port.
 async fn health(address: SocketAddr) -> Option<Value> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");

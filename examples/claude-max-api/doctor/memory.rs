@@ -1,9 +1,9 @@
-//! Whether the memory is there that Claude Code's processes may come to hold.
+//! Whether the machine has the memory that Claude Code's processes may use.
 
 use super::report::Report;
 use crate::flags::Processes;
 
-/// What a process holds of its own after some turns, and what all of them share, in bytes (2.1.328).
+/// A process's own memory after some turns, and the memory that all processes share, in bytes (2.1.328).
 const OWN: u64 = 110_000_000;
 const SHARED: u64 = 82_000_000;
 
@@ -25,7 +25,7 @@ pub(super) fn examine(processes: &Processes, report: &mut Report) {
     }
 }
 
-/// What this machine has left, or this container may have, in bytes.
+/// The memory available on this machine or, if less, allowed to this container, in bytes.
 fn available() -> Option<u64> {
     let machine = mem_available(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
     let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|max| max.trim().parse().ok());
@@ -37,7 +37,7 @@ fn mem_available(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// As `--max-memory` has it.
+/// In the unit of `--max-memory`.
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes / 1024 / 1024)
 }

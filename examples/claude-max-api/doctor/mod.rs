@@ -1,14 +1,14 @@
-//! `claude-max-api doctor`: whether this machine, and the Claude Code on it, are fit to serve.
+//! `claude-max-api doctor`: checks that this machine and its Claude Code are ready to serve.
 //!
 //! | file | its idea |
 //! |---|---|
-//! | `report` | findings, and how they are told |
-//! | `installation` | Claude Code: there, new enough, tested with, logged in |
-//! | `machine` | the port, the files that may be open, another server |
-//! | `memory` | the memory that processes may come to hold |
+//! | `report` | the findings, and how they are printed |
+//! | `installation` | Claude Code: installed, a supported and tested version, logged in |
+//! | `machine` | the port, a server that already runs on it, the limit on open files |
+//! | `memory` | the memory that the processes may use |
 //! | `protocol` | whether this Claude Code still speaks the protocol that the server relies on |
-//! | `turn` | one request to Claude Code, and what came of it |
-//! | `api` | the Messages API on loopback that Claude Code is asked against |
+//! | `turn` | one request to Claude Code, and its answer |
+//! | `api` | the Messages API on loopback that stands in for Anthropic's |
 
 mod api;
 mod installation;
@@ -35,7 +35,7 @@ pub(crate) struct Doctor {
     flags: Flags,
 }
 
-/// Examines, prints what was found, and fails where something is broken.
+/// Runs all checks and prints the findings. Fails if anything is broken.
 pub(crate) fn examine(doctor: &Doctor) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -46,7 +46,7 @@ pub(crate) fn examine(doctor: &Doctor) -> ExitCode {
     };
     let mut report = Report::new(!doctor.json);
     runtime.block_on(findings(&doctor.flags, &mut report));
-    // A process that hangs must not hold this one up.
+    // A hung child process must not block the exit.
     runtime.shutdown_background();
     report.finish()
 }

@@ -1,7 +1,7 @@
-//! Whether this Claude Code still does what the server relies on, which is not documented in full and could change.
+//! Checks that this Claude Code still behaves as the server relies on. Much of that is undocumented and could change.
 //!
-//! Each check asks Claude Code through the library, against an API on loopback that records what it is asked. Nothing of the
-//! user's login, settings or network is used.
+//! Each check runs Claude Code through the library, against an API on loopback that records its requests. The user's login,
+//! settings and network are not used.
 
 use std::future::Future;
 use std::path::Path;
@@ -18,20 +18,20 @@ use super::turn::{ask, begin};
 /// How long a check may take. A process takes a second to start on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long Claude Code is watched for asking once more than it should.
+/// How long to watch for a request that Claude Code should not send.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Variables that would lead Claude Code elsewhere than to the API on loopback.
+/// Prefixes of the variables that could point Claude Code away from the API on loopback.
 const LEADS_AWAY: [&str; 4] = ["ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_"];
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
-/// What must never reach the API: it stands in files that a message names, and in the user's instructions.
+/// Must never reach the API. It is in the files that a message names, and in the user's instructions.
 const SECRET: &str = "this-must-stay-on-this-machine";
 
-/// What a check finds: nothing, or what is wrong.
+/// The result of a check: the error says what is wrong.
 type Outcome = Result<(), String>;
 
-/// One Claude Code to check, with the API that it asks.
+/// A Claude Code under test, and the API that it talks to.
 struct Patient {
     claude: ClaudeCli,
     api: Api,
@@ -86,7 +86,7 @@ pub(super) async fn examine(program: &Path, report: &mut Report) {
     }
 }
 
-/// Whether it failed.
+/// Runs one check and reports it. Returns whether it failed.
 async fn check(
     report: &mut Report,
     name: &'static str,
@@ -133,7 +133,7 @@ impl Patient {
         Ok(Patient { claude, api, home })
     }
 
-    /// What the API was asked last.
+    /// The last request that the API got.
     fn last(&self) -> Value {
         self.api.asked().pop().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What was found: a line for each thing that was looked at, with what to do about it.
+//! The findings: one line per check, with advice on what to do.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use serde_json::json;
 enum Status {
     /// As it should be.
     Ok,
-    /// It works, and there is something to know.
+    /// It works, but there is something the operator should know.
     Note,
     /// It does not work.
     Broken,
@@ -30,7 +30,7 @@ struct Finding {
 /// All findings so far.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// Whether each finding is printed as it comes; otherwise all of them as JSON at the end.
+    /// Whether to print each finding as it comes. Otherwise all are printed as JSON at the end.
     prints: bool,
     findings: Vec<Finding>,
 }
@@ -67,7 +67,7 @@ impl Report {
         self.findings.push(Finding { name, status, message: message.to_owned(), advice: advice.to_owned() });
     }
 
-    /// Says what it comes to.
+    /// Prints the summary, or the JSON. The exit code is a failure if anything is broken.
     pub(super) fn finish(self) -> ExitCode {
         let worst = self
             .findings
@@ -89,6 +89,6 @@ impl Report {
 }
 
 fn say(line: &str) {
-    // Nobody is left to tell if this fails.
+    // If standard output is gone, there is nowhere to report it.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

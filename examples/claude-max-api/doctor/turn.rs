@@ -1,4 +1,4 @@
-//! One request to Claude Code through the library, and what came of it.
+//! One request to Claude Code through the library, and its answer.
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tower::ServiceExt;
 use tower_claude::cli::ClaudeCli;
 use tower_claude::{ChatEvent, ChatRequest, Error, EventStream, FinishReason};
 
-/// How an answer went.
+/// A whole answer.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     /// Its text, delta by delta.
@@ -14,7 +14,7 @@ pub(super) struct Turn {
     /// The ids, names and arguments of its calls.
     pub(super) calls: Vec<(String, String, String)>,
     pub(super) reason: Option<FinishReason>,
-    /// `live`, `warm` or `cold`.
+    /// How the request came by its process: `live`, `warm` or `cold`.
     pub(super) process: String,
 }
 
@@ -24,7 +24,7 @@ impl Turn {
     }
 }
 
-/// Asks, and waits for the whole answer.
+/// Sends a request and collects the whole answer.
 pub(super) async fn ask(claude: &ClaudeCli, fields: Value) -> Result<Turn, Error> {
     let (process, mut events) = begin(claude, fields).await?;
     let mut turn = Turn { process, ..Turn::default() };
@@ -44,7 +44,7 @@ pub(super) async fn ask(claude: &ClaudeCli, fields: Value) -> Result<Turn, Error
     Ok(turn)
 }
 
-/// Asks, and waits until the answer begins.
+/// Sends a request and waits until the answer begins.
 pub(super) async fn begin(claude: &ClaudeCli, fields: Value) -> Result<(String, EventStream), Error> {
     let mut request = json!({"model": "sonnet"});
     if let (Some(request), Value::Object(fields)) = (request.as_object_mut(), fields) {

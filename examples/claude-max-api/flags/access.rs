@@ -1,4 +1,4 @@
-//! Who may use it.
+//! Who may use the server.
 
 use std::path::PathBuf;
 

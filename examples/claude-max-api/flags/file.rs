@@ -1,4 +1,4 @@
-//! The file that the other flags may stand in.
+//! The settings file, which may contain the other flags.
 
 use std::path::PathBuf;
 

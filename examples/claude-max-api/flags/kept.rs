@@ -1,4 +1,4 @@
-//! What is kept of the answers of the Responses API.
+//! How many answers the Responses API keeps, how long, and where.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Where it listens.
+//! Where the server listens.
 
 use clap::Args;
 

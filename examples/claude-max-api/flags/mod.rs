@@ -1,18 +1,18 @@
-//! The flags, as they are typed and explained.
+//! The command line's flags and their help.
 //!
 //! | file | its flags |
 //! |---|---|
-//! | `listen` | where it listens |
-//! | `access` | who may use it |
+//! | `listen` | where the server listens |
+//! | `access` | who may use the server |
 //! | `claude` | which Claude Code answers, and with which model |
 //! | `tools` | who runs the tools |
 //! | `processes` | how many processes, and who waits for them |
 //! | `limits` | how long and how large requests and answers may be |
-//! | `kept` | what is kept of answers |
+//! | `kept` | which answers of the Responses API are kept |
 //! | `connections` | how many connections, and how they end |
 //! | `logging` | what the log looks like |
 //! | `traces` | where traces go |
-//! | `file` | the file that the others may stand in |
+//! | `file` | the settings file |
 
 mod access;
 mod claude;

@@ -1,4 +1,4 @@
-//! What a service's file is made of.
+//! What goes into the service's file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,29 +6,29 @@ use std::time::Duration;
 use super::{Install, Kind};
 use crate::config::{self, Effective};
 
-/// Beyond the time that answers are given, until the last process has ended.
+/// How long the last processes may take to end, once the time allowed for running answers is over.
 const LAST_PROCESSES: Duration = Duration::from_secs(10);
 
-/// A service, whatever runs it.
+/// A service, independent of the service manager.
 pub(super) struct Definition {
     pub(super) kind: Kind,
-    /// This program.
+    /// The path of this program.
     pub(super) program: PathBuf,
     pub(super) home: PathBuf,
     /// The settings file.
     pub(super) config: PathBuf,
-    /// A file of variables, such as a token that the CLI logs in with.
+    /// A file of environment variables, such as a token for the CLI's login.
     pub(super) environment: PathBuf,
-    /// The PATH on which `claude` is found, and what its tools call.
+    /// The PATH for finding `claude`, and the programs that its tools call.
     pub(super) path: String,
-    /// Directories outside the home that are written to.
+    /// Directories outside the home directory that the service writes to.
     pub(super) writable: Vec<PathBuf>,
-    /// How long it may take to end.
+    /// How long the service may take to stop.
     pub(super) ends_within: Duration,
 }
 
 impl Definition {
-    /// The service that these flags ask for, of this program as it runs now.
+    /// The service that these flags describe, running this executable.
     pub(super) fn new(install: &Install, settings: &Effective, file: Option<&Path>) -> Result<Self, String> {
         let named = install.flags.file.config.as_deref().or(file).map(Path::to_owned);
         let config = named.or_else(config::default_path).ok_or("There is no home directory: set HOME.")?;
@@ -39,7 +39,7 @@ impl Definition {
         let mut writable = Vec::new();
         for path in settings.texts(&["workspace", "store"]) {
             let path = absolute(Path::new(path))?;
-            // The store has files beside it.
+            // SQLite keeps files beside the store, so its directory must be writable.
             let directory = if path.is_dir() { path } else { path.parent().map(Path::to_owned).unwrap_or(path) };
             if !directory.starts_with(&home) && !writable.contains(&directory) {
                 writable.push(directory);

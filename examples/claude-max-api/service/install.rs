@@ -1,4 +1,4 @@
-//! Install, uninstall and status: each can be said twice, and says what it did.
+//! `install`, `uninstall` and `status`. Each is idempotent, and prints what it did.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -9,13 +9,14 @@ use super::{Kind, NAME, launchd, systemd};
 use crate::config::{self, Effective, Written};
 use crate::flags::API_KEY;
 
-/// What `status` ends with where the service does not run, as `systemctl status` does.
+/// The exit code of `status` if the service is not running, the same as that of `systemctl status`.
 const NOT_RUNNING: u8 = 3;
 
-/// Variables that the CLI logs in with.
+/// Variables that hold the CLI's login.
 const LOGINS: [&str; 2] = ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"];
 
-/// Writes the settings and the service's file, and starts the service, or again where something has changed.
+/// Writes the settings and the service's file, and starts the service. If it runs already, it is restarted only if
+/// something has changed.
 pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(), String> {
     if settings.is_typed("api-key") {
         return Err(
@@ -45,7 +46,7 @@ pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(
     Ok(())
 }
 
-/// Starts it, and again where it runs by what has changed since.
+/// Starts the service, or restarts it if it runs with what has `changed`.
 fn start(kind: Kind, file: &Path, file_changed: bool, changed: bool) -> Result<(), String> {
     let runs = runs(kind)?;
     match kind {
@@ -76,7 +77,7 @@ fn start(kind: Kind, file: &Path, file_changed: bool, changed: bool) -> Result<(
     Ok(())
 }
 
-/// What an operator should know, and cannot guess.
+/// Prints what an operator should know but would not guess.
 fn advise(definition: &Definition) {
     match definition.kind {
         Kind::Systemd => {
@@ -116,7 +117,7 @@ fn advise(definition: &Definition) {
     say("Check it: claude-max-api service status, and claude-max-api doctor");
 }
 
-/// Stops it, and takes its file away.
+/// Stops the service and removes its file.
 pub(super) fn uninstall(kind: Kind) -> Result<(), String> {
     let file = kind.file()?;
     if !file.exists() {
@@ -138,7 +139,7 @@ pub(super) fn uninstall(kind: Kind) -> Result<(), String> {
     Ok(())
 }
 
-/// Says whether it is installed and runs.
+/// Prints whether the service is installed, and whether it runs.
 pub(super) fn status(kind: Kind) -> ExitCode {
     let told = kind.file().and_then(|file| Ok((file.exists(), runs(kind)?, file)));
     match told {
@@ -196,11 +197,11 @@ fn cannot_call(program: &str, error: &io::Error) -> String {
 }
 
 fn say(line: &str) {
-    // Nobody is left to tell if this fails.
+    // If the output is gone, there is nowhere to report it.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
 pub(super) fn say_error(line: &str) {
-    // Nobody is left to tell if this fails.
+    // If the output is gone, there is nowhere to report it.
     let _ = writeln!(io::stderr(), "error: {line}");
 }

@@ -59,7 +59,7 @@ pub(super) fn plist(definition: &Definition) -> String {
     )
 }
 
-/// The agent as `launchctl` names it.
+/// The agent's name for `launchctl`.
 pub(super) fn target() -> String {
     format!("{}/{NAME}", domain())
 }

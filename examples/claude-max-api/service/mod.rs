@@ -1,11 +1,11 @@
-//! This server as a service that starts with the login and is kept running: by systemd, or by launchd on macOS.
+//! Runs this server as a service, which starts at login and is kept running: by systemd, or by launchd on macOS.
 //!
 //! | file | its idea |
 //! |---|---|
-//! | `definition` | what a service's file is made of |
-//! | `systemd` | that file for systemd, and how it is started and stopped |
-//! | `launchd` | the same for launchd |
-//! | `install` | install, uninstall and status, which say what they did |
+//! | `definition` | what goes into the service's file |
+//! | `systemd` | the service's file for systemd |
+//! | `launchd` | the service's file for launchd |
+//! | `install` | `install`, `uninstall` and `status` |
 
 mod definition;
 mod install;
@@ -22,7 +22,7 @@ use crate::command_line;
 use crate::config::Effective;
 use crate::flags::Flags;
 
-/// What the service is called.
+/// The service's name.
 const NAME: &str = "claude-max-api";
 
 #[derive(Debug, Subcommand)]
@@ -56,7 +56,7 @@ pub(crate) struct Install {
     pub(crate) flags: Flags,
 }
 
-/// What runs services.
+/// The service manager.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Kind {
     Systemd,
@@ -70,7 +70,7 @@ impl Which {
 }
 
 impl Kind {
-    /// Where the service's file stands.
+    /// The path of the service's file.
     fn file(self) -> Result<PathBuf, String> {
         let directories = directories::BaseDirs::new().ok_or("There is no home directory: set HOME.")?;
         Ok(match self {
@@ -88,7 +88,7 @@ impl Kind {
     }
 }
 
-/// Does it, and says what was done.
+/// Runs the subcommand and prints what it did.
 pub(crate) fn run(service: &Service, settings: &Effective, file: Option<&Path>) -> ExitCode {
     let done = match service {
         Service::Install(install) => {

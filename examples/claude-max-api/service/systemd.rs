@@ -6,16 +6,16 @@ use std::path::Path;
 use super::NAME;
 use super::definition::Definition;
 
-/// What the server, `claude` and its tools cannot do. Two things bound this list.
+/// What the server, `claude` and its tools are not allowed to do. Two things limit this list.
 ///
-/// What the CLI needs: it writes in its home (`~/.claude`, and `~/.claude.json` by renaming, for which the home itself must
-/// be writable), compiles JavaScript at run time (no `MemoryDenyWriteExecute`), and asks for the network's interfaces
-/// (`AF_NETLINK`) and the machine's memory (no `ProcSubset=pid`).
+/// The CLI's needs: it writes in its home (`~/.claude`, and `~/.claude.json` by renaming, for which the home itself must
+/// be writable), compiles JavaScript at run time (no `MemoryDenyWriteExecute`), and lists network interfaces
+/// (`AF_NETLINK`) and reads the machine's memory size (no `ProcSubset=pid`).
 ///
-/// What a user's own systemd can do: settings that drop capabilities, which no such service has anyway
-/// (`CapabilityBoundingSet`, `PrivateDevices`, `ProtectClock`, `ProtectKernelModules`, `ProtectKernelLogs`), and
-/// `PrivateUsers`, keep the service from starting where users may have no namespaces of their own, as on Ubuntu. Those below
-/// that need a namespace have no effect there.
+/// The powers of a user's own systemd: where users may not create namespaces, as on Ubuntu, `PrivateUsers` and the settings
+/// that drop capabilities (`CapabilityBoundingSet`, `PrivateDevices`, `ProtectClock`, `ProtectKernelModules`,
+/// `ProtectKernelLogs`) keep the service from starting. A user service has no capabilities to drop anyway. Those settings
+/// below that need a namespace have no effect there.
 const SANDBOX: &str = "\
 # The sandbox.
 NoNewPrivileges=yes
@@ -86,12 +86,12 @@ StandardError=journal
     unit + "\n[Install]\nWantedBy=default.target\n"
 }
 
-/// The name that `systemctl` knows it by.
+/// The unit's name for `systemctl`.
 pub(super) fn unit_name() -> String {
     format!("{NAME}.service")
 }
 
-/// A path as one word of a command, where `$` begins a variable.
+/// A path as one word of a command line, in which `$` would begin a variable.
 fn in_command(path: &Path) -> String {
     quoted(&path.to_string_lossy()).replace('$', "$$")
 }
@@ -105,7 +105,7 @@ fn escaped_in_quotes(text: &str) -> String {
     escaped(text).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// `%` begins a specifier of systemd's.
+/// Escapes `%`, which would begin a systemd specifier.
 fn escaped(text: &str) -> String {
     text.replace('%', "%%")
 }

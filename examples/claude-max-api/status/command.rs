@@ -1,4 +1,4 @@
-//! `claude-max-api status`: asks a server that runs how it is.
+//! `claude-max-api status`: fetches the report of a running server.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ pub(crate) struct StatusCommand {
     json: bool,
 }
 
-/// Prints the report, or says why there is none. Success where the server is well.
+/// Prints the report, or why there is none. The exit code is a success if the server is well.
 pub(crate) fn run(asked: &StatusCommand) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -96,7 +96,7 @@ async fn ask(asked: &StatusCommand) -> Result<String, String> {
 }
 
 fn failed(message: &str) -> ExitCode {
-    // Nobody is left to tell if this fails.
+    // If standard error is gone, there is nowhere to report it.
     let _ = writeln!(std::io::stderr(), "error: {message}");
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! `/status/events`: the report each second, as server-sent events.
+//! `/status/events`: the report once a second, as server-sent events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use super::report::Reporter;
 /// How often the report is sent.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The stream. It ends when the server drains, which it would keep from ending.
+/// The stream. It ends when the server drains; otherwise the drain would wait for it.
 pub(super) fn response(reporter: Arc<Reporter>, draining: Arc<AtomicBool>) -> Response<Body> {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,7 +31,7 @@ pub(super) fn response(reporter: Arc<Reporter>, draining: Arc<AtomicBool>) -> Re
     let mut response = Response::new(Body::stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // nginx holds a response back until it has a buffer full, unless it is told not to.
+    // Otherwise nginx buffers the response.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

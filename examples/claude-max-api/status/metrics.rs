@@ -6,15 +6,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tower_claude::cli::Status;
 use tower_claude::http::MetricsLayer;
 
-/// How often what was recorded is summed up where nobody asks for it.
+/// How often the recorder aggregates its samples if nobody scrapes `/metrics`. Otherwise they would pile up.
 const UPKEEP: Duration = Duration::from_secs(60);
 
-/// Where metrics are recorded, for as long as this program runs.
+/// The metrics recorder, global for the lifetime of the process.
 #[derive(Clone)]
 pub(crate) struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Records all metrics of this program from here on. Must be called in a tokio runtime.
+    /// Installs the recorder. Must be called inside a tokio runtime.
     pub(crate) fn start() -> Result<Metrics, String> {
         let started = || {
             let mut builder = PrometheusBuilder::new();
@@ -36,7 +36,7 @@ impl Metrics {
         Ok(Metrics(handle))
     }
 
-    /// All of them, those of the processes as they are now.
+    /// All metrics as text. Those of the processes are updated first.
     pub(crate) fn render(&self, status: &Status) -> String {
         status.record_metrics();
         self.0.render()

@@ -8,9 +8,9 @@
 //! | `advice` | what to do about each kind of failure |
 //! | `live` | the report as server-sent events, for the page |
 //! | `page` | the page at `/`, one file |
-//! | `command` | `claude-max-api status`, which asks for the report |
+//! | `command` | `claude-max-api status`, which fetches the report |
 //! | `terminal` | the report for a terminal |
-//! | `span` | a span of time, as a person says it |
+//! | `span` | a duration in words |
 //! | `metrics` | `/metrics`, in Prometheus' text format |
 
 mod advice;

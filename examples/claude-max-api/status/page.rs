@@ -1,4 +1,4 @@
-//! The page at `/`: one file, which loads nothing from anywhere but the report.
+//! The page at `/`: one self-contained file, which fetches nothing but the report.
 
 use http::{HeaderName, HeaderValue, Response, header};
 use tower_claude::http::Body;
@@ -8,10 +8,10 @@ use super::respond;
 
 const PAGE: &str = include_str!("page.html");
 
-/// What stands in the file where its style and script are allowed by the policy.
+/// The placeholder in the file for the nonce by which the content security policy allows its style and script.
 const NONCE: &str = "{{nonce}}";
 
-/// The page. Nothing in it is secret: what it shows it has to ask for, with the key.
+/// The page. It contains nothing secret: it fetches all that it shows with the key.
 pub(super) fn response() -> Response<Body> {
     let nonce = Uuid::new_v4().simple().to_string();
     let mut response = respond("text/html; charset=utf-8", PAGE.replace(NONCE, &nonce).into());

@@ -5,23 +5,23 @@ use serde_json::{Map, Value};
 
 use super::span::span;
 
-/// How it is with the server, as far as it concerns whoever looks.
+/// The server's state, as an operator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     Ready,
     Answering,
-    /// The plan, or what the operator allows of it, lets no requests through.
+    /// The plan, or the operator's limit on its use, lets no requests through.
     Limited,
     /// Claude Code does not start.
     Degraded,
 }
 
-/// What is known of the plan.
+/// What is known about the plan.
 #[derive(Debug, Serialize)]
 pub(super) struct Plan {
     pub(super) windows: Vec<Window>,
-    /// Whether requests draw on extra usage, in words, once Claude Code has told.
+    /// Whether requests draw on extra usage, in words. `None` until Claude Code has reported it.
     pub(super) overage: Option<&'static str>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Window {
     pub(super) used: Option<f64>,
     /// When it resets, in seconds since 1970.
     resets_at: Option<f64>,
-    /// How it is, in words: `begins anew in 2 h 5 min`.
+    /// Its state in words: `begins anew in 2 h 5 min`.
     pub(super) words: String,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Window {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Level {
     Fine,
-    /// Claude Code warns of it, or it soon will.
+    /// Claude Code warns about it, or soon will.
     High,
     UsedUp,
 }
@@ -52,12 +52,12 @@ pub(super) enum Level {
 /// Something that an operator should know at once.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Notice {
-    /// Whether requests fail by it.
+    /// Whether requests fail because of it.
     pub(crate) bad: bool,
     pub(crate) text: String,
 }
 
-/// What follows from a server's health, as `/health` and `/status` have it.
+/// What follows from a server's health, in the form that `/health` and `/status` share.
 pub(crate) struct Judged {
     pub(super) state: State,
     pub(super) plan: Plan,
@@ -65,8 +65,8 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// `refuses_overage` is whether that server keeps requests from extra usage, where that is known; `now` is in seconds
-    /// since 1970.
+    /// `refuses_overage` is whether the server refuses requests that would draw on extra usage, if known. `now` is in
+    /// seconds since 1970.
     pub(crate) fn of(health: &Value, refuses_overage: Option<bool>, now: u64) -> Judged {
         let windows = health["subscription"].as_object().into_iter().flat_map(Map::iter);
         let windows: Vec<Window> = windows.map(|(name, window)| Window::of(name, window, now as f64)).collect();
@@ -103,7 +103,7 @@ impl Judged {
         if drawn_on && !windows.iter().any(Window::used_up) {
             notice(refused, format!("The plan is used up: {consequence}"));
         }
-        // Of those at work, more than there are processes wait for the memory, or the CPU, to start one.
+        // If more requests are at work than there are processes, the rest wait for memory or CPU to start one.
         let count = |value: &Value| value.as_u64().unwrap_or(0);
         let starting = count(&health["processes"]["busy"]).saturating_sub(count(&health["processes"]["total"]));
         match count(&health["queue"]["length"]).saturating_add(starting) {
@@ -145,7 +145,7 @@ impl Window {
             Some(_) if over => "has begun anew".to_owned(),
             Some(left) => format!("begins anew in {}", span(left as u64)),
         };
-        // What was used of it before it began anew says nothing.
+        // Usage from before the reset no longer counts.
         Window { name, level, used: used.filter(|_| !over), resets_at, words }
     }
 

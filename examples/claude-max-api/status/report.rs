@@ -11,7 +11,7 @@ use super::plan::{Judged, Notice, Plan, State};
 use super::traffic::{Hour, Traffic};
 use crate::flags::{self, Overage};
 
-/// The whole report. Nothing in it is of what anybody said.
+/// The whole report. It contains nothing of any conversation.
 #[derive(Serialize)]
 struct Report<'a> {
     /// When it was made, in seconds since 1970.
@@ -19,7 +19,7 @@ struct Report<'a> {
     server: &'a ServerFacts,
     uptime_seconds: u64,
     state: State,
-    /// What should be known at once.
+    /// What an operator should know at once.
     notices: Vec<Notice>,
     plan: Plan,
     /// All of `ClaudeCli::status`.
@@ -35,7 +35,7 @@ struct ServerFacts {
     mode: &'static str,
     /// Whether a stand-in answers instead of Claude.
     demo: bool,
-    /// Whether requests are kept from extra usage.
+    /// Whether requests that would draw on extra usage are refused.
     refuses_overage: bool,
     started_at: u64,
 }
@@ -60,10 +60,10 @@ impl Reporter {
         Reporter { server, claude, traffic }
     }
 
-    /// The report of this moment.
+    /// The current report as JSON.
     pub(super) fn json(&self) -> String {
         let now = now();
-        // Numbers and names: nothing in it can fail to be written.
+        // Only numbers and strings: serialization cannot fail.
         let claude = serde_json::to_value(self.claude.status()).unwrap_or_default();
         let Judged { state, plan, mut notices } = Judged::of(&claude, Some(self.server.refuses_overage), now);
         if self.server.demo {

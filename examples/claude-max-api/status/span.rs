@@ -1,4 +1,4 @@
-//! A span of time, as a person says it.
+//! A duration in words.
 
 /// Two units at most: `2 h 5 min`.
 pub(super) fn span(seconds: u64) -> String {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::span::span;
 
-/// How many characters a bar has.
+/// The width of a bar, in characters.
 const BAR: usize = 24;
 
 /// The summary of a report, in lines.
@@ -98,7 +98,7 @@ pub(super) fn summary(report: &Value, url: &str) -> String {
     out
 }
 
-/// What has happened to processes and conversations.
+/// What has happened to processes and conversations since the server started.
 fn so_far(claude: &Value) -> String {
     let (events, requests) = (&claude["events"], &claude["requests"]);
     let mut facts = vec![format!("{} started so far", count(&events["starts"]))];
@@ -125,7 +125,7 @@ fn section(out: &mut String, heading: &str, lines: impl Iterator<Item = String>)
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Nothing can fail in a string.
+    // Writing to a string cannot fail.
     let _ = writeln!(out, "{text}");
 }
 
@@ -141,7 +141,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-/// As `--max-memory` has it.
+/// In the unit of `--max-memory`.
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1024 * 1024))
 }

@@ -1,4 +1,4 @@
-//! The requests of the last hour, minute by minute: how many, how they ended, how soon they began, what they took.
+//! The requests of the last hour, minute by minute: counts, outcomes, first-token times and tokens.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -13,19 +13,19 @@ use super::report::now;
 /// How many minutes are kept.
 const MINUTES: u64 = 60;
 
-/// How many first-token times of a minute are kept; what comes after them does not count in the quantiles.
+/// How many first-token times are kept per minute. The quantiles leave out any beyond them.
 const SAMPLES: usize = 2000;
 
-/// Keeps account of requests as they end.
+/// Counts requests as they end.
 #[derive(Default)]
 pub(crate) struct Traffic {
-    /// The oldest first; minutes without a request are left out.
+    /// Oldest first; minutes without a request are left out.
     minutes: Mutex<VecDeque<Minute>>,
 }
 
 #[derive(Default)]
 struct Minute {
-    /// Counted since 1970.
+    /// The minute's number, counted from 1970.
     number: u64,
     counts: Counts,
     /// In milliseconds.
@@ -50,17 +50,17 @@ struct ErrorCount {
     last_at: u64,
 }
 
-/// The last hour, of all requests that asked a model.
+/// The last hour of all requests that asked a model.
 #[derive(Serialize)]
 pub(super) struct Hour {
     #[serde(flatten)]
     counts: Counts,
-    /// How much of the prompts came from the cache, from 0 to 1.
+    /// The share of the prompt tokens that came from the cache, from 0 to 1.
     cache_share: Option<f64>,
     first_token_ms: Option<Quantiles>,
-    /// Each minute, the oldest first.
+    /// Every minute, oldest first.
     minutes: Vec<MinuteReport>,
-    /// The failures by code, the latest first.
+    /// The failures by code, latest first.
     errors: Vec<ErrorReport>,
 }
 
@@ -90,7 +90,7 @@ struct ErrorReport {
 }
 
 impl Traffic {
-    /// Counts a request that is over, if it asked a model.
+    /// Counts a finished request, if it asked a model.
     pub(crate) fn finished(&self, report: &RequestReport) {
         if report.door.is_some() {
             self.count(report, now());

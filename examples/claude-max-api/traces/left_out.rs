@@ -9,8 +9,8 @@ use crate::flags;
 pub(crate) struct Traces;
 
 impl Traces {
-    /// Says so in the log where traces are asked for. The variable may stand there for every program of a machine, so
-    /// it is no reason not to serve.
+    /// Logs a warning if traces are asked for. It is not an error, since the variable may be set for every program on the
+    /// machine.
     pub(crate) fn start(flags: &flags::Traces, _: &Handle) -> Result<Traces, String> {
         if flags.otlp_endpoint.is_some() || flags.otlp_traces_endpoint.is_some() {
             tracing::warn!(

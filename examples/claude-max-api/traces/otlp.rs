@@ -1,8 +1,9 @@
-//! A span for each request that asks a model, for an OpenTelemetry collector, under its conventions for generative AI.
+//! Exports a span for each request that asks a model to an OpenTelemetry collector, by the semantic conventions for
+//! generative AI.
 //!
-//! Spans are made of reports, when requests are over: nothing that was said is in those, so nothing can be in a span. They
-//! are sent in batches, from a thread of OpenTelemetry's; where the collector is away or slow, spans are lost and answers go
-//! on.
+//! A span is made from a request's report once the request is over. Reports hold no content, so spans cannot either. A
+//! thread of OpenTelemetry's sends them in batches. If the collector is down or slow, spans are lost and answers are not
+//! affected.
 
 mod settings;
 
@@ -27,13 +28,13 @@ use tower_claude::http::{Outcome, RequestReport};
 use self::settings::Destination;
 use crate::flags;
 
-/// How long the collector may take over a batch.
+/// How long the collector may take to accept a batch.
 const BATCH: Duration = Duration::from_secs(10);
 
-/// How long the end of this program waits for the last spans.
+/// How long the shutdown waits for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
-/// Where spans go; nowhere unless a collector was named.
+/// Where spans go: `None` unless a collector is configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Traces(Option<Exported>);
 
@@ -65,7 +66,7 @@ impl Traces {
         Ok(Traces(Some(Exported { provider, tracer })))
     }
 
-    /// A request is over: its span goes out with the next batch.
+    /// Queues the span of a finished request for the next batch.
     pub(crate) fn finished(&self, report: &RequestReport) {
         let (Some(Exported { tracer, .. }), Some(door)) = (&self.0, report.door) else { return };
         let end = SystemTime::now();
@@ -81,7 +82,8 @@ impl Traces {
         span.end_with_timestamp(end);
     }
 
-    /// Waits a moment for the last spans to be sent. Call it while the runtime is there, from outside of it.
+    /// Waits up to `LAST_SPANS` for the last spans to be sent. Blocks, and needs the runtime: call it while that runs, but
+    /// not from inside it.
     pub(crate) fn flush(&self) {
         if let Some(Exported { provider, .. }) = &self.0
             && let Err(error) = provider.shutdown_with_timeout(LAST_SPANS)
@@ -91,13 +93,13 @@ impl Traces {
     }
 }
 
-/// The span within which the client asked, where it named one.
+/// The client's own span as the parent, if the request named one.
 fn parent(report: &RequestReport) -> Context {
     let headers = report.trace_parent.iter().map(|parent| ("traceparent".to_owned(), parent.clone()));
     TraceContextPropagator::new().extract_with_context(&Context::new(), &headers.collect::<HashMap<_, _>>())
 }
 
-/// What has a name in OpenTelemetry's conventions, and what has not under our own.
+/// A span's attributes, by OpenTelemetry's names where it has them and our own where it has none.
 fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
     let usage = report.usage;
     let outcome = report.outcome.as_str();
@@ -110,7 +112,7 @@ fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
     let known = [
         KeyValue::new("gen_ai.operation.name", "chat"),
         KeyValue::new("gen_ai.provider.name", "anthropic"),
-        // What that was called before version 1.37 of the conventions, which is what some backends look for.
+        // The name before version 1.37 of the conventions, which some backends still look for.
         KeyValue::new("gen_ai.system", "anthropic"),
         KeyValue::new("gen_ai.request.stream", report.streamed),
         KeyValue::new("http.request.method", report.method.as_str().to_owned()),
@@ -139,12 +141,12 @@ fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
     known.into_iter().chain(if_any.into_iter().flatten()).collect()
 }
 
-/// The way to the collector. OpenTelemetry asks from a thread of its own, and hyper needs tokio's.
+/// The HTTP client for the collector. OpenTelemetry calls it from its own thread, but hyper needs a tokio runtime.
 #[derive(Clone, Debug)]
 struct Collector {
     client: HyperClient,
     runtime: Handle,
-    /// Whether the last batch failed: the log has a line where that changes, not for each.
+    /// Whether the last batch failed. A line is logged only when that changes.
     away: Arc<AtomicBool>,
 }
 

@@ -1,6 +1,6 @@
-//! What OpenTelemetry's variables say of where spans go, in which encoding, and whose they are.
+//! Reads OpenTelemetry's variables: where spans go, in which encoding, and the service that they belong to.
 //!
-//! The exporter reads others itself: `OTEL_EXPORTER_OTLP_HEADERS`, its timeout, `OTEL_TRACES_SAMPLER`, the limits of batches.
+//! Others are read by the exporter: `OTEL_EXPORTER_OTLP_HEADERS`, its timeout, `OTEL_TRACES_SAMPLER`, the limits of batches.
 
 use std::env;
 
@@ -11,22 +11,22 @@ use opentelemetry_sdk::Resource;
 
 use crate::flags;
 
-/// The name that the conventions give a program that has not said its own, before what its file is called.
+/// The prefix of the name that the conventions give a program that sets none; its executable's name follows.
 const UNKNOWN: &str = "unknown_service";
 
 /// Where spans go.
 pub(super) struct Destination<'a> {
-    /// The flag that says so.
+    /// The flag that sets it.
     pub(super) flag: &'static str,
-    /// What it says.
+    /// The flag's value.
     pub(super) named: &'a str,
-    /// The address that takes traces there.
+    /// The collector's URL for traces.
     pub(super) url: String,
 }
 
-/// None where no collector is named, or traces are off.
+/// `None` if no collector is named, or traces are off.
 pub(super) fn destination(flags: &flags::Traces) -> Result<Option<Destination<'_>>, String> {
-    // As OpenTelemetry has it, an empty variable is none.
+    // OpenTelemetry's specification treats an empty variable as unset.
     let [for_traces, for_all] = [&flags.otlp_traces_endpoint, &flags.otlp_endpoint]
         .map(|named| named.as_deref().filter(|named| !named.is_empty()));
     let (flag, named) = match (for_traces, for_all) {
@@ -54,7 +54,7 @@ pub(super) fn destination(flags: &flags::Traces) -> Result<Option<Destination<'_
     Ok(Some(Destination { flag, named, url }))
 }
 
-/// Protobuf, or JSON where that is asked for. The machine's other programs may speak gRPC, so that is no reason not to serve.
+/// Protobuf, or JSON if configured. gRPC is not an error, since the variable may be meant for other programs.
 pub(super) fn protocol() -> Protocol {
     let named = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]
         .into_iter()
@@ -72,7 +72,7 @@ pub(super) fn protocol() -> Protocol {
     }
 }
 
-/// Whose spans they are: by `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else by this program's name.
+/// The service that spans belong to: from `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else this program's name.
 pub(super) fn resource() -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let told = Resource::builder().build();

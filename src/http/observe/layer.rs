@@ -94,17 +94,17 @@ pub struct Observed<S> {
 }
 
 impl<S> Observed<S> {
-    /// The service within.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service within, to change.
+    /// The inner service, mutably.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The service within, without this one.
+    /// Unwraps the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }

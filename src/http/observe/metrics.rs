@@ -24,12 +24,12 @@ const CACHE_WRITE: &str = "tower_claude_cache_write_input_tokens_total";
 /// Records metrics of every request that asks a model, through the [`metrics`](https://docs.rs/metrics) facade: install a
 /// recorder of your choice, such as `metrics-exporter-prometheus`. Where the layer stands in a stack: [`ObserveLayer`].
 ///
-/// The names are those of OpenTelemetry's conventions for generative AI in Prometheus' form: dots become underscores, and a
-/// unit of seconds stands behind the name.
+/// The names are those of OpenTelemetry's conventions for generative AI in Prometheus' form: dots become underscores, and
+/// the unit of seconds is a suffix.
 ///
 /// | metric | kind | what |
 /// |---|---|---|
-/// | `gen_ai_server_request_duration_seconds` | histogram | from a request's arrival until all of its answer had gone |
+/// | `gen_ai_server_request_duration_seconds` | histogram | from a request's arrival until all of its answer was sent |
 /// | `gen_ai_server_time_to_first_token_seconds` | histogram | from its arrival until the first text, reasoning or call |
 /// | `gen_ai_client_token_usage` | histogram | tokens of a request, by `gen_ai_token_type`: `input` or `output` |
 /// | `tower_claude_cache_read_input_tokens_total` | counter | input tokens that were read from the prompt cache |
@@ -40,8 +40,8 @@ const CACHE_WRITE: &str = "tower_claude_cache_write_input_tokens_total";
 /// `door` (`chat_completions`, `responses` or `messages`) and `key` (the name of the key that was sent, or `none`); those of
 /// OpenTelemetry's also `gen_ai_operation_name="chat"`, `gen_ai_provider_name="anthropic"` and
 /// `outcome`, which is a finish reason, an error's code, or `cancelled` ([`Outcome::as_str`](super::Outcome::as_str)).
-/// A failed request's duration has that code as `error_type` as well. None of them is the client's word, so there are only
-/// so many series. Requests that ask no model are not counted.
+/// A failed request's duration has that code as `error_type` as well. Clients cannot choose a label's value freely, so the
+/// number of series is bounded. Requests that ask no model are not counted.
 ///
 /// ```
 /// use metrics_exporter_prometheus::PrometheusBuilder;
@@ -77,8 +77,8 @@ pub struct MetricsLayer {
 }
 
 impl MetricsLayer {
-    /// The histograms' buckets, for the recorder: those that OpenTelemetry advises, and longer durations, since an answer may
-    /// take [15 minutes](crate::cli::ClaudeCliBuilder::request_timeout).
+    /// The histograms' buckets, for the recorder: those that OpenTelemetry advises, and longer durations, since an answer
+    /// may take [15 minutes](crate::cli::ClaudeCliBuilder::request_timeout).
     pub const BUCKETS: &[(&str, &[f64])] = &[
         (
             REQUEST_DURATION,
@@ -131,7 +131,7 @@ impl MetricsLayer {
         describe_histogram!(QUEUE_WAIT, Unit::Seconds, "How long requests waited for a Claude Code process.");
     }
 
-    /// The layer; it has nothing to set. It records with whatever recorder is installed when a request is over.
+    /// The layer. It has no settings, and records with whatever recorder is installed when a request is over.
     pub fn new() -> Self {
         MetricsLayer { observe: ObserveLayer::new(record) }
     }

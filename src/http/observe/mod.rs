@@ -1,8 +1,8 @@
-//! What became of each request: told to an observer once, when all of its answer has gone or its client has.
+//! Tells an observer how each request went: once, when all of its answer has been sent or its client is gone.
 //!
 //! | part | its idea |
 //! |---|---|
-//! | [`ObserveLayer`] | has an observer told of every request, or logs a line for each |
+//! | [`ObserveLayer`] | tells an observer about every request, or logs a line for each |
 //! | [`RequestReport`] | what is told: who asked, through which door, which model answered, tokens and times |
 //! | [`MetricsLayer`] | an observer that counts, under OpenTelemetry's names |
 //!

@@ -9,7 +9,7 @@ use super::layer::Observer;
 use super::report::{Outcome, RequestReport};
 use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
 
-/// More than any model's name has. A client may send megabytes of one.
+/// Longer than any model's name. A client may send megabytes.
 const MAX_MODEL_LENGTH: usize = 128;
 
 /// A handle on a request's note. Without an observer, nothing is written down.
@@ -89,7 +89,7 @@ impl Note {
         }
     }
 
-    /// What it has cost so far.
+    /// The tokens that it has cost so far.
     pub(crate) fn usage(&self, usage: Usage) {
         self.write(|report| report.usage = usage);
     }

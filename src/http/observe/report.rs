@@ -7,32 +7,32 @@ use http::{Method, StatusCode};
 
 use crate::{ErrorKind, FinishReason, Usage};
 
-/// What became of one request. It holds neither content nor keys.
+/// How one request went. It holds neither content nor keys.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RequestReport {
     /// The request's method.
     pub method: Method,
-    /// The request's path, without its query. It is the client's word: quote it in a log.
+    /// The request's path, without its query. The client chose it: quote it in a log.
     pub path: String,
     /// The request's id, where the answer has one (`x-request-id`).
     pub request_id: Option<String>,
-    /// The trace that the client made it in, if it said so (`traceparent`, W3C Trace Context). It is the client's word.
+    /// The trace context that the client sent, if any (`traceparent`, W3C Trace Context). The client chose it.
     pub trace_parent: Option<String>,
     /// The API that was asked, where a model was: `chat_completions`, `responses` or `messages`.
     pub door: Option<&'static str>,
     /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` where any
     /// key will do, where the key has no name, or where no known key was sent.
     pub key: Option<Arc<str>>,
-    /// The model that was asked for, its first 128 bytes. It is the client's word: quote it in a log.
+    /// The model that was asked for, its first 128 bytes. The client chose it: quote it in a log.
     pub requested_model: Option<String>,
     /// The model that answered, as the API behind the inner service names it.
     pub model: Option<String>,
-    /// The answer's id, as its client sees it: `chatcmpl-`, `resp_` or `msg_`, and what makes it its own.
+    /// The answer's id, as its client sees it: `chatcmpl-`, `resp_` or `msg_`, and a unique rest.
     pub response_id: Option<String>,
     /// Whether the answer was sent as server-sent events.
     pub streamed: bool,
-    /// How the request came by its process (`x-claude-process`): `live`, `warm` or `cold`.
+    /// How the request got its process (`x-claude-process`): `live`, `warm` or `cold`.
     pub process: Option<String>,
     /// The HTTP status; `None` where the client was gone before there was one.
     pub status: Option<StatusCode>,
@@ -75,7 +75,7 @@ pub enum Outcome {
     /// The client was gone before the answer was complete.
     #[default]
     Cancelled,
-    /// No model was asked: the status says it all.
+    /// No model was asked; see the status.
     Responded,
 }
 
