@@ -15,8 +15,8 @@ pub(crate) const IGNORED_HEADER: HeaderName = HeaderName::from_static("x-ignored
 /// What a service of chat requests does with a request's settings. From this the HTTP edge decides whether to let a field
 /// through, name it in `x-ignored-parameters`, or refuse it with 400.
 ///
-/// A setting that is not listed here and that an API knows counts as honoured: the edge passes it on
-/// in [`ChatRequest::extra`](crate::ChatRequest::extra). Fields that no API knows are named as ignored, and whatever this
+/// Of the settings that are not listed here, those that an API knows count as honoured and are passed on in
+/// [`ChatRequest::extra`](crate::ChatRequest::extra). Fields that no API knows are named as ignored, and whatever this
 /// crate's answers cannot carry (audio, token probabilities) is refused.
 ///
 /// Names are those of Chat Completions, or of the only API that has the setting: `temperature`, `top_k`. Nested fields are

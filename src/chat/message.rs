@@ -240,7 +240,7 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// Keeps an explicit `null` apart from an absent key, where the type can tell them apart.
+/// Tells an explicit `null` from an absent key, if the type can represent both.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

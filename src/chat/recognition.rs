@@ -2,7 +2,7 @@
 //!
 //! [`RecognizeLayer`](crate::layers::RecognizeLayer) goes outside all other layers. On the way in it puts a
 //! [`Told`] into the request, which holds a digest of each message as the client sent it, and stamps the messages with
-//! their places ([`Sent`]). On the way out it records in the same [`Told`] what the client is told in the end.
+//! their places ([`Sent`]). On the way out it records in the same [`Told`] the answer that the client gets.
 //!
 //! The inner service keeps a [`ClientSide`] for each conversation it holds. A later request continues that conversation if
 //! its client sends the same messages, then the answer as the client was told it, then something new:

@@ -67,7 +67,7 @@ pub struct ChatRequest {
     /// Every other field, as it was sent. Giving a field a name here, which takes it out of this map, is a breaking change.
     #[serde(flatten)]
     pub extra: Extra,
-    /// Whether the model thinks before it answers, where a door has a field for that. `reasoning_effort` says how much.
+    /// Whether the model thinks before it answers, if the door has a field for that. `reasoning_effort` says how much.
     /// Never part of the JSON.
     #[serde(skip)]
     pub thinking: Option<Thinking>,
@@ -300,7 +300,7 @@ impl Serialize for ToolChoice {
 impl<'de> Deserialize<'de> for ToolChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        // Cursor writes a tool's name beside its type.
+        // Cursor puts the tool's name next to its `type`, not into `function`.
         let name = |tool: &Value| {
             let name = tool["function"]["name"].as_str().or_else(|| tool["name"].as_str());
             name.map(str::to_owned)
@@ -376,7 +376,7 @@ pub struct ResponseFormat {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The schema, where the kind is `json_schema`.
+    /// The schema, if the kind is `json_schema`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json_schema: Option<JsonSchema>,
     /// Every other field, as it was sent.

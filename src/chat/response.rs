@@ -30,7 +30,7 @@ pub struct ChatResponse {
     pub model: String,
     /// Headers for the HTTP response, such as `x-claude-process`. A layer may add to them.
     pub headers: HeaderMap,
-    /// How long the request waited for its turn, where the inner service has a queue.
+    /// How long the request waited for its turn, if the inner service has a queue.
     pub queued: Option<Duration>,
     /// The answer.
     pub events: EventStream,

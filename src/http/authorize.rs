@@ -16,7 +16,7 @@ pub(crate) struct Keys {
     salt: [u8; 16],
 }
 
-/// A key that is let in, and the name of whoever holds it, if the operator gave one.
+/// A known key, and its holder's name, if the operator gave one.
 #[derive(Clone)]
 struct Key {
     name: Option<Arc<str>>,
@@ -29,7 +29,7 @@ impl Keys {
         Keys { wanted: None, salt: uuid::Uuid::new_v4().into_bytes() }
     }
 
-    /// Lets these keys in, beside those added before, and no others.
+    /// Requires a key: one of these, or of those added before.
     pub(crate) fn want(&mut self, keys: impl IntoIterator<Item = (Option<String>, String)>) {
         let keys = keys.into_iter().map(|(name, key)| Key { name: name.map(Arc::from), key });
         self.wanted.get_or_insert_default().extend(keys);
@@ -40,7 +40,7 @@ impl Keys {
         self.salt = salt;
     }
 
-    /// Refuses a request that comes without a known key, where one is required.
+    /// Refuses a request without a known key, if one is required.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
         let Some(wanted) = &self.wanted else { return Ok(()) };
         // Both messages begin like OpenAI's own: some programs match on the text.
@@ -100,7 +100,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// A key as it may be shown to whoever sent it: both ends of a long one, nothing of a short one.
+/// A key in a form that may be shown to its sender: both ends of a long one, nothing of a short one.
 fn masked(key: &[u8]) -> String {
     const SHOWN: usize = 4;
     match std::str::from_utf8(key) {

@@ -154,7 +154,7 @@ impl Share {
         Ok(())
     }
 
-    /// Ready with a 408 once the body has been cut off for another. Polled whenever no more of it is there yet.
+    /// Ready with a 408 once the body has been cut off for another. Polled whenever the body is pending.
     pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<Error> {
         let Some(number) = self.coming else { return Poll::Pending };
         match self.memory.lock().coming.get_mut(&number) {

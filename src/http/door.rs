@@ -33,8 +33,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Reads a request and checks it. It runs off the runtime's workers where the body is large, so it may take its
-    /// time; that time must be linear in the body's length.
+    /// Reads a request and checks it. For a large body it runs off the runtime's workers, so it may take its time,
+    /// which must be linear in the body's length.
     fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Self::Reply>, Error>;
 
     /// What this dialect calls a setting of a [`ChatRequest`].
@@ -113,8 +113,8 @@ pub(crate) struct Streaming {
 /// A request as its door has read it.
 #[derive(Debug)]
 pub(crate) struct DecodedRequest<R> {
-    /// The request, for the layers. Its caller is set by the edge; a session that the door found in the body is kept
-    /// where the headers name none.
+    /// The request, for the layers. The edge sets its caller; a session that the door found in the body is kept
+    /// unless the headers name one.
     pub(crate) request: ChatRequest,
     /// Whether the answer is to be sent as server-sent events.
     pub(crate) streamed: bool,

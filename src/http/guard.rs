@@ -25,8 +25,8 @@ use crate::{Error, ErrorKind};
 ///
 /// - A `Host` passes if it is loopback (`localhost`, `*.localhost`), an IP address, or allowed by name.
 /// - An `Origin` passes if it is the request's own host, or allowed. Pages of allowed origins get CORS headers, and
-///   their preflight requests are answered here. `https` origins are the request's own where the request came over TLS:
-///   `X-Forwarded-Proto: https` says so behind a proxy.
+///   their preflight requests are answered here. An `https` origin is the request's own if the request came over TLS,
+///   which a proxy reports by `X-Forwarded-Proto: https`.
 /// - A request that a browser marks as another site's (`Sec-Fetch-Site: cross-site`) and that has no `Origin`, such as
 ///   that for an image, is refused, unless a person followed a link or every origin is allowed.
 /// - Two `Host` or two `Origin` headers are a 400: a proxy might check the one and this server the other.
@@ -71,7 +71,7 @@ impl GuardLayer {
         GuardLayer::default()
     }
 
-    /// Host names to answer to beside the local ones, without a port: `claude.lan`.
+    /// Host names to answer to in addition to the local ones, without a port: `claude.lan`.
     #[must_use]
     pub fn allow_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let hosts = hosts.into_iter().map(|host| host.into().trim_end_matches('.').to_ascii_lowercase());

@@ -16,11 +16,11 @@
 //!
 //! [`ApiService::get`] adds routes of your own, behind the same keys.
 //!
-//! The `/v1` may be missing, as it is where a router has stripped it, and a slash may follow. `HEAD` goes where `GET`
-//! goes. Everything else is 404, or 405 with an `Allow` header; every failure has the error body of its API.
+//! The `/v1` may be missing, since a router may have stripped it, and a path may end with a slash. `HEAD` works wherever
+//! `GET` does. Everything else is 404, or 405 with an `Allow` header; every failure has the error body of its API.
 //!
-//! The edge knows the APIs: shapes, types, ids, and who speaks when. What becomes of a setting such as `temperature` is
-//! for the inner service to say, with [`ApiService::abilities`].
+//! The edge knows the APIs: shapes, types, ids, and who speaks when. What happens to a setting such as `temperature` is
+//! up to the inner service, by [`ApiService::abilities`].
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -54,21 +54,20 @@
 //!
 //! ## What is kept
 //! Unless `store` is false, a response is kept in memory under the API key that it was made with, for
-//! `previous_response_id`, for item references, and for the routes above. The number of bytes and the age are bounded
-//! ([`ApiService::keep_responses`](ApiService::keep_responses)). One whose client hung up before its end is
-//! not kept, unless it ran in the background. With a [`ResponseStore`]
-//! ([`ApiService::store_responses`](ApiService::store_responses)) they outlive the process: a conversation goes on after
-//! a restart.
+//! `previous_response_id`, for item references, and for the routes above. [`ApiService::keep_responses`] bounds their age
+//! and total size. A response whose client hung up before its end is not kept, unless it ran in the background. With a
+//! [`ResponseStore`] ([`ApiService::store_responses`]) responses outlive the process: a conversation can continue after a
+//! restart.
 //!
 //! ## Reasoning
-//! The model's reasoning is told as a summary where `reasoning.summary` asks for one. `encrypted_content` is its
-//! signature, and where the text is not told, the text as well: sent back, the inner service gets the model's own thought
-//! again, if it gave one with a signature, as [`ClaudeCli`](crate::cli::ClaudeCli) does. Where
-//! reasoning was asked for and the model did none, the answer begins with a reasoning item that is empty.
+//! The client gets the model's reasoning as a summary if `reasoning.summary` asks for one. `encrypted_content` holds the
+//! reasoning's signature, and also its text if there is no summary. When a client sends it back, the inner service gets the
+//! model's own reasoning again, provided that it gave a signature, as [`ClaudeCli`](crate::cli::ClaudeCli) does. If
+//! reasoning was asked for and the model did none, the answer begins with an empty reasoning item.
 //!
 //! ## Tools
-//! A `custom` tool is a function with one text to the model, and gets that text alone. The tools of a `namespace` are
-//! functions named `namespace__tool` to the model. Hosted tools are named in `x-ignored-parameters`.
+//! The model sees a `custom` tool as a function with one text argument; the client gets that text alone. It sees the tools
+//! of a `namespace` as functions named `namespace__tool`. Hosted tools are named in `x-ignored-parameters`.
 
 mod abilities;
 pub(crate) mod answer;

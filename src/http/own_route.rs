@@ -1,4 +1,4 @@
-//! Routes of the operator's own beside the API's, behind the same guard and keys: a page, metrics, a status.
+//! The operator's own routes next to the API's, behind the same guard and keys: a page, metrics, a status.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::body::Body;
 pub enum Access {
     /// Everyone who can reach the server.
     Open,
-    /// Everyone who sends a known key, where [keys are set](super::ApiService::api_key).
+    /// Everyone who sends a known key, if [keys are set](super::ApiService::api_key).
     Key,
 }
 

@@ -103,7 +103,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Ready when too little has come for too long. Polled whenever no more of it is there yet.
+    /// Ready when too little has come for too long. Polled whenever the body is pending.
     fn poll_late(&mut self, received: usize, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
         if received >= self.next {

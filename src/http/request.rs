@@ -25,7 +25,7 @@ pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     )))
 }
 
-/// The value that a body holds, or an error that says where it is not one.
+/// The value that a body holds, or an error that says where the body is wrong.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     check_values(body)?;
     // The path to a fault is only followed when there is one: keeping track of it costs time.

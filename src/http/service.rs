@@ -129,7 +129,7 @@ impl<S> ApiService<S> {
         self.set(|options| options.keys.want([(None, key.into())]))
     }
 
-    /// Further keys, each with a name for whoever holds it: `[(name, key)]`. Layers find the name in [`Caller::name`],
+    /// Further keys, each with its holder's name: `[(name, key)]`. Layers find the name in [`Caller::name`],
     /// observers in [`RequestReport::key`], and logs in the field `key` of the request's span; the key itself is in none of
     /// them. One name may have several keys, so that one can replace another. An empty list lets nobody in.
     ///

@@ -10,7 +10,7 @@ use crate::chat::{Content, Part};
 /// What an image costs at most: Anthropic scales it down to about this many tokens.
 const IMAGE: u64 = 1600;
 
-/// What each message, and each tool, costs beside its text.
+/// What each message and each tool costs in addition to its text.
 const OVERHEAD: u64 = 4;
 
 /// The estimate for a whole request, in tokens.

@@ -33,7 +33,7 @@ fn command(path: PathBuf) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OTEL_")) {
         command.env_remove(name);
     }
-    // Nor the settings file of whoever runs the tests.
+    // Keeps out the settings file of the user who runs the tests.
     command.env("XDG_CONFIG_HOME", "/nowhere");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command

@@ -9,8 +9,8 @@ use super::definition::Definition;
 /// What the server, `claude` and its tools are not allowed to do. Two things limit this list.
 ///
 /// The CLI's needs: it writes in its home (`~/.claude`, and `~/.claude.json` by renaming, for which the home itself must
-/// be writable), compiles JavaScript at run time (no `MemoryDenyWriteExecute`), and lists network interfaces
-/// (`AF_NETLINK`) and reads the machine's memory size (no `ProcSubset=pid`).
+/// be writable), compiles JavaScript at run time (no `MemoryDenyWriteExecute`), lists network interfaces (`AF_NETLINK`), and
+/// reads the machine's memory size (no `ProcSubset=pid`).
 ///
 /// The powers of a user's own systemd: where users may not create namespaces, as on Ubuntu, `PrivateUsers` and the settings
 /// that drop capabilities (`CapabilityBoundingSet`, `PrivateDevices`, `ProtectClock`, `ProtectKernelModules`,

@@ -56,7 +56,7 @@ pub struct ObserveLayer {
 }
 
 impl ObserveLayer {
-    /// Calls this observer. It is called where an answer ends: be quick, and do not block.
+    /// Calls this observer inline when an answer ends: be quick, and do not block.
     pub fn new(observer: impl Fn(&RequestReport) + Send + Sync + 'static) -> Self {
         ObserveLayer { observer: Arc::new(observer) }
     }

@@ -22,7 +22,7 @@ const CACHE_READ: &str = "tower_claude_cache_read_input_tokens_total";
 const CACHE_WRITE: &str = "tower_claude_cache_write_input_tokens_total";
 
 /// Records metrics of every request that asks a model, through the [`metrics`](https://docs.rs/metrics) facade: install a
-/// recorder of your choice, such as `metrics-exporter-prometheus`. Where the layer stands in a stack: [`ObserveLayer`].
+/// recorder of your choice, such as `metrics-exporter-prometheus`. [`ObserveLayer`] says where to put the layer in a stack.
 ///
 /// The names are those of OpenTelemetry's conventions for generative AI in Prometheus' form: dots become underscores, and
 /// the unit of seconds is a suffix.
@@ -36,7 +36,7 @@ const CACHE_WRITE: &str = "tower_claude_cache_write_input_tokens_total";
 /// | `tower_claude_cache_write_input_tokens_total` | counter | input tokens that were written to it |
 /// | `tower_claude_queue_wait_seconds` | histogram | how long requests waited for a process |
 ///
-/// All have the labels `gen_ai_response_model` (as the API names the model that answered; `none` where none did),
+/// All have the labels `gen_ai_response_model` (as the API names the model that answered; `none` if none did),
 /// `door` (`chat_completions`, `responses` or `messages`) and `key` (the name of the key that was sent, or `none`); those of
 /// OpenTelemetry's also `gen_ai_operation_name="chat"`, `gen_ai_provider_name="anthropic"` and
 /// `outcome`, which is a finish reason, an error's code, or `cancelled` ([`Outcome::as_str`](super::Outcome::as_str)).

@@ -3,7 +3,7 @@
 //! | part | its idea |
 //! |---|---|
 //! | [`ObserveLayer`] | tells an observer about every request, or logs a line for each |
-//! | [`RequestReport`] | what is told: who asked, through which door, which model answered, tokens and times |
+//! | [`RequestReport`] | what the observer is told: who asked, through which door, which model answered, tokens and times |
 //! | [`MetricsLayer`] | an observer that counts, under OpenTelemetry's names |
 //!
 //! The layer goes around [`ApiService`](super::ApiService), at any distance: it leaves a note in the request's

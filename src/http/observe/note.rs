@@ -108,7 +108,7 @@ impl Note {
         });
     }
 
-    /// The head of the answer is there.
+    /// The head of the answer is known.
     pub(super) fn responded(&self, status: StatusCode, headers: &HeaderMap) {
         self.write(|report| {
             report.status = Some(status);

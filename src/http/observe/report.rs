@@ -15,14 +15,14 @@ pub struct RequestReport {
     pub method: Method,
     /// The request's path, without its query. The client chose it: quote it in a log.
     pub path: String,
-    /// The request's id, where the answer has one (`x-request-id`).
+    /// The request's id, if the answer has one (`x-request-id`).
     pub request_id: Option<String>,
     /// The trace context that the client sent, if any (`traceparent`, W3C Trace Context). The client chose it.
     pub trace_parent: Option<String>,
-    /// The API that was asked, where a model was: `chat_completions`, `responses` or `messages`.
+    /// The API that was used, if a model was asked: `chat_completions`, `responses` or `messages`.
     pub door: Option<&'static str>,
-    /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` where any
-    /// key will do, where the key has no name, or where no known key was sent.
+    /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` if any
+    /// key will do, if the key has no name, or if no known key was sent.
     pub key: Option<Arc<str>>,
     /// The model that was asked for, its first 128 bytes. The client chose it: quote it in a log.
     pub requested_model: Option<String>,
@@ -34,13 +34,13 @@ pub struct RequestReport {
     pub streamed: bool,
     /// How the request got its process (`x-claude-process`): `live`, `warm` or `cold`.
     pub process: Option<String>,
-    /// The HTTP status; `None` where the client was gone before there was one.
+    /// The HTTP status; `None` if the client was gone before there was one.
     pub status: Option<StatusCode>,
     /// How it ended.
     pub outcome: Outcome,
     /// Its token counts, as far as they were known at the end, for all choices together.
     pub usage: Usage,
-    /// How long it waited for its turn, where the inner service has a queue.
+    /// How long it waited for its turn, if the inner service has a queue.
     pub queued: Option<Duration>,
     /// From its arrival to the first token of the answer: text, reasoning or a call.
     pub first_token: Option<Duration>,
@@ -81,7 +81,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// A word for it: OpenAI's finish reason (`stop`, `length`, `tool_calls`, `content_filter`), or its error code
-    /// (`queue_full`) or type where there is no code, or `cancelled`, or `responded`.
+    /// (`queue_full`) or type if there is no code, or `cancelled`, or `responded`.
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Finished(reason) => reason.as_str(),
