@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use tower::ServiceExt;
 use tower_claude::cli::ClaudeCli;
 
 use super::recorded::message;
@@ -119,4 +120,36 @@ async fn a_following_turn() {
     text.push_str(&shown(&answer, &listening.told()));
     let description = "A live process is told the new message alone, and what is undone of the first one's settings.";
     assert_snapshot!("told/following_turns", description, text);
+}
+
+/// The doors differ in what they cost the server, then, and in nothing that the CLI does.
+#[tokio::test]
+async fn the_same_request_is_told_in_the_same_words_at_every_door() {
+    let system = "You are terse.";
+    let question = json!({"role": "user", "content": "hello"});
+    let requests = [
+        (
+            "/v1/chat/completions",
+            json!({"max_completion_tokens": 4096,
+            "messages": [{"role": "system", "content": system}, question]}),
+        ),
+        (
+            "/v1/responses",
+            json!({"max_output_tokens": 4096, "instructions": system, "store": false, "input": [question]}),
+        ),
+        ("/v1/messages", json!({"max_tokens": 4096, "system": system, "messages": [question]})),
+    ];
+    let mut told = Vec::new();
+    for (path, mut body) in requests {
+        body["model"] = "claude-opus-4".into();
+        let mut listening = Listening::new();
+        let mut request = post(&body);
+        *request.uri_mut() = path.parse().unwrap();
+        let Ok(response) = stack(&listening.claude).oneshot(request).await;
+        let answer = Answer::of(response).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        told.push(listening.told());
+    }
+    assert!(told[0].contains("4096") && told[0].contains("hello"), "{}", told[0]);
+    assert_eq!((&told[1], &told[2]), (&told[0], &told[0]));
 }
