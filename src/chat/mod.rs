@@ -15,6 +15,7 @@ mod model;
 pub(crate) mod recognition;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod size;
 pub(crate) mod translate;
 
 pub use abilities::Abilities;

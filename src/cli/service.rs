@@ -14,6 +14,7 @@ use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, TurnSpan};
 use crate::chat::abilities::IGNORED_HEADER;
+use crate::chat::size;
 use crate::{ChatRequest, ChatResponse, Error, EventStream, blocking};
 
 /// How often a turn is tried again because its process died before it reacted to the turn.
@@ -109,7 +110,7 @@ impl Service<ChatRequest> for ClaudeCli {
 
 async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error> {
     let mut span = TurnSpan::start();
-    let mut request = blocking::run(prompt::size(&request.messages), move || {
+    let mut request = blocking::run(size::of(&request), move || {
         prompt::check(&request.messages)?;
         Ok::<_, Error>(Box::new(PreparedRequest::of(request)))
     })

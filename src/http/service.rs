@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use tower::Service;
 
+use super::ResponseStore;
 use super::body::Body;
 use super::body_memory::BodyMemory;
 use super::models::Models;
@@ -21,7 +22,6 @@ use super::options::Options;
 use super::own_route::Access;
 use super::request::BoxError;
 use crate::chat::{Abilities, Model};
-use crate::http::ResponseStore;
 use crate::{ChatRequest, ChatResponse, Error};
 
 /// The API over HTTP, in front of a service of chat requests.

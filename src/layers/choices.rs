@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,12 +13,13 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service, ServiceExt};
 
 use super::macros::inner_service_accessors;
+use crate::chat::size;
 use crate::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream};
 
 /// How many choices one request may ask for, unless set otherwise: each is a whole turn.
 pub(crate) const MAX_CHOICES: u32 = 8;
 
-/// Up to this many bytes of JSON, all copies of a request are made at once.
+/// If all copies of a request have at most this many bytes, they are made at once.
 const COPIES: usize = 8 * 1024 * 1024;
 
 /// Honours `n`: takes it out of the request, asks the inner service `n` times at once, and merges the answers into one.
@@ -29,7 +29,7 @@ const COPIES: usize = 8 * 1024 * 1024;
 /// begins with the first of the turns, and has its head. The others may start later: with few processes, one turn may have
 /// to wait until another's events are drained.
 ///
-/// Each turn has a copy of the request until it has begun. Where all copies together would have more than 8 MiB of JSON,
+/// Each turn has a copy of the request until it has begun. If all copies together would have more than 8 MiB,
 /// there is one at a time: the turns begin one after the other, and run at the same time from there.
 ///
 /// If `n` is absent or 1, the inner service's answer is passed on untouched.
@@ -127,7 +127,7 @@ where
         if n == 1 {
             return ChoicesFuture { turns: Turns::One { turn: self.inner.call(request) } };
         }
-        let at_once = length(&request).saturating_mul(n as usize) <= COPIES;
+        let at_once = size::of(&request).saturating_mul(n as usize) <= COPIES;
         // The service that is known to be ready.
         let first = self.inner.call(request.clone());
         let request = Arc::new(Mutex::new(request));
@@ -154,25 +154,6 @@ where
         drop(held);
     }
     turn.await.map_err(Into::into)
-}
-
-/// How long a request's JSON is.
-fn length(request: &ChatRequest) -> usize {
-    struct Length(usize);
-
-    impl io::Write for Length {
-        fn write(&mut self, json: &[u8]) -> io::Result<usize> {
-            self.0 += json.len();
-            Ok(json.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut length = Length(0);
-    // What cannot be written would be a surprise, and is long.
-    serde_json::to_writer(&mut length, request).map_or(usize::MAX, |()| length.0)
 }
 
 type Starting = Pin<Box<dyn Future<Output = Result<ChatResponse, Error>> + Send>>;

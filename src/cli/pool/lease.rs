@@ -190,7 +190,7 @@ impl Lease {
     }
 
     /// The turn has succeeded, but no other can follow it in this process.
-    pub(crate) fn is_unusable(&mut self) {
+    pub(crate) fn unusable(&mut self) {
         self.pooled.counted.end = End::Unusable;
     }
 

@@ -105,7 +105,7 @@ impl Shared {
         // About 16 µs a process, a millisecond for 64: too long to block a runtime thread, or to hold a lock.
         let of_all = move || pids.into_iter().filter_map(|pid| Some((pid, Memory::of(pid)?))).collect::<Vec<_>>();
         let measured = tokio::task::spawn_blocking(of_all).await.unwrap_or_default();
-        self.places.hold(&measured);
+        self.places.record_memory(&measured);
         self.lock().measured = Some(now);
     }
 

@@ -359,7 +359,7 @@ impl Shared {
             move || drop(occupant),
             move || drop(until_reaped),
         )?;
-        place.is_of(process.pid);
+        place.set_pid(process.pid);
         Ok(PooledProcess {
             process,
             settings,

@@ -136,7 +136,7 @@ impl Places {
     }
 
     /// Records how much memory each process holds now, by pid.
-    pub(super) fn hold(&self, measured: &[(u32, Memory)]) {
+    pub(super) fn record_memory(&self, measured: &[(u32, Memory)]) {
         for taker in self.shared.lock().places.values_mut() {
             if let Some((_, now)) = measured.iter().find(|(pid, _)| taker.pid == Some(*pid)) {
                 taker.holds(*now);
@@ -180,7 +180,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Notes the pid of the process that takes this place.
-    pub(super) fn is_of(&self, pid: u32) {
+    pub(super) fn set_pid(&self, pid: u32) {
         if let Some(taker) = self.places.shared.lock().places.get_mut(&self.number) {
             taker.pid = Some(pid);
         }
@@ -308,12 +308,12 @@ mod tests {
         let pid = std::process::id();
         let places = Places::new(Room { processes: 8, memory: Some(NEW.shared + NEW.own) }, Arc::default());
         let (place, _occupant) = places.take().unwrap();
-        place.is_of(pid);
+        place.set_pid(pid);
         let now = Memory::of(pid).unwrap();
-        places.hold(&[(pid, now)]);
+        places.record_memory(&[(pid, now)]);
         assert!(!places.have_spare(), "it grows with its first turn");
         places.had_a_turn(pid);
-        places.hold(&[(pid, now)]);
+        places.record_memory(&[(pid, now)]);
         let own = now.own;
         assert!(own < NEW.own / 2, "this test's own memory");
         assert_eq!(places.pids(), [pid]);

@@ -3,7 +3,7 @@
 use super::blocks::{self, Block, CallIds};
 use super::leading_system;
 use crate::Error;
-use crate::chat::{Content, Message, Reasoning, Role};
+use crate::chat::{Message, Role};
 use crate::cli::config::Config;
 
 /// One turn of the conversation, borrowed from its messages so that megabytes of images are not copied.
@@ -79,32 +79,4 @@ pub(crate) fn nothing_to_answer() -> Error {
         "There is nothing to answer: end the messages with a user or tool message that is not blank.",
     )
     .with_param("messages")
-}
-
-/// Roughly how many bytes the messages hold, estimated without reading them.
-pub(crate) fn size(messages: &[Message]) -> usize {
-    let content = |message: &Message| match &message.content {
-        Some(Content::Text(text)) => text.len(),
-        Some(Content::Parts(parts)) => {
-            let part = |part: &crate::chat::Part| {
-                let text = part.text.as_ref().map_or(0, String::len);
-                let image = part.image_url.as_ref().map_or(0, |image| image.url.len());
-                let file = part.file.as_ref().and_then(|file| file.file_data.as_ref()).map_or(0, String::len);
-                let source = part.extra.get("source").and_then(|source| source["data"].as_str()).map_or(0, str::len);
-                64 + text + image + file + source
-            };
-            parts.iter().map(part).sum()
-        }
-        Some(Content::Null) | None => 0,
-    };
-    let calls =
-        |message: &Message| message.calls().iter().map(|call| 64 + call.function.arguments.len()).sum::<usize>();
-    let reasoning = |message: &Message| {
-        let size = |reasoning: &Reasoning| match reasoning {
-            Reasoning::Signed { text, signature, .. } => 64 + text.len() + signature.len(),
-            Reasoning::Redacted { data, .. } => 64 + data.len(),
-        };
-        message.reasoning.iter().map(size).sum::<usize>()
-    };
-    messages.iter().map(|message| 64 + content(message) + calls(message) + reasoning(message)).sum()
 }

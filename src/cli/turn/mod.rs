@@ -23,9 +23,10 @@ use self::watchdog::Watchdog;
 use super::conversation::{LiveConversation, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
+use super::prompt::Settings;
 use super::prompt::marks::Marks;
-use super::prompt::{self, Settings};
 use super::protocol::{Line, Outgoing, without_lone_surrogates};
+use crate::chat::size;
 use crate::{ChatEvent, Error, ErrorKind, blocking};
 
 /// A turn that is under way.
@@ -240,7 +241,7 @@ impl Turn {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
         let mut telling = Telling::new(self.reader.model(), self.marks, self.pool.cache_lifetime().get());
-        let (request, telling, lines) = blocking::run(prompt::size(&request.messages), move || {
+        let (request, telling, lines) = blocking::run(size::of_messages(&request.messages), move || {
             let lines = telling.lines(&request, live.as_ref(), pool.config(), out);
             (request, telling, lines)
         })
@@ -293,7 +294,7 @@ impl Turn {
     }
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Error> {
-        self.acknowledged |= line.answers_this_turn();
+        self.acknowledged = self.acknowledged || line.answers_this_turn();
         let context = Context {
             request: &self.request,
             subscription: self.pool.subscription(),
@@ -307,7 +308,7 @@ impl Turn {
             None => {}
             Some(End::Kill) => {
                 if let Some(mut lease) = self.end() {
-                    lease.is_unusable();
+                    lease.unusable();
                 }
             }
             // Park the process before the client sees the end: it may send its next request at once.

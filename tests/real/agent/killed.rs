@@ -2,13 +2,13 @@
 #![cfg(target_os = "linux")] // Who is whose child is read from /proc.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::chat::until;
 use crate::support::claude_bin::real_cli;
 use crate::support::in_time;
 use crate::support::messages_api::MessagesApi;
@@ -87,15 +87,6 @@ fn command(program: &Path, mode: &str, directory: &Path, api: &MessagesApi) -> t
         .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
         .env("IS_SANDBOX", "1");
     command
-}
-
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    in_time(what, wait).await;
 }
 
 #[tokio::test]
