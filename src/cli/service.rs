@@ -154,7 +154,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
                 return Ok(response);
             }
             // A process that was started for this request and died at once would do so again.
-            Err(failed) if failed.dead && origin != Origin::Cold && tries < OTHER_PROCESSES => {
+            Err(failed) if failed.process_died && origin != Origin::Cold && tries < OTHER_PROCESSES => {
                 tracing::info!(pid, "a claude process had died between turns; another takes the turn");
                 tries += 1;
                 (request, span) = (failed.request, failed.span);

@@ -47,7 +47,7 @@ where
     let DecodedRequest { mut request, streamed, background, mut ignored, reply } = decoded;
     note.asks_for(&request.model);
     let able = abilities::check(door, &request, &options.abilities, &mut ignored);
-    able.map_err(|error| door.in_its_words(&reply, error))?;
+    able.map_err(|error| door.reword_error(&reply, error))?;
     let session = caller.session.clone().or(request.caller.session);
     request.door = Some(D::NAME);
     let noted = note.clone();
@@ -66,7 +66,7 @@ where
         note.answer_id(&id);
         (headers, body)
     } else {
-        let (head, mut headers, events) = turn.await.map_err(|error| door.in_its_words(&reply, error))?;
+        let (head, mut headers, events) = turn.await.map_err(|error| door.reword_error(&reply, error))?;
         note.answer_id(&door.answer_id(&head));
         door.headers(&reply, &head, &mut headers);
         let body = if streamed {

@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind};
 /// The keys that clients may send, if any are required, and the salt that turns a key into a [`Caller`].
 #[derive(Clone)]
 pub(crate) struct Keys {
-    wanted: Option<Vec<Key>>,
+    required: Option<Vec<Key>>,
     /// Hashed with every key. New in each process, unless a store that outlives the process brings its own.
     salt: [u8; 16],
 }
@@ -26,13 +26,13 @@ struct Key {
 impl Keys {
     /// Lets in any key, and requests without one.
     pub(crate) fn any() -> Self {
-        Keys { wanted: None, salt: uuid::Uuid::new_v4().into_bytes() }
+        Keys { required: None, salt: uuid::Uuid::new_v4().into_bytes() }
     }
 
     /// Requires a key: one of these, or of those added before.
-    pub(crate) fn want(&mut self, keys: impl IntoIterator<Item = (Option<String>, String)>) {
+    pub(crate) fn require(&mut self, keys: impl IntoIterator<Item = (Option<String>, String)>) {
         let keys = keys.into_iter().map(|(name, key)| Key { name: name.map(Arc::from), key });
-        self.wanted.get_or_insert_default().extend(keys);
+        self.required.get_or_insert_default().extend(keys);
     }
 
     /// Hashes keys with this salt from now on.
@@ -42,10 +42,10 @@ impl Keys {
 
     /// Refuses a request without a known key, if one is required.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let Some(wanted) = &self.wanted else { return Ok(()) };
+        let Some(required) = &self.required else { return Ok(()) };
         // Both messages begin like OpenAI's own: some programs match on the text.
         let message = match key(headers) {
-            Some(sent) if find(wanted, sent).is_some() => return Ok(()),
+            Some(sent) if find(required, sent).is_some() => return Ok(()),
             Some(sent) => format!(
                 "Incorrect API key provided: {}. It is not one that this server was given: ask who runs it.",
                 masked(sent)
@@ -60,7 +60,7 @@ impl Keys {
 
     /// The name of the key that came with a request, if the key is known and has one.
     pub(crate) fn name(&self, headers: &HeaderMap) -> Option<Arc<str>> {
-        find(self.wanted.as_ref()?, key(headers)?)?.name.clone()
+        find(self.required.as_ref()?, key(headers)?)?.name.clone()
     }
 
     /// The caller: the key as a number that cannot be computed without the salt, the key's name, and the session.
@@ -80,8 +80,10 @@ impl Keys {
 }
 
 /// The known key that was sent. All keys are compared to their end, so the time taken does not tell how close a guess was.
-fn find<'a>(wanted: &'a [Key], sent: &[u8]) -> Option<&'a Key> {
-    wanted.iter().fold(None, |found, key| if same(sent, key.key.as_bytes()) { Some(key) } else { found })
+fn find<'a>(required: &'a [Key], sent: &[u8]) -> Option<&'a Key> {
+    required
+        .iter()
+        .fold(None, |found, key| if equal_in_constant_time(sent, key.key.as_bytes()) { Some(key) } else { found })
 }
 
 /// The key of a request: `Authorization: Bearer KEY`, or Anthropic's `x-api-key: KEY`.
@@ -112,7 +114,7 @@ fn masked(key: &[u8]) -> String {
 }
 
 /// Whether the two are equal, in a time that does not depend on where they differ.
-fn same(left: &[u8], right: &[u8]) -> bool {
+fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
     let difference = left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right));
     std::hint::black_box(difference) == 0 && left.len() == right.len()
 }
@@ -138,8 +140,8 @@ mod tests {
     #[test]
     fn each_key_has_its_name_and_none_other_is_let_in() {
         let mut keys = Keys::any();
-        keys.want([(Some("ada".to_owned()), "sk-1".to_owned()), (None, "sk-2".to_owned())]);
-        keys.want([(Some("bob".to_owned()), "sk-3".to_owned())]);
+        keys.require([(Some("ada".to_owned()), "sk-1".to_owned()), (None, "sk-2".to_owned())]);
+        keys.require([(Some("bob".to_owned()), "sk-3".to_owned())]);
         let sent = |value: &'static str| {
             HeaderMap::from_iter([(header::AUTHORIZATION, http::HeaderValue::from_static(value))])
         };
@@ -162,7 +164,7 @@ mod tests {
             pairs.iter().copied().map(pair).collect()
         };
         let mut keys = Keys::any();
-        keys.want([(Some("ada".to_owned()), "sk-1".to_owned())]);
+        keys.require([(Some("ada".to_owned()), "sk-1".to_owned())]);
         let ada = keys.caller(&headers(&[("authorization", "Bearer sk-1"), ("session_id", "s")]));
         assert_eq!((ada.name.as_deref(), ada.session.as_deref()), (Some("ada"), Some("s")));
         assert_eq!(keys.caller(&headers(&[("x-api-key", "sk-1"), ("x-session-affinity", "s")])), ada);
@@ -184,7 +186,7 @@ mod tests {
     fn a_list_of_no_keys_lets_nobody_in() {
         let mut keys = Keys::any();
         assert!(keys.check(&HeaderMap::new()).is_ok());
-        keys.want([]);
+        keys.require([]);
         assert!(keys.check(&HeaderMap::new()).is_err());
     }
 

@@ -29,19 +29,19 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct BodyMemory {
     taken: Arc<Mutex<Taken>>,
-    most: usize,
+    limit: usize,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     bytes: usize,
     /// The unfinished bodies, by number.
-    coming: HashMap<u64, Coming>,
+    unfinished: HashMap<u64, Unfinished>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Coming {
+struct Unfinished {
     bytes: usize,
     since: Instant,
     /// Wakes the task that waits for more of the body.
@@ -50,8 +50,8 @@ struct Coming {
 
 impl BodyMemory {
     /// A budget of this many bytes.
-    pub(crate) fn new(most: usize) -> Self {
-        BodyMemory { taken: Arc::default(), most }
+    pub(crate) fn new(limit: usize) -> Self {
+        BodyMemory { taken: Arc::default(), limit }
     }
 
     /// The bytes in use.
@@ -60,13 +60,13 @@ impl BodyMemory {
     }
 
     /// The size of the budget, in bytes.
-    pub(crate) fn most(&self) -> usize {
-        self.most
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// The share of a body before any of it has come.
     pub(crate) fn share(&self) -> Share {
-        Share { memory: self.clone(), coming: None, bytes: 0 }
+        Share { memory: self.clone(), unfinished: None, bytes: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -83,16 +83,17 @@ impl Default for BodyMemory {
 impl Taken {
     /// Makes room for this many more bytes of this body by cutting off bodies of higher cost, the highest first. Cuts off
     /// none if even all of those would not be enough. Returns whether there is room.
-    fn make_room(&mut self, more: usize, most: usize, number: u64, now: Instant) -> bool {
-        let mut missing = (self.bytes + more).saturating_sub(most);
+    fn make_room(&mut self, more: usize, limit: usize, number: u64, now: Instant) -> bool {
+        let mut missing = (self.bytes + more).saturating_sub(limit);
         if missing == 0 {
             return true;
         }
-        let cost = |coming: &Coming| coming.bytes as u128 * now.duration_since(coming.since).as_millis();
-        let own = self.coming.get(&number).map_or(0, cost);
-        let mut costlier: Vec<(u128, u64, usize)> = (self.coming.iter())
-            .filter(|(_, coming)| now.duration_since(coming.since) >= GRACE && cost(coming) > own)
-            .map(|(&number, coming)| (cost(coming), number, coming.bytes))
+        let cost =
+            |unfinished: &Unfinished| unfinished.bytes as u128 * now.duration_since(unfinished.since).as_millis();
+        let own = self.unfinished.get(&number).map_or(0, cost);
+        let mut costlier: Vec<(u128, u64, usize)> = (self.unfinished.iter())
+            .filter(|(_, unfinished)| now.duration_since(unfinished.since) >= GRACE && cost(unfinished) > own)
+            .map(|(&number, unfinished)| (cost(unfinished), number, unfinished.bytes))
             .collect();
         costlier.sort_unstable_by_key(|&(cost, ..)| Reverse(cost));
         let enough = costlier.iter().position(|&(.., bytes)| {
@@ -102,7 +103,7 @@ impl Taken {
         let Some(last) = enough else { return false };
         for (_, number, bytes) in &costlier[..=last] {
             self.bytes -= bytes;
-            if let Some(waker) = self.coming.remove(number).and_then(|cut| cut.waker) {
+            if let Some(waker) = self.unfinished.remove(number).and_then(|cut| cut.waker) {
                 waker.wake();
             }
         }
@@ -115,7 +116,7 @@ impl Taken {
 pub(crate) struct Share {
     memory: BodyMemory,
     /// Its number while it is unfinished. If it is no longer among the unfinished ones, it has been cut off.
-    coming: Option<u64>,
+    unfinished: Option<u64>,
     /// Set once it is whole.
     bytes: usize,
 }
@@ -130,36 +131,36 @@ impl Share {
         if wanted == 0 {
             return Ok(());
         }
-        let most = self.memory.most;
+        let limit = self.memory.limit;
         let mut taken = self.memory.lock();
         let now = Instant::now();
-        let number = *self.coming.get_or_insert_with(|| {
+        let number = *self.unfinished.get_or_insert_with(|| {
             let number = taken.next;
             taken.next += 1;
-            taken.coming.insert(number, Coming { bytes: 0, since: now, waker: None });
+            taken.unfinished.insert(number, Unfinished { bytes: 0, since: now, waker: None });
             number
         });
-        let coming = taken.coming.get(&number).ok_or_else(gave_way)?;
-        let more = wanted.saturating_sub(coming.bytes);
-        if !taken.make_room(more, most, number, now) {
+        let unfinished = taken.unfinished.get(&number).ok_or_else(gave_way)?;
+        let more = wanted.saturating_sub(unfinished.bytes);
+        if !taken.make_room(more, limit, number, now) {
             let message = format!(
-                "This server reads as many large requests as it has memory for ({most} bytes). Try again in a moment."
+                "This server reads as many large requests as it has memory for ({limit} bytes). Try again in a moment."
             );
             return Err(Error::new(ErrorKind::BodyMemoryFull, message).with_retry_after(RETRY_SOON));
         }
         taken.bytes += more;
-        if let Some(coming) = taken.coming.get_mut(&number) {
-            coming.bytes += more;
+        if let Some(unfinished) = taken.unfinished.get_mut(&number) {
+            unfinished.bytes += more;
         }
         Ok(())
     }
 
     /// Ready with a 408 once the body has been cut off for another. Polled whenever the body is pending.
     pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<Error> {
-        let Some(number) = self.coming else { return Poll::Pending };
-        match self.memory.lock().coming.get_mut(&number) {
-            Some(coming) => {
-                coming.waker = Some(cx.waker().clone());
+        let Some(number) = self.unfinished else { return Poll::Pending };
+        match self.memory.lock().unfinished.get_mut(&number) {
+            Some(unfinished) => {
+                unfinished.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             None => Poll::Ready(gave_way()),
@@ -171,9 +172,9 @@ impl Share {
     /// # Errors
     /// 408 if it already has been.
     pub(crate) fn complete(&mut self) -> Result<(), Error> {
-        let Some(number) = self.coming.take() else { return Ok(()) };
-        let coming = self.memory.lock().coming.remove(&number).ok_or_else(gave_way)?;
-        self.bytes = coming.bytes;
+        let Some(number) = self.unfinished.take() else { return Ok(()) };
+        let unfinished = self.memory.lock().unfinished.remove(&number).ok_or_else(gave_way)?;
+        self.bytes = unfinished.bytes;
         Ok(())
     }
 }
@@ -254,7 +255,7 @@ mod tests {
         let full = BodyMemory::new(0);
         full.share().grow_to(65_536).unwrap();
         assert!(full.share().grow_to(65_537).is_err());
-        assert_eq!((full.most(), BodyMemory::default().most()), (0, 268_435_456));
+        assert_eq!((full.limit(), BodyMemory::default().limit()), (0, 268_435_456));
     }
 
     #[tokio::test(start_paused = true)]

@@ -144,7 +144,7 @@ impl<S> ApiService<S> {
     fn models_list<B>(&self, request: &Request<B>) -> Result<Response<Body>, Error> {
         self.options.keys.check(request.headers())?;
         let models = self.options.models.as_slice();
-        if is_anthropics(request) {
+        if speaks_anthropic(request) {
             return json_response(StatusCode::OK, &anthropic::models::ModelList::new(models));
         }
         json_response(StatusCode::OK, &openai::models::ModelList::new(models))
@@ -154,7 +154,7 @@ impl<S> ApiService<S> {
     fn model<B>(&self, id: &str, request: &Request<B>) -> Result<Response<Body>, Error> {
         self.options.keys.check(request.headers())?;
         let model = self.options.models.get(id)?;
-        if is_anthropics(request) {
+        if speaks_anthropic(request) {
             return json_response(StatusCode::OK, &anthropic::models::ModelInfo::new(model));
         }
         json_response(StatusCode::OK, &openai::models::ModelInfo::new(model))
@@ -162,14 +162,14 @@ impl<S> ApiService<S> {
 }
 
 /// Whether the client uses Anthropic's API, by its `anthropic-version` header.
-fn is_anthropics<B>(request: &Request<B>) -> bool {
+fn speaks_anthropic<B>(request: &Request<B>) -> bool {
     request.headers().contains_key("anthropic-version")
 }
 
 /// Wraps a response that is ready. A `HEAD` request gets its head only.
 fn whole<B>(request: &Request<B>, response: Result<Response<Body>, Error>) -> ResponseFuture {
     let response = response.unwrap_or_else(|error| {
-        if is_anthropics(request) { Messages::of(request.headers()).error(&error) } else { error_response(&error) }
+        if speaks_anthropic(request) { Messages::of(request.headers()).error(&error) } else { error_response(&error) }
     });
     let response = if request.method() == Method::HEAD { without_body(response) } else { response };
     ResponseFuture::new(future::ready(response))

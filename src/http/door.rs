@@ -69,7 +69,7 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     }
 
     /// Translates an error of the inner service, which names parameters as [`ChatRequest`] does, into this dialect's names.
-    fn in_its_words(&self, _reply: &Self::Reply, error: Error) -> Error {
+    fn reword_error(&self, _reply: &Self::Reply, error: Error) -> Error {
         error
     }
 

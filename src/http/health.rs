@@ -52,7 +52,7 @@ impl Health {
             body.extend(more);
         }
         if let Some(body) = body.as_object_mut() {
-            body.entry("bodies").or_insert_with(|| json!({"bytes": bodies.taken(), "max": bodies.most()}));
+            body.entry("bodies").or_insert_with(|| json!({"bytes": bodies.taken(), "max": bodies.limit()}));
         }
         let well = matches!(body["status"].as_str(), Some("ok" | "degraded"));
         if well { json_response(StatusCode::OK, &body) } else { unavailable(&body) }

@@ -15,11 +15,11 @@ use super::request::BoxError;
 use crate::{Error, ErrorKind};
 
 /// How much of a body must come in each period of [`PATIENCE`] until it is whole. A slow uplink does a hundred times that.
-const PROGRESS: usize = 16 * 1024;
+const MIN_PROGRESS: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The most memory to reserve at once for an announced length: the bytes may never come.
-const AT_ONCE: usize = 1024 * 1024;
+const INITIAL_CAPACITY: usize = 1024 * 1024;
 
 /// When that is full, this many times the bytes received so far are reserved. Growing in small steps fragments the heap.
 const GROWTH: usize = 8;
@@ -48,7 +48,7 @@ where
     }
     let mut body = std::pin::pin!(Limited::new(body, limit));
     let mut share = memory.share();
-    let mut bytes = BytesMut::with_capacity((announced as usize).min(AT_ONCE));
+    let mut bytes = BytesMut::with_capacity((announced as usize).min(INITIAL_CAPACITY));
     let mut progress = Progress::default();
     // Polled by hand, so the body's own type of buffer, which need not be `Send`, is never held across an await.
     std::future::poll_fn(|cx| {
@@ -107,7 +107,7 @@ impl Progress {
     fn poll_late(&mut self, received: usize, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
         if received >= self.next {
-            self.next = received + PROGRESS;
+            self.next = received + MIN_PROGRESS;
             timer.as_mut().reset(Instant::now() + PATIENCE);
         }
         timer.as_mut().poll(cx)
@@ -140,7 +140,7 @@ fn too_large(limit: usize) -> Error {
 
 fn too_slow(received: usize) -> Error {
     let message = format!(
-        "The request's body stopped coming after {received} bytes: at least {PROGRESS} bytes, or its end, must come \
+        "The request's body stopped coming after {received} bytes: at least {MIN_PROGRESS} bytes, or its end, must come \
          within {} s. Send the request again.",
         PATIENCE.as_secs()
     );

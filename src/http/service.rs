@@ -126,7 +126,7 @@ impl<S> ApiService<S> {
     /// `/health`, `/live` and `/ready`. Unless keys are set, requests with any key, or none, are answered.
     #[must_use]
     pub fn api_key(self, key: impl Into<String>) -> Self {
-        self.set(|options| options.keys.want([(None, key.into())]))
+        self.set(|options| options.keys.require([(None, key.into())]))
     }
 
     /// Further keys, each with its holder's name: `[(name, key)]`. Layers find the name in [`Caller::name`],
@@ -138,7 +138,7 @@ impl<S> ApiService<S> {
     #[must_use]
     pub fn api_keys(self, keys: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let keys = keys.into_iter().map(|(name, key)| (Some(name.into()), key.into()));
-        self.set(|options| options.keys.want(keys))
+        self.set(|options| options.keys.require(keys))
     }
 
     /// A route of your own, such as `/metrics`: `GET` and `HEAD` of exactly this path. It replaces a route of the API's at

@@ -13,7 +13,7 @@ use super::settle::Settled;
 
 /// How much is gathered into one frame while events keep coming: large enough that a fast answer costs few writes,
 /// small enough that a stream's memory stays small.
-const FRAME: usize = 32 * 1024;
+const FRAME_SIZE: usize = 32 * 1024;
 
 /// The spare room of a buffer beyond the size of the last frame: about one chunk.
 const SPARE: usize = 512;
@@ -59,7 +59,7 @@ impl EventBytes {
             self.saving = None;
         }
         // Batches events that are ready, but never waits for more.
-        while self.buffer.len() < FRAME {
+        while self.buffer.len() < FRAME_SIZE {
             let Some(events) = &mut self.events else { break };
             let failed = match Pin::new(events).poll_next(cx) {
                 Poll::Ready(Some(Ok((choice, event)))) => {
@@ -103,7 +103,7 @@ impl EventBytes {
         if self.buffer.is_empty() {
             return Poll::Ready(None);
         }
-        self.room = self.buffer.len().min(FRAME) + SPARE;
+        self.room = self.buffer.len().min(FRAME_SIZE) + SPARE;
         Poll::Ready(Some(std::mem::take(&mut self.buffer).freeze()))
     }
 

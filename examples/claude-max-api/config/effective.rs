@@ -23,12 +23,12 @@ pub(crate) struct Setting {
     pub(super) kind: Kind,
     /// In the form a settings file has; `None` if the flag is not set.
     pub(crate) value: Option<Value>,
-    pub(crate) from: From,
+    pub(crate) source: Source,
 }
 
 /// Where a setting comes from.
 #[derive(Debug, PartialEq)]
-pub(crate) enum From {
+pub(crate) enum Source {
     CommandLine,
     Environment(String),
     File { line: usize },
@@ -53,28 +53,28 @@ impl Effective {
             // The port may also be given as a positional argument.
             let short = name == "port" && matches.value_source("positional_port") == Some(ValueSource::CommandLine);
             let id = if short { "positional_port" } else { arg.get_id().as_str() };
-            let from = match (matches.value_source(id), file.and_then(|file| file.get(name))) {
-                (Some(ValueSource::CommandLine), _) => From::CommandLine,
+            let source = match (matches.value_source(id), file.and_then(|file| file.get(name))) {
+                (Some(ValueSource::CommandLine), _) => Source::CommandLine,
                 (Some(ValueSource::EnvVariable), _) => {
-                    From::Environment(arg.get_env().unwrap_or_default().to_string_lossy().into_owned())
+                    Source::Environment(arg.get_env().unwrap_or_default().to_string_lossy().into_owned())
                 }
-                (_, Some(entry)) => From::File { line: entry.line },
-                _ => From::Default,
+                (_, Some(entry)) => Source::File { line: entry.line },
+                _ => Source::Default,
             };
             Setting {
                 name: name.to_owned(),
                 heading: arg.get_help_heading().unwrap_or_default().to_owned(),
                 kind: Kind::of(arg),
                 value: value(arg, id, matches),
-                from,
+                source,
             }
         });
         Effective { settings: settings.collect() }
     }
 
     /// Whether a setting was given on the command line.
-    pub(crate) fn is_typed(&self, name: &str) -> bool {
-        self.settings.iter().any(|setting| setting.name == name && setting.from == From::CommandLine)
+    pub(crate) fn is_on_command_line(&self, name: &str) -> bool {
+        self.settings.iter().any(|setting| setting.name == name && setting.source == Source::CommandLine)
     }
 
     /// The values of the named settings, leaving out those that are not set.

@@ -69,7 +69,7 @@ fn values(name: &str, item: &Item, path: &Path, command: &Command) -> Result<Vec
         (Kind::Number | Kind::Duration, Value::Integer(value)) => vec![value.value().to_string()],
         (Kind::Duration | Kind::Text, Value::String(value)) => vec![value.value().clone()],
         (Kind::Program, Value::String(value)) if !value.value().contains('/') => vec![value.value().clone()],
-        (Kind::Path | Kind::Program, Value::String(value)) => vec![from_here(value.value(), path)],
+        (Kind::Path | Kind::Program, Value::String(value)) => vec![resolve_from(value.value(), path)],
         (Kind::List, Value::Array(values)) => {
             let texts = values.iter().map(|value| value.as_str().map(str::to_owned));
             texts.collect::<Option<_>>().ok_or_else(|| mistyped(name, kind))?
@@ -85,7 +85,7 @@ fn mistyped(name: &str, kind: Kind) -> String {
 }
 
 /// Resolves a path from the file: no shell expands its `~`, and it is relative to the file, not to the working directory.
-fn from_here(text: &str, file: &Path) -> String {
+fn resolve_from(text: &str, file: &Path) -> String {
     let home = std::env::home_dir().filter(|_| text == "~" || text.starts_with("~/"));
     let path = match home {
         Some(home) => home.join(text.trim_start_matches(['~', '/'])),

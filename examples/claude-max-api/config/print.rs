@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::effective::{Effective, From};
+use super::effective::{Effective, Source};
 
 /// Every setting with its value and where that comes from. The values of secrets are left out.
 pub(crate) fn print(effective: &Effective, file: Option<&Path>) -> String {
@@ -19,11 +19,11 @@ pub(crate) fn print(effective: &Effective, file: Option<&Path>) -> String {
             let _ = writeln!(text, "\n# {heading}");
         }
         let name = &setting.name;
-        let from = match &setting.from {
-            From::CommandLine => "command line".to_owned(),
-            From::Environment(variable) => format!("environment: {variable}"),
-            From::File { line } => format!("file, line {line}"),
-            From::Default => "default".to_owned(),
+        let source = match &setting.source {
+            Source::CommandLine => "command line".to_owned(),
+            Source::Environment(variable) => format!("environment: {variable}"),
+            Source::File { line } => format!("file, line {line}"),
+            Source::Default => "default".to_owned(),
         };
         let line = match &setting.value {
             None => format!("# {name} is not set"),
@@ -32,7 +32,7 @@ pub(crate) fn print(effective: &Effective, file: Option<&Path>) -> String {
         };
         let _ = match &setting.value {
             None => writeln!(text, "{line}"),
-            Some(_) => writeln!(text, "{line:<40} # {from}"),
+            Some(_) => writeln!(text, "{line:<40} # {source}"),
         };
     }
     text

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml_edit::{DocumentMut, Value, value};
 
 use super::Kind;
-use super::effective::{Effective, From, Setting};
+use super::effective::{Effective, Setting, Source};
 
 const FIRST_LINE: &str =
     "# Settings of claude-max-api. `claude-max-api config print` shows all there are, and what holds.\n\n";
@@ -29,8 +29,9 @@ pub(crate) fn write(path: &Path, effective: &Effective) -> Result<Written, Strin
     let text = before.as_deref().unwrap_or(FIRST_LINE);
     let mut document: DocumentMut = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
     let mut names = Vec::new();
-    for setting in effective.settings.iter().filter(|setting| setting.from != From::Default && !setting.is_secret()) {
-        let (false, Some(new)) = (matches!(setting.from, From::File { .. }), settled(setting)) else { continue };
+    for setting in effective.settings.iter().filter(|setting| setting.source != Source::Default && !setting.is_secret())
+    {
+        let (false, Some(new)) = (matches!(setting.source, Source::File { .. }), settled(setting)) else { continue };
         let there = document.get(&setting.name).and_then(|item| item.as_value());
         if there.is_none_or(|there| there.to_string().trim() != new.to_string().trim()) {
             document[&setting.name] = value(new);

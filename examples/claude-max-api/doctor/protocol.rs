@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// Prefixes of the variables that could point Claude Code away from the API on loopback.
-const LEADS_AWAY: [&str; 4] = ["ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_"];
+const REDIRECTING: [&str; 4] = ["ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_"];
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
 /// Must never reach the API. It is in the files that a message names, and in the user's instructions.
@@ -32,53 +32,47 @@ const SECRET: &str = "this-must-stay-on-this-machine";
 type Outcome = Result<(), String>;
 
 /// A Claude Code under test, and the API that it talks to.
-struct Patient {
+struct IsolatedCli {
     claude: ClaudeCli,
     api: Api,
     home: tempfile::TempDir,
 }
 
 pub(super) async fn examine(program: &Path, report: &mut Report) {
-    let patient = match Patient::new(program).await {
-        Ok(patient) => patient,
+    let cli = match IsolatedCli::new(program).await {
+        Ok(cli) => cli,
         Err(error) => {
             let message = format!("It was not checked: there is no API on loopback to check against: {error}.");
             return report.note("protocol", &message, "");
         }
     };
-    let patient = &patient;
-    let mut failed = check(
-        report,
-        "answers",
-        "It answers, delta by delta, and is told no more than the request.",
-        patient.answers(),
-    )
-    .await;
+    let cli = &cli;
+    let mut failed =
+        check(report, "answers", "It answers, delta by delta, and is told no more than the request.", cli.answers())
+            .await;
     if failed {
         let advice =
             "Run `claude --version` and `claude -p hello` by hand. The checks that need an answer were left out.";
         return report.note("protocol", "Claude Code gave no answer to check further.", advice);
     }
     failed |=
-        check(report, "guard", "`@path` and `/command` in a message are text, and no file is read.", patient.guards())
+        check(report, "guard", "`@path` and `/command` in a message are text, and no file is read.", cli.guards())
             .await;
-    failed |= check(report, "isolation", "The user's own instructions stay out of requests.", patient.isolates()).await;
-    failed |= check(report, "replay", "A history is replayed as real turns.", patient.replays()).await;
+    failed |= check(report, "isolation", "The user's own instructions stay out of requests.", cli.isolates()).await;
+    failed |= check(report, "replay", "A history is replayed as real turns.", cli.replays()).await;
     failed |=
-        check(report, "live", "The next message goes to the process that holds the conversation.", patient.goes_on())
-            .await;
-    failed |= check(report, "functions", "A call waits in its process for the client's result.", patient.parks()).await;
-    failed |= check(report, "schema", "An answer can be held to a JSON schema.", patient.structures()).await;
+        check(report, "live", "The next message goes to the process that holds the conversation.", cli.goes_on()).await;
+    failed |= check(report, "functions", "A call waits in its process for the client's result.", cli.parks()).await;
+    failed |= check(report, "schema", "An answer can be held to a JSON schema.", cli.structures()).await;
     failed |= check(
         report,
         "limit",
         "An answer ends at its token limit, and Claude Code does not go on by itself.",
-        patient.stops(),
+        cli.stops(),
     )
     .await;
-    failed |= check(report, "failures", "A failure of the API is told as one, with its kind.", patient.fails()).await;
-    failed |=
-        check(report, "interruption", "A turn whose client has gone ends at once.", patient.is_interrupted()).await;
+    failed |= check(report, "failures", "A failure of the API is told as one, with its kind.", cli.fails()).await;
+    failed |= check(report, "interruption", "A turn whose client has gone ends at once.", cli.is_interrupted()).await;
     if failed {
         let advice = "Use a version that this release was tested with (npm install -g @anthropic-ai/claude-code@VERSION), or \
                       a newer release of this server.";
@@ -106,8 +100,8 @@ async fn check(
     true
 }
 
-impl Patient {
-    async fn new(program: &Path) -> std::io::Result<Patient> {
+impl IsolatedCli {
+    async fn new(program: &Path) -> std::io::Result<IsolatedCli> {
         let home = tempfile::tempdir()?;
         let settings = home.path().join(".claude");
         std::fs::create_dir(&settings)?;
@@ -117,7 +111,7 @@ impl Patient {
         let mut builder = ClaudeCli::builder().program(program).warm_processes(1).max_processes(3);
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy();
-            if PROXIES.contains(&&*shown) || LEADS_AWAY.iter().any(|prefix| shown.starts_with(prefix)) {
+            if PROXIES.contains(&&*shown) || REDIRECTING.iter().any(|prefix| shown.starts_with(prefix)) {
                 builder = builder.env_remove(name);
             }
         }
@@ -130,7 +124,7 @@ impl Patient {
             .first_token_timeout(TIMEOUT)
             .request_timeout(TIMEOUT)
             .build();
-        Ok(Patient { claude, api, home })
+        Ok(IsolatedCli { claude, api, home })
     }
 
     /// The last request that the API got.

@@ -18,7 +18,7 @@ const LOGINS: [&str; 2] = ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"];
 /// Writes the settings and the service's file, and starts the service. If it runs already, it is restarted only if
 /// something has changed.
 pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(), String> {
-    if settings.is_typed("api-key") {
+    if settings.is_on_command_line("api-key") {
         return Err(
             "--api-key would stand in a file for good. Write the key into a file of its own, and name that with \
                     --api-key-file."

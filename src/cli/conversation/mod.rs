@@ -33,7 +33,7 @@ pub(crate) struct PreparedRequest {
     pub(crate) messages: Vec<Message>,
     door: Option<&'static str>,
     /// How many assistant messages the conversation has.
-    turns: usize,
+    answers: usize,
     /// What the client sent and is told; `None` without a `RecognizeLayer`.
     client: Option<ClientSide>,
     setup_digests: SetupDigests,
@@ -91,7 +91,7 @@ impl PreparedRequest {
             results: messages.iter().enumerate().filter_map(result).collect(),
             setup_digests: SetupDigests::of(&setup, &messages),
             door: request.door,
-            turns: messages.iter().filter(|message| message.role == Role::Assistant).count(),
+            answers: messages.iter().filter(|message| message.role == Role::Assistant).count(),
             client,
             caller,
             setup,
@@ -117,7 +117,7 @@ impl PreparedRequest {
     }
 
     /// What is new to a process that holds the conversation, each message with its place.
-    pub(crate) fn news(&self, live: &LiveConversation) -> impl Iterator<Item = (usize, &Message)> {
+    pub(crate) fn new_messages(&self, live: &LiveConversation) -> impl Iterator<Item = (usize, &Message)> {
         let first = self.first_new(live.recognized(self).is_ok());
         let leading = prompt::leading_system(&self.messages).len();
         // Layers may write something different there each time, such as the time of day.
@@ -153,11 +153,11 @@ impl PreparedRequest {
             reply: ReplyDigest::of(&reply.texts, &reply.calls.iter().collect::<Vec<_>>()),
             answered_by,
             door: self.door,
-            turns: self.turns + 1,
+            answers: self.answers + 1,
             tokens,
             pending,
             marks,
-            since: Instant::now(),
+            silent_since: Instant::now(),
         }
     }
 }
@@ -222,14 +222,14 @@ pub(crate) struct LiveConversation {
     /// The API that the last request came through.
     pub(crate) door: Option<&'static str>,
     /// How many answers it has.
-    pub(crate) turns: usize,
+    pub(crate) answers: usize,
     /// The tokens of its last turn: prompt and answer.
     pub(crate) tokens: u64,
     pub(crate) pending: Option<PendingToolCalls>,
     /// The client's prompt-cache marks in it.
     pub(crate) marks: Marks,
     /// When its last turn ended.
-    pub(crate) since: Instant,
+    pub(crate) silent_since: Instant,
 }
 
 impl LiveConversation {

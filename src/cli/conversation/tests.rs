@@ -156,7 +156,7 @@ fn what_is_held_grows_with_each_turn_and_counts_the_answers() {
     let said = [user("hi"), assistant("hello"), user("go on"), assistant("hello"), user("and on")];
     let mut second = prepared(messages(&said[..3]));
     let held = held(&mut second, "hello", &[]);
-    assert_eq!((held.turns, held.tokens), (2, 7));
+    assert_eq!((held.answers, held.tokens), (2, 7));
     assert_eq!(held.continues(&prepared(messages(&said)), None), Ok(()));
     let mut edited = said.clone();
     edited[2] = user("go off");
@@ -269,11 +269,11 @@ fn a_call_that_layers_kept_from_the_client_needs_no_result() {
 fn only_what_follows_the_answer_is_news() {
     let said = [system("terse"), user("hi"), assistant("hello"), system("be quick"), user("go on")];
     let held = held(&mut prepared(messages(&said[..2])), "hello", &[]);
-    let news = |request: PreparedRequest| -> Vec<(usize, String)> {
-        request.news(&held).map(|(place, message)| (place, message.text())).collect()
+    let new_messages = |request: PreparedRequest| -> Vec<(usize, String)> {
+        request.new_messages(&held).map(|(place, message)| (place, message.text())).collect()
     };
     let expected = [(3, "be quick".to_owned()), (4, "go on".to_owned())];
-    assert_eq!(news(prepared(messages(&said))), expected);
+    assert_eq!(new_messages(prepared(messages(&said))), expected);
 }
 
 #[test]
@@ -287,13 +287,13 @@ fn a_system_message_that_layers_write_anew_is_told_again_and_an_old_one_is_not()
     let (mut first, told) = layered("nine", &[user("hi")]);
     let held = held(&mut first, "hello", &[]);
     tell(&told, "hello", &[]);
-    let news = |hour| -> Vec<(usize, String)> {
+    let new_messages = |hour| -> Vec<(usize, String)> {
         let (next, _) = layered(hour, &[user("hi"), assistant("hello"), user("go on")]);
         assert_eq!(held.continues(&next, None), Ok(()));
-        next.news(&held).map(|(place, message)| (place, message.text())).collect()
+        next.new_messages(&held).map(|(place, message)| (place, message.text())).collect()
     };
-    assert_eq!(news("ten"), [(1, "It is ten.".to_owned()), (4, "go on".to_owned())]);
-    assert_eq!(news("nine"), [(4, "go on".to_owned())]);
+    assert_eq!(new_messages("ten"), [(1, "It is ten.".to_owned()), (4, "go on".to_owned())]);
+    assert_eq!(new_messages("nine"), [(4, "go on".to_owned())]);
 }
 
 #[test]

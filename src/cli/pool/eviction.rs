@@ -15,7 +15,7 @@ pub(crate) struct Held {
 /// would, and shortens the wait for first tokens by as much; it never costs more. Chats alone, with places for most of them,
 /// wait about 15 ms a turn longer. Rules that weigh what a replay costs save more in some cases, but make first tokens wait
 /// up to four times as long in others.
-pub(crate) fn gives_way(held: impl IntoIterator<Item = Held>) -> Option<usize> {
+pub(crate) fn choose(held: impl IntoIterator<Item = Held>) -> Option<usize> {
     let mut first = None;
     for (place, held) in held.into_iter().enumerate() {
         if held.answers == 1 && !held.is_parked {
@@ -36,13 +36,13 @@ mod tests {
 
     #[test]
     fn a_single_question_gives_way_before_a_conversation_that_has_been_silent_for_longer() {
-        assert_eq!(gives_way([held(7, false), held(1, false), held(1, false)]), Some(1));
+        assert_eq!(choose([held(7, false), held(1, false), held(1, false)]), Some(1));
     }
 
     #[test]
     fn otherwise_the_one_that_has_been_silent_for_longest_does() {
-        assert_eq!(gives_way([held(2, false), held(9, false)]), Some(0));
-        assert_eq!(gives_way([held(2, true), held(1, true)]), Some(0), "the result of its call is on its way");
-        assert_eq!(gives_way([]), None);
+        assert_eq!(choose([held(2, false), held(9, false)]), Some(0));
+        assert_eq!(choose([held(2, true), held(1, true)]), Some(0), "the result of its call is on its way");
+        assert_eq!(choose([]), None);
     }
 }

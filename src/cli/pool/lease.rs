@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::queue::Permit;
-use super::tally::{Counted, End};
+use super::tally::{CountedProcess, EndReason};
 use super::{Pool, lock};
 use crate::cli::conversation::LiveConversation;
 use crate::cli::process::{Life, Process};
@@ -44,18 +44,18 @@ pub(crate) struct PooledProcess {
     /// When it began to hold its conversation.
     pub(super) holds_since: Option<Instant>,
     /// Held until the process is up.
-    pub(super) starting: Option<Starting>,
-    pub(super) counted: Counted,
+    pub(super) start_permit: Option<StartPermit>,
+    pub(super) counted: CountedProcess,
 }
 
 impl PooledProcess {
     /// Ends the process for a request that waits for its place.
-    pub(super) fn give_way(self) {
-        self.process.give_way();
+    pub(super) fn end_quickly(self) {
+        self.process.end_quickly();
     }
 
     /// Sets the reason that is counted when this is dropped.
-    pub(super) fn ending(mut self, end: End) -> Self {
+    pub(super) fn ending(mut self, end: EndReason) -> Self {
         self.counted.end = end;
         self
     }
@@ -69,20 +69,20 @@ impl PooledProcess {
 
 /// The right to start a process. At most as many start at once as there are CPUs: more only slow each other down.
 #[derive(Debug)]
-pub(super) struct Starting(pub(super) JoinHandle<()>);
+pub(super) struct StartPermit(pub(super) JoinHandle<()>);
 
-impl Starting {
+impl StartPermit {
     /// The first answer shows that a process is up, and ends the right to start it. A process that is asked nothing never
     /// answers, so the right also ends after `limit`.
     pub(super) fn for_at_most(limit: Duration, permit: Permit) -> Self {
-        Starting(tokio::spawn(async move {
+        StartPermit(tokio::spawn(async move {
             tokio::time::sleep(limit).await;
             drop(permit);
         }))
     }
 }
 
-impl Drop for Starting {
+impl Drop for StartPermit {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -159,7 +159,7 @@ impl Lease {
         {
             hold.pool.shared.lock().circuit.worked();
         }
-        self.pooled.starting = None;
+        self.pooled.start_permit = None;
     }
 
     /// The process has died before it reacted to anything.
@@ -176,22 +176,22 @@ impl Lease {
 
     /// The process has ended by itself.
     pub(crate) fn crashed(&mut self) {
-        self.pooled.counted.end = End::Crashed;
+        self.pooled.counted.end = EndReason::Crashed;
     }
 
     /// The turn has failed.
     pub(crate) fn failed(&mut self, error: &Error) {
         let end = &mut self.pooled.counted.end;
         *end = match error.kind() {
-            _ if *end == End::Crashed => End::Crashed,
-            ErrorKind::FirstTokenTimeout | ErrorKind::RequestTimeout => End::Timeout,
-            _ => End::Failed,
+            _ if *end == EndReason::Crashed => EndReason::Crashed,
+            ErrorKind::FirstTokenTimeout | ErrorKind::RequestTimeout => EndReason::Timeout,
+            _ => EndReason::Failed,
         };
     }
 
     /// The turn has succeeded, but no other can follow it in this process.
     pub(crate) fn unusable(&mut self) {
-        self.pooled.counted.end = End::Unusable;
+        self.pooled.counted.end = EndReason::Unusable;
     }
 
     /// The turn's first token is on its way to the client. A warm process that the turn took may be replaced a moment later;
@@ -210,8 +210,8 @@ impl Lease {
         let Lease { mut pooled, hold, .. } = self;
         let Some(hold) = lock(&hold).take() else { return };
         pooled.process.shrink(held.pending.is_some());
-        pooled.starting = None;
-        pooled.counted.end = End::WithAll;
+        pooled.start_permit = None;
+        pooled.counted.end = EndReason::WithService;
         let shared = &hold.pool.shared;
         shared.places.had_a_turn(pooled.process.pid);
         // Ordered from the least to the most recently used.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::eviction::{self, Held};
 use super::places::Places;
-use super::{End, Pool, PooledProcess, Shared, Starting};
+use super::{EndReason, Pool, PooledProcess, Shared, StartPermit};
 use crate::cli::conversation::LiveConversation;
 use crate::cli::process::Memory;
 
@@ -57,19 +57,19 @@ impl Shared {
         let expires = self.end_expired();
         let grows = self.end_over_memory();
         let starts = self.start_warm();
-        let gives_way = self.hold_a_place_back();
-        [expires, grows, starts, gives_way].into_iter().flatten().min()
+        let evicts = self.hold_a_place_back();
+        [expires, grows, starts, evicts].into_iter().flatten().min()
     }
 
     /// Ends processes that have died or waited too long. Returns when the next one will have waited too long.
     fn end_expired(&self) -> Option<Instant> {
         let now = Instant::now();
         let limit = |held: &LiveConversation| {
-            held.since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
+            held.silent_since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
         };
         let mut state = self.lock();
         let dead = state.warm.extract_if(.., |warm| warm.process.has_exited());
-        let dead: Vec<_> = dead.map(|warm| warm.ending(End::Crashed)).collect();
+        let dead: Vec<_> = dead.map(|warm| warm.ending(EndReason::Crashed)).collect();
         for warm in &dead {
             tracing::warn!(stderr = warm.process.stderr_tail(), "a warm claude process ended by itself");
             state.circuit.failed(warm.started, warm.ended_by_itself());
@@ -80,9 +80,9 @@ impl Shared {
         let expired: Vec<_> = expired
             .map(|(pooled, held)| {
                 let end = match held.pending {
-                    _ if pooled.process.has_exited() => End::Crashed,
-                    Some(_) => End::Unanswered,
-                    None => End::Idle,
+                    _ if pooled.process.has_exited() => EndReason::Crashed,
+                    Some(_) => EndReason::Unanswered,
+                    None => EndReason::Idle,
                 };
                 pooled.ending(end)
             })
@@ -98,7 +98,7 @@ impl Shared {
     async fn measure(&self) {
         let now = Instant::now();
         let is_due = self.lock().measured.is_none_or(|last| last + MEASURE_EVERY <= now);
-        if !self.places.have_memory_limit() || !is_due {
+        if !self.places.has_memory_limit() || !is_due {
             return;
         }
         let pids = self.places.pids();
@@ -111,10 +111,10 @@ impl Shared {
 
     /// Evicts conversations while the memory limit is exceeded. Returns when to measure again.
     fn end_over_memory(&self) -> Option<Instant> {
-        if !self.places.have_memory_limit() {
+        if !self.places.has_memory_limit() {
             return None;
         }
-        while let Some(pooled) = self.gives_way_if(Places::exceed_memory) {
+        while let Some(pooled) = self.evict_if(Places::exceeds_memory) {
             tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way: max_memory is exceeded");
         }
         let due = self.lock().measured.map_or_else(Instant::now, |last| last + MEASURE_EVERY);
@@ -137,13 +137,13 @@ impl Shared {
             }
             // Freeing a place or a permit to start wakes the maintainer. A permit taken and released for want of a place
             // would wake it endlessly, so look for a place first.
-            if !self.places.have_spare() {
+            if !self.places.has_spare() {
                 return None;
             }
-            let starting = self.starts.try_acquire()?;
+            let permit_to_start = self.starts.try_acquire()?;
             let (place, occupant) = self.places.take()?;
             let expected = self.lock().expected.clone();
-            match self.spawn(place, occupant, Starting::for_at_most(START_TIME, starting), expected) {
+            match self.spawn(place, occupant, StartPermit::for_at_most(START_TIME, permit_to_start), expected) {
                 Ok(warm) => {
                     self.lock().warm.push(warm);
                     self.places.process_available();
@@ -167,22 +167,23 @@ impl Shared {
             return None;
         }
         let mut state = self.lock();
-        if !state.warm.is_empty() || !self.places.are_all_in_use() {
+        if !state.warm.is_empty() || !self.places.is_full() {
             return None;
         }
         let now = Instant::now();
-        let may_from =
-            |held: &LiveConversation| held.since + if held.turns == 1 { Duration::ZERO } else { HOLD_BACK_AFTER };
+        let may_from = |held: &LiveConversation| {
+            held.silent_since + if held.answers == 1 { Duration::ZERO } else { HOLD_BACK_AFTER }
+        };
         let silent = state.live.iter().enumerate().filter(|(_, (_, held))| held.pending.is_none());
         let (may, later): (Vec<_>, Vec<_>) = silent.partition(|(_, (_, held))| may_from(held) <= now);
-        let answers = may.iter().map(|(_, (_, held))| Held { answers: held.turns, is_parked: false });
-        let Some(chosen) = eviction::gives_way(answers) else {
+        let answers = may.iter().map(|(_, (_, held))| Held { answers: held.answers, is_parked: false });
+        let Some(chosen) = eviction::choose(answers) else {
             return later.iter().map(|(_, (_, held))| may_from(held)).min();
         };
         let at = may[chosen].0;
         let (pooled, _) = state.live.remove(at);
         drop(state);
-        let pooled = pooled.ending(End::Evicted);
+        let pooled = pooled.ending(EndReason::Evicted);
         tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way to a warm process");
         None
     }

@@ -41,7 +41,7 @@ mod tests;
 use self::circuit::Circuit;
 use self::eviction::Held;
 pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, ProcessMemory, QueueLength, RequestCounts};
-use self::lease::Starting;
+use self::lease::StartPermit;
 pub(crate) use self::lease::{Lease, Origin, PooledProcess, Recall};
 use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
@@ -49,7 +49,7 @@ use self::refill::Refill;
 use self::room::Room;
 pub use self::status::{ConversationState, ConversationStatus, Status};
 pub use self::tally::ProcessEvents;
-use self::tally::{Counted, End, Tally};
+use self::tally::{CountedProcess, EndReason, Tally};
 use super::config::Config;
 use super::conversation::LiveConversation;
 use super::process::{self, Orphans, Process, Version};
@@ -197,7 +197,7 @@ impl Pool {
         let permit = self.wait_in_queue(caller).await?;
         // Created on first use, since creating it takes a place in the queue.
         let mut turn_to_start = None;
-        let mut starting = None;
+        let mut permit_to_start = None;
         let mut wanted = None;
         loop {
             let mut freed = std::pin::pin!(shared.places.freed());
@@ -214,46 +214,46 @@ impl Pool {
                 None => {}
             }
             shared.lock().circuit.check()?;
-            if starting.is_none() {
+            if permit_to_start.is_none() {
                 // Evict now: the evicted process ends while this request waits for its permit to start, not while it holds
                 // one.
                 wanted.get_or_insert_with(|| shared.places.want());
-                if let Some(gives_way) = shared.gives_way() {
-                    gives_way.give_way();
+                if let Some(evicted) = shared.evict_if_short() {
+                    evicted.end_quickly();
                 }
                 let turn = turn_to_start.get_or_insert_with(|| Box::pin(shared.starts.acquire(caller.key, usize::MAX)));
                 tokio::select! {
                     biased;
-                    permit = turn => starting = permit.ok(),
+                    permit = turn => permit_to_start = permit.ok(),
                     () = freed => {}
-                    () = &mut no_room, if shared.places.have_memory_limit() => return Err(self.no_memory()),
+                    () = &mut no_room, if shared.places.has_memory_limit() => return Err(self.no_memory()),
                 }
                 continue;
             }
             if let Some((place, occupant)) = shared.places.take() {
                 let start = Instant::now();
                 shared.lock().circuit.try_start()?;
-                let Some(permit_to_start) = starting.take() else { continue };
-                let starting = Starting::for_at_most(COLD_START_TIME, permit_to_start);
+                let Some(permit_to_start) = permit_to_start.take() else { continue };
+                let start_permit = StartPermit::for_at_most(COLD_START_TIME, permit_to_start);
                 let pooled = shared
-                    .spawn(place, occupant, starting, Settings::default())
+                    .spawn(place, occupant, start_permit, Settings::default())
                     .inspect_err(|error| shared.lock().circuit.failed(start, error.clone()))?;
                 return Ok((self.leased(pooled, Origin::Cold, permit), None));
             }
             wanted.get_or_insert_with(|| shared.places.want());
-            match shared.gives_way() {
-                Some(gives_way) => gives_way.give_way(),
+            match shared.evict_if_short() {
+                Some(evicted) => evicted.end_quickly(),
                 None => tokio::select! {
                     biased;
                     () = freed => {}
-                    () = &mut no_room, if shared.places.have_memory_limit() => return Err(self.no_memory()),
+                    () = &mut no_room, if shared.places.has_memory_limit() => return Err(self.no_memory()),
                 },
             }
         }
     }
 
     fn leased(&self, mut pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
-        pooled.counted.end = End::Abandoned;
+        pooled.counted.end = EndReason::Abandoned;
         pooled.holds_since.get_or_insert_with(Instant::now);
         self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
         Lease::new(pooled, origin, self.clone(), permit)
@@ -312,7 +312,7 @@ impl Shared {
             if !pooled.process.has_exited() {
                 return (Some((pooled, Some(held))), dead);
             }
-            dead.push(pooled.ending(End::Crashed));
+            dead.push(pooled.ending(EndReason::Crashed));
         }
         // The oldest warm process is the most likely to be up. The maintainer removes the dead ones.
         let alive = state.warm.iter().position(|warm| !warm.process.has_exited());
@@ -324,19 +324,19 @@ impl Shared {
     }
 
     /// Evicts a conversation if requests are short of places, and returns its process.
-    fn gives_way(&self) -> Option<PooledProcess> {
-        self.gives_way_if(Places::are_short)
+    fn evict_if_short(&self) -> Option<PooledProcess> {
+        self.evict_if(Places::is_short)
     }
 
     /// Evicts a conversation if `are` holds for the places, and returns its process.
-    fn gives_way_if(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
+    fn evict_if(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
         let mut state = self.lock();
         if !are(&self.places) {
             return None;
         }
-        let held = state.live.iter().map(|(_, held)| Held { answers: held.turns, is_parked: held.pending.is_some() });
-        let at = eviction::gives_way(held)?;
-        Some(state.live.remove(at).0.ending(End::Evicted))
+        let held = state.live.iter().map(|(_, held)| Held { answers: held.answers, is_parked: held.pending.is_some() });
+        let at = eviction::choose(held)?;
+        Some(state.live.remove(at).0.ending(EndReason::Evicted))
     }
 
     /// Starts a process, and sends it these settings while it comes up.
@@ -344,7 +344,7 @@ impl Shared {
         &self,
         place: Place,
         occupant: Occupant,
-        starting: Starting,
+        start_permit: StartPermit,
         expected: Settings,
     ) -> Result<PooledProcess, Error> {
         let started = Instant::now();
@@ -365,8 +365,8 @@ impl Shared {
             settings,
             started,
             holds_since: None,
-            starting: Some(starting),
-            counted: Counted::started(&self.tally),
+            start_permit: Some(start_permit),
+            counted: CountedProcess::started(&self.tally),
         })
     }
 }

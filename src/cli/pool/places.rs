@@ -29,7 +29,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Taken {
     /// By the place's number.
-    places: HashMap<u64, Taker>,
+    places: HashMap<u64, PlacedProcess>,
     next: u64,
     /// How many requests wait for a place.
     wanted: usize,
@@ -37,7 +37,7 @@ struct Taken {
 
 /// The process in a place.
 #[derive(Debug)]
-struct Taker {
+struct PlacedProcess {
     is_ending: bool,
     /// `None` until the process has been spawned.
     pid: Option<u32>,
@@ -48,7 +48,7 @@ struct Taker {
     memory: Memory,
 }
 
-impl Taker {
+impl PlacedProcess {
     fn holds(&mut self, now: Memory) {
         if self.has_had_a_turn {
             // For a second after a turn a process holds up to 30 MB that it is about to free (2.1.328), so the smaller of
@@ -64,12 +64,12 @@ impl Taker {
 
 impl Taken {
     fn memory(&self) -> impl Iterator<Item = Memory> {
-        self.places.values().map(|taker| taker.memory)
+        self.places.values().map(|process| process.memory)
     }
 
     /// The memory of the processes that are not ending.
     fn memory_to_stay(&self) -> impl Iterator<Item = Memory> {
-        self.places.values().filter(|taker| !taker.is_ending).map(|taker| taker.memory)
+        self.places.values().filter(|process| !process.is_ending).map(|process| process.memory)
     }
 }
 
@@ -87,14 +87,15 @@ impl Places {
         }
         let number = taken.next;
         taken.next += 1;
-        taken
-            .places
-            .insert(number, Taker { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW });
+        taken.places.insert(
+            number,
+            PlacedProcess { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW },
+        );
         Some((Place { places: self.clone(), number }, Occupant { places: self.clone(), number }))
     }
 
     /// Whether a place is free that no request waits for.
-    pub(super) fn have_spare(&self) -> bool {
+    pub(super) fn has_spare(&self) -> bool {
         let taken = self.shared.lock();
         taken.wanted == 0 && self.shared.room.beside(taken.memory()) > 0
     }
@@ -106,47 +107,47 @@ impl Places {
     }
 
     /// Whether more requests wait than places are free or about to be freed, so that another process has to be evicted.
-    pub(super) fn are_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         let taken = self.shared.lock();
         taken.wanted > self.shared.room.beside(taken.memory_to_stay())
     }
 
     /// Whether no further process fits, and none is ending.
-    pub(super) fn are_all_in_use(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         let taken = self.shared.lock();
-        self.shared.room.beside(taken.memory()) == 0 && !taken.places.values().any(|taker| taker.is_ending)
+        self.shared.room.beside(taken.memory()) == 0 && !taken.places.values().any(|process| process.is_ending)
     }
 
     /// Whether memory is limited.
-    pub(super) fn have_memory_limit(&self) -> bool {
+    pub(super) fn has_memory_limit(&self) -> bool {
         self.shared.room.memory.is_some()
     }
 
     /// Whether the processes that are not ending exceed the memory limit.
-    pub(super) fn exceed_memory(&self) -> bool {
+    pub(super) fn exceeds_memory(&self) -> bool {
         self.shared.room.is_exceeded_by(self.shared.lock().memory_to_stay())
     }
 
     /// Notes that the process with this pid has had a turn.
     pub(super) fn had_a_turn(&self, pid: u32) {
         let mut taken = self.shared.lock();
-        if let Some(taker) = taken.places.values_mut().find(|taker| taker.pid == Some(pid)) {
-            taker.has_had_a_turn = true;
+        if let Some(process) = taken.places.values_mut().find(|process| process.pid == Some(pid)) {
+            process.has_had_a_turn = true;
         }
     }
 
     /// Records how much memory each process holds now, by pid.
     pub(super) fn record_memory(&self, measured: &[(u32, Memory)]) {
-        for taker in self.shared.lock().places.values_mut() {
-            if let Some((_, now)) = measured.iter().find(|(pid, _)| taker.pid == Some(*pid)) {
-                taker.holds(*now);
+        for process in self.shared.lock().places.values_mut() {
+            if let Some((_, now)) = measured.iter().find(|(pid, _)| process.pid == Some(*pid)) {
+                process.holds(*now);
             }
         }
     }
 
     /// The pids of all processes that have not been reaped.
     pub(super) fn pids(&self) -> Vec<u32> {
-        self.shared.lock().places.values().filter_map(|taker| taker.pid).collect()
+        self.shared.lock().places.values().filter_map(|process| process.pid).collect()
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -181,8 +182,8 @@ pub(super) struct Place {
 impl Place {
     /// Notes the pid of the process that takes this place.
     pub(super) fn set_pid(&self, pid: u32) {
-        if let Some(taker) = self.places.shared.lock().places.get_mut(&self.number) {
-            taker.pid = Some(pid);
+        if let Some(process) = self.places.shared.lock().places.get_mut(&self.number) {
+            process.pid = Some(pid);
         }
     }
 }
@@ -203,8 +204,8 @@ pub(super) struct Occupant {
 
 impl Drop for Occupant {
     fn drop(&mut self) {
-        if let Some(taker) = self.places.shared.lock().places.get_mut(&self.number) {
-            taker.is_ending = true;
+        if let Some(process) = self.places.shared.lock().places.get_mut(&self.number) {
+            process.is_ending = true;
         }
     }
 }
@@ -245,15 +246,15 @@ mod tests {
         let places = places(2);
         let (_one, first) = places.take().unwrap();
         let (_two, second) = places.take().unwrap();
-        assert!(!places.are_short());
+        assert!(!places.is_short());
         let _waits = places.want();
-        assert!(places.are_short());
+        assert!(places.is_short());
         drop(first);
-        assert!(!places.are_short());
+        assert!(!places.is_short());
         let _waits_too = places.want();
-        assert!(places.are_short());
+        assert!(places.is_short());
         drop(second);
-        assert!(!places.are_short());
+        assert!(!places.is_short());
     }
 
     #[test]
@@ -261,18 +262,18 @@ mod tests {
         let places = places(2);
         let _one = places.take().unwrap();
         let _waits = places.want();
-        assert!(!places.are_short());
+        assert!(!places.is_short());
         let _waits_too = places.want();
-        assert!(places.are_short());
+        assert!(places.is_short());
     }
 
     #[test]
     fn a_place_that_a_request_waits_for_is_not_spare() {
         let places = places(1);
         let waits = places.want();
-        assert!(!places.have_spare());
+        assert!(!places.has_spare());
         drop(waits);
-        assert!(places.have_spare());
+        assert!(places.has_spare());
     }
 
     #[test]
@@ -281,21 +282,21 @@ mod tests {
         let places = Places::new(Room { processes: 8, memory }, Arc::default());
         let (_one, first) = places.take().unwrap();
         let _two = places.take().unwrap();
-        assert!(places.take().is_none() && places.are_all_in_use() && !places.exceed_memory());
+        assert!(places.take().is_none() && places.is_full() && !places.exceeds_memory());
         let _waits = places.want();
-        assert!(places.are_short());
+        assert!(places.is_short());
         drop(first);
-        assert!(!places.are_short(), "the first is on its way out");
+        assert!(!places.is_short(), "the first is on its way out");
         assert!(places.take().is_none(), "and there until then");
     }
 
     #[test]
     fn what_a_process_holds_only_for_a_moment_does_not_count() {
-        let mut taker = Taker { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW };
+        let mut process = PlacedProcess { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW };
         let mut counts = |megabytes: u64, has_had_a_turn: bool| {
-            taker.has_had_a_turn = has_had_a_turn;
-            taker.holds(Memory { own: megabytes * 1_000_000, shared: 0 });
-            taker.memory.own / 1_000_000
+            process.has_had_a_turn = has_had_a_turn;
+            process.holds(Memory { own: megabytes * 1_000_000, shared: 0 });
+            process.memory.own / 1_000_000
         };
         assert_eq!([10, 90].map(|held| counts(held, false)), [110, 110], "it comes up");
         assert_eq!([140, 105, 106].map(|held| counts(held, true)), [110, 105, 105], "its first turn");
@@ -311,7 +312,7 @@ mod tests {
         place.set_pid(pid);
         let now = Memory::of(pid).unwrap();
         places.record_memory(&[(pid, now)]);
-        assert!(!places.have_spare(), "it grows with its first turn");
+        assert!(!places.has_spare(), "it grows with its first turn");
         places.had_a_turn(pid);
         places.record_memory(&[(pid, now)]);
         let own = now.own;

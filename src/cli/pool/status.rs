@@ -78,10 +78,10 @@ impl Pool {
                 door: held.door,
                 key: held.caller_name().map(str::to_owned),
                 model: held.answered_by.clone(),
-                turns: held.turns,
+                turns: held.answers,
                 tokens: held.tokens,
-                age: now.saturating_duration_since(pooled.holds_since.unwrap_or(held.since)),
-                silent: now.saturating_duration_since(held.since),
+                age: now.saturating_duration_since(pooled.holds_since.unwrap_or(held.silent_since)),
+                silent: now.saturating_duration_since(held.silent_since),
             });
             held.collect()
         };

@@ -64,9 +64,9 @@ fn add(counts: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str) {
 
 /// The reason that is counted if a process ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum EndReason {
     /// With the whole service, which is not counted.
-    WithAll,
+    WithService,
     Abandoned,
     Timeout,
     Failed,
@@ -79,30 +79,30 @@ pub(super) enum End {
 
 /// Counts a process when it starts and, when this is dropped, why it ended.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountedProcess {
     tally: Arc<Tally>,
-    pub(super) end: End,
+    pub(super) end: EndReason,
 }
 
-impl Counted {
+impl CountedProcess {
     pub(super) fn started(tally: &Arc<Tally>) -> Self {
         tally.starts.fetch_add(1, Ordering::Relaxed);
-        Counted { tally: Arc::clone(tally), end: End::WithAll }
+        CountedProcess { tally: Arc::clone(tally), end: EndReason::WithService }
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedProcess {
     fn drop(&mut self) {
         let reason = match self.end {
-            End::WithAll => return,
-            End::Abandoned => "abandoned",
-            End::Timeout => "timeout",
-            End::Failed => "failed",
-            End::Unusable => "unusable",
-            End::Crashed => "crashed",
-            End::Idle => "idle",
-            End::Unanswered => "unanswered",
-            End::Evicted => "evicted",
+            EndReason::WithService => return,
+            EndReason::Abandoned => "abandoned",
+            EndReason::Timeout => "timeout",
+            EndReason::Failed => "failed",
+            EndReason::Unusable => "unusable",
+            EndReason::Crashed => "crashed",
+            EndReason::Idle => "idle",
+            EndReason::Unanswered => "unanswered",
+            EndReason::Evicted => "evicted",
         };
         add(&self.tally.ends, reason);
     }

@@ -39,7 +39,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 fn spawned(pool: &Pool) -> PooledProcess {
     let (place, occupant) = pool.shared.places.take().unwrap();
-    pool.shared.spawn(place, occupant, Starting(tokio::spawn(async {})), Settings::default()).unwrap()
+    pool.shared.spawn(place, occupant, StartPermit(tokio::spawn(async {})), Settings::default()).unwrap()
 }
 
 /// Lets every task run that can, without time passing.
@@ -55,7 +55,7 @@ async fn taken(directory: &TempDir) -> (Pool, Lease) {
     pool.start();
     until("a warm process", || pool.health().processes.warm == 1).await;
     // Its start no longer counts.
-    pool.shared.lock().warm[0].starting = None;
+    pool.shared.lock().warm[0].start_permit = None;
     tokio::time::pause();
     let lease = lease(&pool).await.unwrap();
     assert_eq!(lease.origin, Origin::Warm);

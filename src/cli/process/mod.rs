@@ -150,7 +150,7 @@ impl Process {
     }
 
     /// Ends it because a request waits for its place.
-    pub(crate) fn give_way(self) {
+    pub(crate) fn end_quickly(self) {
         self.life.hurry();
     }
 

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use super::blocks::Kind;
 use super::setup::Setup;
-use super::turns::Turn;
+use super::turns::PromptTurn;
 use crate::cli::config::Config;
 
 /// How many marks the API takes in one request.
@@ -132,7 +132,7 @@ impl Marks {
 /// sent from the beginning, the CLI's note on the environment comes last. Returns the names of the fields that are not
 /// honoured.
 pub(crate) fn settle(
-    turns: &mut [Turn<'_>],
+    turns: &mut [PromptTurn<'_>],
     told: &mut Marks,
     live: bool,
     known: Option<Lifetime>,
@@ -165,7 +165,7 @@ pub(crate) fn settle(
         }
     }
     if let (false, Some(lifetime)) = (live, known) {
-        let ends = turns.iter_mut().rev().filter(|turn| !turn.assistant).filter_map(Turn::last_lasting);
+        let ends = turns.iter_mut().rev().filter(|turn| !turn.assistant).filter_map(PromptTurn::last_lasting);
         for block in ends.filter(|block| block.mark.is_none()).take(free) {
             block.mark = Some(Mark { r#type: "ephemeral", lifetime });
             told.count += 1;

@@ -18,4 +18,4 @@ mod turns;
 
 pub(crate) use settings::Settings;
 pub(crate) use setup::{Setup, leading_system};
-pub(crate) use turns::{Turn, check, nothing_to_answer, turns};
+pub(crate) use turns::{PromptTurn, check, nothing_to_answer, turns};

@@ -8,18 +8,18 @@ use crate::cli::config::Config;
 
 /// One turn of the conversation, borrowed from its messages so that megabytes of images are not copied.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct PromptTurn<'a> {
     pub(crate) assistant: bool,
     pub(crate) blocks: Vec<Block<'a>>,
     /// How many blocks, from the first, the client will send again: those before the first one that a layer adds only once.
     lasting: usize,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> PromptTurn<'a> {
     /// Each block comes with whether the client will send it again.
     fn of(assistant: bool, blocks: Vec<(bool, Block<'a>)>) -> Self {
         let lasting = blocks.iter().take_while(|(lasts, _)| *lasts).count();
-        Turn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
+        PromptTurn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
     }
 
     /// The last of the blocks up to which the client will send everything again.
@@ -32,7 +32,7 @@ impl<'a> Turn<'a> {
 pub(crate) fn turns<'a>(
     messages: impl IntoIterator<Item = (usize, &'a Message)>,
     config: &Config,
-) -> Result<Vec<Turn<'a>>, Error> {
+) -> Result<Vec<PromptTurn<'a>>, Error> {
     let mut turns: Vec<(bool, Vec<(bool, Block)>)> = Vec::new();
     let mut ids = CallIds::default();
     for (place, message) in messages {
@@ -51,7 +51,7 @@ pub(crate) fn turns<'a>(
         // The API wants the results first, right behind their calls.
         blocks.sort_by_key(|(_, block)| !block.is_tool_result());
     }
-    Ok(turns.into_iter().map(|(assistant, blocks)| Turn::of(assistant, blocks)).collect())
+    Ok(turns.into_iter().map(|(assistant, blocks)| PromptTurn::of(assistant, blocks)).collect())
 }
 
 /// Refuses a conversation that cannot be sent, before it takes a process.

@@ -8,18 +8,18 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 mod failure;
+mod read_tracker;
 mod reader;
 mod span;
-mod telling;
 mod tool_calls;
-mod untaken;
 mod watchdog;
+mod writer;
 
-use self::reader::{Context, End, Step, TurnReader};
+use self::read_tracker::Tracked;
+use self::reader::{AfterTurn, Context, Step, TurnReader};
 pub(crate) use self::span::TurnSpan;
-use self::telling::Telling;
-use self::untaken::Accounted;
 use self::watchdog::Watchdog;
+use self::writer::TurnWriter;
 use super::conversation::{LiveConversation, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
@@ -56,7 +56,7 @@ pub(crate) struct Turn {
 pub(crate) struct NotBegun {
     pub(crate) error: Error,
     /// The process died before it reacted to this turn: another one can take the turn instead.
-    pub(crate) dead: bool,
+    pub(crate) process_died: bool,
     /// The API refused the prompt-cache marks that the process was sent: it may answer without them.
     pub(crate) marks_refused: bool,
     pub(crate) request: Box<PreparedRequest>,
@@ -101,16 +101,16 @@ impl Turn {
                 Ok(turn)
             }
             Err(error) => {
-                let dead = !turn.acknowledged && error.kind() == ErrorKind::Cli;
+                let process_died = !turn.acknowledged && error.kind() == ErrorKind::Cli;
                 if let Some(lease) = &mut turn.lease {
                     lease.failed(&error);
-                    if dead {
+                    if process_died {
                         lease.died_unheard(&error);
                     }
                 }
                 let named = error.kind() == ErrorKind::InvalidRequest && error.to_string().contains("cache_control");
                 let Turn { request, span, marks, .. } = *turn;
-                Err(NotBegun { error, dead, marks_refused: named && marks.any(), request, span })
+                Err(NotBegun { error, process_died, marks_refused: named && marks.any(), request, span })
             }
         }
     }
@@ -130,9 +130,9 @@ impl Turn {
 
     /// The rest of the turn, as a stream.
     pub(crate) fn into_events(self: Box<Self>) -> impl futures_core::Stream<Item = Result<ChatEvent, Error>> {
-        let account = self.watchdog.untaken();
+        let tracker = self.watchdog.read_tracker();
         let events = futures_util::stream::unfold(self, |mut turn| async move { Some((turn.next().await?, turn)) });
-        Accounted::new(events, account)
+        Tracked::new(events, tracker)
     }
 
     /// From here on the turn has no process, and no time limit.
@@ -240,15 +240,15 @@ impl Turn {
     async fn lines(&mut self, live: Option<LiveConversation>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
-        let mut telling = Telling::new(self.reader.model(), self.marks, self.pool.cache_lifetime().get());
-        let (request, telling, lines) = blocking::run(size::of_messages(&request.messages), move || {
-            let lines = telling.lines(&request, live.as_ref(), pool.config(), out);
-            (request, telling, lines)
+        let mut writer = TurnWriter::new(self.reader.model(), self.marks, self.pool.cache_lifetime().get());
+        let (request, writer, lines) = blocking::run(size::of_messages(&request.messages), move || {
+            let lines = writer.lines(&request, live.as_ref(), pool.config(), out);
+            (request, writer, lines)
         })
         .await?;
         self.request = request;
-        self.marks = telling.marks;
-        self.ignored = telling.ignored;
+        self.marks = writer.marks;
+        self.ignored = writer.ignored;
         lines
     }
 
@@ -304,15 +304,15 @@ impl Turn {
         if self.reader.started() {
             self.watchdog.started();
         }
-        match self.step.end.take() {
+        match self.step.after.take() {
             None => {}
-            Some(End::Kill) => {
+            Some(AfterTurn::Kill) => {
                 if let Some(mut lease) = self.end() {
                     lease.unusable();
                 }
             }
             // Park the process before the client sees the end: it may send its next request at once.
-            Some(End::Keep(answered)) => {
+            Some(AfterTurn::Keep(answered)) => {
                 if let Some(lease) = self.end() {
                     lease.park(self.request.answered(answered, self.marks));
                 }

@@ -24,7 +24,7 @@ pub(crate) struct ToolCalls {
     /// No further call belongs to this answer.
     closed: bool,
     /// The model's message is complete.
-    waiting: bool,
+    message_is_complete: bool,
 }
 
 /// Where a call is among those of its turn.
@@ -53,8 +53,8 @@ impl ToolCalls {
     }
 
     /// The model's message is complete: it waits for results.
-    pub(crate) fn wait(&mut self) {
-        self.waiting = true;
+    pub(crate) fn message_complete(&mut self) {
+        self.message_is_complete = true;
     }
 
     /// Whether this answer announces the call with this id, as the model gave it.
@@ -109,7 +109,7 @@ impl ToolCalls {
         let Some(call) = at.filter(|_| self.announced.is_empty()).and_then(|at| self.deferred.remove(at)) else {
             return Vec::new();
         };
-        self.waiting = true;
+        self.message_is_complete = true;
         let CalledFunction { name, arguments } = call.function;
         let (index, start) = self.announce(&id, &name);
         let mut events = vec![start];
@@ -122,7 +122,8 @@ impl ToolCalls {
     /// The calls that the process is parked in, once the CLI has issued every call that this answer announced.
     pub(crate) fn parked(&mut self) -> Option<PendingToolCalls> {
         let issued = |id: &String| self.pending.iter().any(|call| call.tool_use_id == *id);
-        let complete = self.waiting && !self.announced.is_empty() && self.announced.iter().all(|(id, _)| issued(id));
+        let complete =
+            self.message_is_complete && !self.announced.is_empty() && self.announced.iter().all(|(id, _)| issued(id));
         complete.then(|| PendingToolCalls {
             calls: std::mem::take(&mut self.pending),
             deferred: std::mem::take(&mut self.deferred),

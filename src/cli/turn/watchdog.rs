@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::untaken::Untaken;
+use super::read_tracker::ReadTracker;
 use crate::cli::config::Config;
 use crate::cli::pool::Recall;
 use crate::{Error, ErrorKind};
@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct Watchdog {
     watched: Arc<Watched>,
-    untaken: Arc<Untaken>,
+    tracker: Arc<ReadTracker>,
     task: JoinHandle<()>,
 }
 
@@ -65,9 +65,9 @@ impl Watchdog {
             whole: config.request_timeout,
             unread: config.unread_timeout,
         };
-        let (watched, untaken) = (Arc::<Watched>::default(), Arc::<Untaken>::default());
-        let task = tokio::spawn(watch(Arc::clone(&watched), Arc::clone(&untaken), recall, pid, limits));
-        Watchdog { watched, untaken, task }
+        let (watched, tracker) = (Arc::<Watched>::default(), Arc::<ReadTracker>::default());
+        let task = tokio::spawn(watch(Arc::clone(&watched), Arc::clone(&tracker), recall, pid, limits));
+        Watchdog { watched, tracker, task }
     }
 
     /// The model has begun to answer.
@@ -81,8 +81,8 @@ impl Watchdog {
     }
 
     /// Tracks whether the turn's events are taken.
-    pub(super) fn untaken(&self) -> Arc<Untaken> {
-        Arc::clone(&self.untaken)
+    pub(super) fn read_tracker(&self) -> Arc<ReadTracker> {
+        Arc::clone(&self.tracker)
     }
 
     /// The future's output, unless the turn is cut first.
@@ -109,8 +109,8 @@ impl Drop for Watchdog {
     }
 }
 
-async fn watch(watched: Arc<Watched>, untaken: Arc<Untaken>, recall: Recall, pid: u32, limits: Limits) {
-    let cut = limits.over(&watched, &untaken).await;
+async fn watch(watched: Arc<Watched>, tracker: Arc<ReadTracker>, recall: Recall, pid: u32, limits: Limits) {
+    let cut = limits.over(&watched, &tracker).await;
     // Set first, or the turn would take the end of its process for a crash.
     let _ = watched.cut.set(cut);
     if recall.recall() {
@@ -121,7 +121,7 @@ async fn watch(watched: Arc<Watched>, untaken: Arc<Untaken>, recall: Recall, pid
 
 impl Limits {
     /// Resolves when a time limit is up, with the reason for the cut.
-    async fn over(&self, watched: &Watched, untaken: &Untaken) -> Cut {
+    async fn over(&self, watched: &Watched, tracker: &ReadTracker) -> Cut {
         // Each look says whether events lay untaken ever since the look before, so two in a row cover `unread`.
         let between_looks = self.unread / 2;
         let mut seen_untaken = false;
@@ -133,7 +133,7 @@ impl Limits {
             if Instant::now() >= deadline && started == watched.started.load(Ordering::Relaxed) {
                 return if started { Cut::Incomplete(self.whole) } else { Cut::Silent(until) };
             }
-            let untaken = untaken.since_last_look();
+            let untaken = tracker.untaken_since_last_look();
             if untaken && seen_untaken {
                 return Cut::Unread(self.unread);
             }

@@ -67,7 +67,7 @@ impl Door for ChatCompletions {
         reply.custom_tools.collector(CompletionCollector::new(head))
     }
 
-    fn in_its_words(&self, reply: &Reply, error: Error) -> Error {
+    fn reword_error(&self, reply: &Reply, error: Error) -> Error {
         match &reply.places {
             Some(places) => places.name(error),
             None => error,

@@ -248,7 +248,7 @@ impl Door for Responses {
         Ok((id, body))
     }
 
-    fn in_its_words(&self, reply: &Reply, error: Error) -> Error {
+    fn reword_error(&self, reply: &Reply, error: Error) -> Error {
         reply.places.name(error)
     }
 }

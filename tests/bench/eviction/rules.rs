@@ -1,7 +1,7 @@
 //! Who gives way: the pool's rule, others that weigh what a replay costs and how likely it is, and one that knows the future.
 
 use super::places::Waiting;
-use super::pool_rule::{Held, gives_way};
+use super::pool_rule::{self, Held};
 
 /// For how long a conversation has been silent that gives way to a warm process, in seconds, as in the pool.
 const SILENT: f64 = 60.0;
@@ -64,7 +64,9 @@ impl Rule {
         };
         match self {
             Rule::LeastRecentlyUsed => (!waiting.is_empty()).then_some(0),
-            Rule::Pool => gives_way(waiting.iter().map(|one| Held { answers: one.turns, is_parked: one.is_parked })),
+            Rule::Pool => {
+                pool_rule::choose(waiting.iter().map(|one| Held { answers: one.turns, is_parked: one.is_parked }))
+            }
             Rule::GreedyDual | Rule::GreedyDualFrequency => least(&|one| one.worth),
             Rule::LastButOne => least(&|one| one.before.unwrap_or(one.since - 1e9)),
             Rule::Expected => {
@@ -128,7 +130,7 @@ impl HoldBack {
             .filter(|at| !waiting[*at].is_parked && waiting[*at].since + silent(&waiting[*at]) <= now)
             .collect();
         let held = may.iter().map(|at| Held { answers: waiting[*at].turns, is_parked: false });
-        let chosen = if self == HoldBack::LongestSilent { 0 } else { gives_way(held)? };
+        let chosen = if self == HoldBack::LongestSilent { 0 } else { pool_rule::choose(held)? };
         let gone = waiting.remove(*may.get(chosen)?);
         Some(from.max(gone.since + silent(&gone)))
     }

@@ -51,12 +51,12 @@ pub(crate) struct Step {
     /// Questions whether a tool may be used, by the request's id. Their answers are sent with the replies.
     pub(crate) questions: Vec<(String, ControlRequest)>,
     /// Set once no further line matters.
-    pub(crate) end: Option<End>,
+    pub(crate) after: Option<AfterTurn>,
 }
 
 /// What becomes of the process.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum AfterTurn {
     /// It is in the middle of something that nobody waits for.
     Kill,
     /// It has finished, or waits for the results of calls, and can go on with the conversation.
@@ -245,12 +245,12 @@ impl TurnReader {
     fn stop(&mut self, reason: &str, out: &mut Step) {
         match reason {
             // The CLI would continue unasked, behind the client's back: end it here.
-            "max_tokens" => self.finish(FinishReason::Length, End::Kill, out),
-            "model_context_window_exceeded" => self.finish(FinishReason::ContextWindow, End::Kill, out),
+            "max_tokens" => self.finish(FinishReason::Length, AfterTurn::Kill, out),
+            "model_context_window_exceeded" => self.finish(FinishReason::ContextWindow, AfterTurn::Kill, out),
             // Likewise: it would tell the model about the refusal and let it try once more.
-            "refusal" => self.finish(FinishReason::ContentFilter, End::Kill, out),
+            "refusal" => self.finish(FinishReason::ContentFilter, AfterTurn::Kill, out),
             "tool_use" => {
-                self.calls.wait();
+                self.calls.message_complete();
                 self.park_if_complete(out);
             }
             "pause_turn" => self.paused = true,
@@ -264,9 +264,9 @@ impl TurnReader {
         }
     }
 
-    fn finish(&mut self, reason: FinishReason, end: End, out: &mut Step) {
+    fn finish(&mut self, reason: FinishReason, after: AfterTurn, out: &mut Step) {
         out.events.push_back(ChatEvent::Finished { reason, usage: self.usage });
-        out.end = Some(end);
+        out.after = Some(after);
     }
 
     /// The answer is complete, and the process can go on.
@@ -274,7 +274,7 @@ impl TurnReader {
         let reply = Reply { texts: std::mem::take(&mut self.texts), calls: self.calls.take_announced() };
         let tokens = self.usage.prompt_tokens + self.usage.completion_tokens;
         let answered = Answered { reply, model: self.model.clone(), tokens, pending };
-        self.finish(reason, End::Keep(answered), out);
+        self.finish(reason, AfterTurn::Keep(answered), out);
     }
 
     fn park_if_complete(&mut self, out: &mut Step) {
@@ -302,7 +302,7 @@ impl TurnReader {
         let message: FullMessage = read(line.message);
         let mut ids = message.blocks().into_iter().filter_map(|block| block.tool_use_id);
         if ids.any(|id| self.calls.is_announced(id.as_str())) {
-            self.finish(FinishReason::ToolCalls, End::Kill, out);
+            self.finish(FinishReason::ToolCalls, AfterTurn::Kill, out);
         }
     }
 

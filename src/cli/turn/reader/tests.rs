@@ -40,7 +40,7 @@ fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Step {
         let Some(line) = Line::parse(line) else { continue };
         let context =
             Context { request: &request, subscription: &subscription, cache_lifetime: &KnownLifetime::default() };
-        if reader.take(line, context, &mut step).is_err() || step.end.is_some() {
+        if reader.take(line, context, &mut step).is_err() || step.after.is_some() {
             break;
         }
     }

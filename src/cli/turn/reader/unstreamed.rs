@@ -51,7 +51,7 @@ impl TurnReader {
             let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
             out.events.extend(start);
             out.events.extend(self.calls.add_arguments(place, arguments));
-            self.calls.wait();
+            self.calls.message_complete();
         }
         // Its other blocks may come in lines of their own.
         let (texts_before, calls_before) = (self.texts.len(), self.calls.len());

@@ -6,12 +6,12 @@ use crate::cli::config::Config;
 use crate::cli::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
 use crate::cli::prompt::marks::{self, Lifetime, Marks};
 use crate::cli::prompt::mcp::{self, CallResult};
-use crate::cli::prompt::{self, Turn};
+use crate::cli::prompt::{self, PromptTurn};
 use crate::cli::protocol::Outgoing;
 
 /// Builds the lines for one request.
 #[derive(Debug)]
-pub(super) struct Telling {
+pub(super) struct TurnWriter {
     /// The API's name of the model that is to answer; empty if unknown.
     model: String,
     /// The client's prompt-cache marks in the process's conversation.
@@ -22,9 +22,9 @@ pub(super) struct Telling {
     pub(super) ignored: Vec<&'static str>,
 }
 
-impl Telling {
+impl TurnWriter {
     pub(super) fn new(model: &str, marks: Marks, lifetime: Option<Lifetime>) -> Self {
-        Telling { model: model.to_owned(), marks, lifetime, ignored: Vec::new() }
+        TurnWriter { model: model.to_owned(), marks, lifetime, ignored: Vec::new() }
     }
 
     /// The lines to send. The CLI acknowledges each item but the last.
@@ -41,7 +41,7 @@ impl Telling {
         };
         match &live.pending {
             None => {
-                let turns = prompt::turns(request.news(live), config)?;
+                let turns = prompt::turns(request.new_messages(live), config)?;
                 self.conversation(turns, request, true, config, out)
             }
             Some(pending) => self.results(request, live, pending, config, out),
@@ -52,7 +52,7 @@ impl Telling {
     /// assistant turn after it is sent, or the CLI would reorder them.
     fn conversation(
         &mut self,
-        mut turns: Vec<Turn<'_>>,
+        mut turns: Vec<PromptTurn<'_>>,
         request: &PreparedRequest,
         live: bool,
         config: &Config,
@@ -84,14 +84,14 @@ impl Telling {
         config: &Config,
         mut out: Outgoing,
     ) -> Result<Vec<Outgoing>, Error> {
-        let news = || request.news(live);
+        let new_messages = || request.new_messages(live);
         let is_result = |message: &Message| message.tool_call_id.is_some();
-        let mut turns = prompt::turns(news().filter(|(_, message)| !is_result(message)), config)?;
+        let mut turns = prompt::turns(new_messages().filter(|(_, message)| !is_result(message)), config)?;
         self.ignored = marks::settle(&mut turns, &mut self.marks, true, self.lifetime, &request.setup, config);
         for turn in turns {
             out.user(&turn.blocks, true);
         }
-        let results = mcp::results(news().map(|(_, message)| message));
+        let results = mcp::results(new_messages().map(|(_, message)| message));
         for call in &pending.calls {
             let result = results.get(&call_id::canonical(&call.tool_use_id));
             let result = result.and_then(|message| CallResult::of(message)).unwrap_or_else(CallResult::withheld);
