@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::namespaces::Namespaces;
 use super::{Install, Kind};
 use crate::config::{self, Effective};
 
@@ -25,6 +26,8 @@ pub(super) struct Definition {
     pub(super) writable: Vec<PathBuf>,
     /// How long the service may take to stop.
     pub(super) ends_within: Duration,
+    /// How systemd can limit which files the service sees; of no meaning to launchd.
+    pub(super) namespaces: Namespaces,
 }
 
 impl Definition {
@@ -46,8 +49,13 @@ impl Definition {
             }
         }
         let connections = &install.flags.connections;
+        let kind = install.which.kind();
+        let namespaces = match kind {
+            Kind::Systemd => Namespaces::probe(),
+            Kind::Launchd => Namespaces::Never,
+        };
         Ok(Definition {
-            kind: install.which.kind(),
+            kind,
             environment: config.with_file_name("environment"),
             program,
             home,
@@ -55,6 +63,7 @@ impl Definition {
             path: std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             writable,
             ends_within: connections.drain_delay + connections.shutdown_timeout + LAST_PROCESSES,
+            namespaces,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use super::definition::Definition;
+use super::namespaces::Namespaces;
 use super::{Kind, NAME, launchd, systemd};
 use crate::config::{self, Effective, Written};
 use crate::flags::API_KEY;
@@ -92,6 +93,12 @@ fn advise(definition: &Definition) {
             }
         }
         Kind::Launchd => say(&format!("Its log: ~/Library/Logs/{NAME}.log")),
+    }
+    if definition.kind == Kind::Systemd && definition.namespaces == Namespaces::Never {
+        say(
+            "Note: its sandbox does not cover files, since users may not create namespaces on this system: it can read your keys, \
+             and write wherever you can. Ubuntu forbids them by kernel.apparmor_restrict_unprivileged_userns.",
+        );
     }
     if definition.program.components().any(|part| part.as_os_str() == "target") {
         say(&format!(

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `definition` | what goes into the service's file |
 //! | `systemd` | the service's file for systemd |
+//! | `namespaces` | whether systemd can hide files from a user's service |
 //! | `launchd` | the service's file for launchd |
 //! | `install` | `install`, `uninstall` and `status` |
 
 mod definition;
 mod install;
 mod launchd;
+mod namespaces;
 mod systemd;
 
 use std::path::{Path, PathBuf};

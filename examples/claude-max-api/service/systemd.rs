@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::NAME;
 use super::definition::Definition;
+use super::namespaces::Namespaces;
 
 /// What the server, `claude` and its tools are not allowed to do. Two things limit this list.
 ///
@@ -12,10 +13,9 @@ use super::definition::Definition;
 /// be writable), compiles JavaScript at run time (no `MemoryDenyWriteExecute`), lists network interfaces (`AF_NETLINK`), and
 /// reads the machine's memory size (no `ProcSubset=pid`).
 ///
-/// The powers of a user's own systemd: where users may not create namespaces, as on Ubuntu, `PrivateUsers` and the settings
-/// that drop capabilities (`CapabilityBoundingSet`, `PrivateDevices`, `ProtectClock`, `ProtectKernelModules`,
-/// `ProtectKernelLogs`) keep the service from starting. A user service has no capabilities to drop anyway. Those settings
-/// below that need a namespace have no effect there.
+/// The powers of a user's own systemd: a user service has no capabilities to drop, and where users may not create namespaces, as
+/// on Ubuntu, the settings that would (`CapabilityBoundingSet`, `PrivateDevices`, `ProtectClock`, `ProtectKernelModules`,
+/// `ProtectKernelLogs`) keep the service from starting. Those below that concern files have no effect there: see `namespaces`.
 const SANDBOX: &str = "\
 # The sandbox.
 NoNewPrivileges=yes
@@ -80,6 +80,9 @@ StandardError=journal
 "
     );
     unit += SANDBOX;
+    if definition.namespaces == Namespaces::PrivateUsers {
+        unit += "# Without it, this version of systemd ignores what is said of paths.\nPrivateUsers=yes\n";
+    }
     for path in &definition.writable {
         let _ = writeln!(unit, "ReadWritePaths={}", quoted(&format!("-{}", path.display())));
     }

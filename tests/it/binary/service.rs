@@ -11,7 +11,8 @@ use tokio::process::Command;
 
 use crate::support::server_process::example;
 
-/// A home, and in place of systemctl and launchctl a program that notes what it is asked and knows whether the service runs.
+/// A home, and in place of systemctl, systemd-run and launchctl a program that notes what it is asked, knows whether the service
+/// runs, and hides files as systemd 257 does; as 252 does if there is a file `old-systemd`; and never if there is `no-namespaces`.
 struct Home {
     directory: TempDir,
 }
@@ -19,6 +20,8 @@ struct Home {
 const SERVICE_MANAGER: &str = r#"#!/bin/sh
 echo "$(basename "$0") $*" >> "$HOME/asked"
 case "$*" in
+  *InaccessiblePaths*PrivateUsers*) ! test -e "$HOME/no-namespaces" ;;
+  *InaccessiblePaths*) ! test -e "$HOME/no-namespaces" && ! test -e "$HOME/old-systemd" ;;
   *is-active*|print*) test -e "$HOME/running" ;;
   *restart*|bootstrap*) touch "$HOME/running" ;;
   *disable*|bootout*) rm -f "$HOME/running" ;;
@@ -30,7 +33,7 @@ impl Home {
         let home = Home { directory: tempfile::tempdir().unwrap() };
         let programs = home.path("bin");
         std::fs::create_dir(&programs).unwrap();
-        for name in ["systemctl", "launchctl"] {
+        for name in ["systemctl", "systemd-run", "launchctl"] {
             let program = programs.join(name);
             std::fs::write(&program, SERVICE_MANAGER).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -94,6 +97,7 @@ async fn installing_twice_is_installing_once_and_each_says_what_it_did() {
     assert_eq!(
         asked,
         [
+            "systemd-run --user --quiet --collect --wait --property=InaccessiblePaths=/etc/passwd sh -c ! test -s /etc/passwd",
             "systemctl --user --quiet is-active claude-max-api.service",
             "systemctl --user daemon-reload",
             "systemctl --user --quiet enable claude-max-api.service",
@@ -156,6 +160,26 @@ async fn a_service_that_was_uninstalled_is_gone_but_for_its_settings() {
         assert_eq!(code, Some(3));
         assert!(said.contains("Not installed") && said.contains("It does not run."), "{said}");
     }
+}
+
+#[tokio::test]
+async fn files_are_hidden_from_it_by_whatever_way_this_systemd_has_and_an_operator_hears_if_there_is_none() {
+    const WARNING: &str = "its sandbox does not cover files";
+    for (system, has_private_users, is_warned) in
+        [("new-systemd", false, false), ("old-systemd", true, false), ("no-namespaces", false, true)]
+    {
+        let home = Home::new();
+        std::fs::write(home.path(system), "").unwrap();
+        let said = home.run(&["install", "--kind", "systemd"]).await;
+        let unit = std::fs::read_to_string(home.path(UNIT)).unwrap();
+        assert_eq!(unit.contains("\nPrivateUsers=yes\n"), has_private_users, "{system}: {unit}");
+        assert_eq!(said.contains(WARNING), is_warned, "{system}: {said}");
+        assert_eq!(home.run(&["print", "--kind", "systemd"]).await, unit, "{system}");
+    }
+    let home = Home::new();
+    std::fs::write(home.path("no-namespaces"), "").unwrap();
+    assert!(!home.run(&["install", "--kind", "launchd"]).await.contains(WARNING));
+    assert!(!home.asked().iter().any(|asked| asked.starts_with("systemd-run")));
 }
 
 #[tokio::test]
@@ -236,6 +260,7 @@ async fn systemd_finds_no_fault_with_the_unit_and_its_sandbox_is_tight() {
     let config = odd.path().join("config.toml");
     let (config, workspace) = (config.to_str().unwrap(), odd.path().to_str().unwrap());
     let args = ["print", "--kind", "systemd", "--config", config, "--mode", "agent", "--workspace", workspace];
+    std::fs::write(home.path("old-systemd"), "").unwrap();
     let unit = home.run(&args).await;
     let directory = home.directory.path();
     std::fs::write(directory.join("claude-max-api.service"), unit).unwrap();
