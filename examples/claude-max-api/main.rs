@@ -15,6 +15,7 @@
 //! | `keys` | the keys that let clients in |
 //! | `check` | which flags do not go together, and which are unwise |
 //! | `serve` | from the flags to the end of the last answer |
+//! | `descendants` | the end of this program waits for what it has started |
 //! | `store` | where kept responses outlive the server |
 //! | `service` | a systemd unit or launchd agent: installed, removed, looked at |
 //! | `supervisor` | what systemd is told of this server |
@@ -28,6 +29,7 @@
 mod check;
 mod command_line;
 mod config;
+mod descendants;
 mod doctor;
 mod duration;
 mod flags;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::check;
+use crate::descendants::Descendants;
 use crate::flags::{Connections, Flags};
 use crate::log::Log;
 use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
@@ -22,6 +23,9 @@ pub(crate) fn serve(flags: &Flags) -> ExitCode {
 }
 
 fn serve_until_the_end(flags: &Flags) -> ExitCode {
+    let descendants = Descendants::watch().inspect_err(|error| {
+        tracing::warn!(%error, "cannot tell when the last process has ended, so the end of this program does not wait for it");
+    });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("Cannot start: {error}.")),
@@ -30,9 +34,13 @@ fn serve_until_the_end(flags: &Flags) -> ExitCode {
         Ok(traces) => traces,
         Err(message) => return command_line::refuse(message),
     };
-    // Dropping the runtime ends whatever still runs, including every `claude` process.
     let ended = runtime.block_on(run(flags, &traces));
     traces.flush();
+    // Whatever still runs is told to end, including every `claude` process.
+    drop(runtime);
+    if let Ok(descendants) = descendants {
+        descendants.wait();
+    }
     ended
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::raw::{Raw, chat};
 use crate::support::claude_bin::stand_in;
-use crate::support::process::{children, stat};
+use crate::support::process::{children, mark, runs, stat, watching};
 use crate::support::server_process::{ServerProcess, example};
 use crate::support::{PATIENCE, in_time};
 
@@ -78,6 +78,35 @@ async fn a_running_stream_is_finished_and_nothing_stays_behind() {
         assert_eq!(more, "", "one line on standard output is all there is");
         gone(&processes).await;
     }
+}
+
+/// A service manager kills at once what is left when the server has ended.
+#[tokio::test]
+async fn it_has_ended_when_its_processes_have_and_what_cleans_up_after_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("claude");
+    let here = directory.path().display();
+    // Told to end, it takes its time.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--version*) exec {0:?} \"$@\" ;; esac\n\
+         trap 'sleep 0.3; echo ended >> \"{here}/ended\"; exit' TERM\n\
+         exec 3<&0\n{0:?} \"$@\" <&3 &\nexec 3<&-\nwait\n",
+        stand_in()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = example("claude-max-api");
+    command.args(["0", "--warm", "0"]).env("CLAUDE_BIN", &program);
+    let server = ServerProcess::start(command).await;
+    assert_eq!(server.say("hello").await.status, 200);
+    let processes = children(server.pid());
+    let mark = processes.iter().find_map(|pid| mark(*pid)).unwrap();
+    let watching = watching(&mark);
+    assert!(!watching.is_empty());
+    server.signal(Signal::TERM);
+    assert!(server.ended().await.0.success());
+    assert_eq!(std::fs::read_to_string(directory.path().join("ended")).unwrap(), "ended\n");
+    assert!(![processes, watching].concat().into_iter().any(runs));
 }
 
 #[tokio::test]
