@@ -303,6 +303,9 @@ mod tests {
     use crate::chat::{Message, Role};
     use crate::{FinishReason, Usage};
 
+    /// What all copies of a request may have, as the documentation says.
+    const ALL: usize = 8 << 20;
+
     /// Asks for three answers to a text of this length. What comes with each turn that is asked for lets it begin.
     fn asked(length: usize) -> (Starting, mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
         let (tell, asked) = mpsc::unbounded_channel();
@@ -322,14 +325,14 @@ mod tests {
 
     #[test]
     fn the_turns_of_a_small_request_begin_at_once() {
-        let (future, mut asked) = asked(COPIES / 3 - 1000);
+        let (future, mut asked) = asked(ALL / 3 - 1000);
         assert!(future.now_or_never().is_none());
         assert_eq!(std::iter::from_fn(|| asked.try_recv().ok()).count(), 3);
     }
 
     #[test]
     fn of_a_large_request_there_is_one_copy_at_a_time() {
-        let (mut future, mut asked) = asked(COPIES / 3 + 1);
+        let (mut future, mut asked) = asked(ALL / 3 + 1);
         assert!((&mut future).now_or_never().is_none());
         asked.try_recv().unwrap().send(()).unwrap();
         assert!(asked.try_recv().is_err(), "the second turn was asked for before the first had begun");

@@ -26,3 +26,14 @@ impl fmt::Debug for Predicate {
         f.write_str(if self.0.is_some() { "Predicate" } else { "Always" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_printed_with_whether_it_applies_to_every_request() {
+        assert_eq!(format!("{:?}", Predicate::default()), "Always");
+        assert_eq!(format!("{:?}", Predicate::new(|_| true)), "Predicate");
+    }
+}

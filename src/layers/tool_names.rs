@@ -149,11 +149,7 @@ impl<'a> Names<'a> {
     /// unless it would be taken for one that is offered.
     fn get(&self, name: &str) -> Option<&'a str> {
         let unoffered = || self.table.get(name).filter(|target| !self.taken.contains(*target)).map(String::as_str);
-        match self.forward.get(name) {
-            Some(target) => Some(target),
-            None if self.taken.contains(name) => None,
-            None => unoffered(),
-        }
+        self.forward.get(name).copied().or_else(unoffered)
     }
 
     fn rename(&self, request: &mut ChatRequest) {
@@ -250,6 +246,13 @@ mod tests {
         assert_eq!(names.get("read"), Some("Read"));
         assert_eq!(names.get("process"), None);
         assert_eq!(names.get("Bash"), None);
+    }
+
+    #[test]
+    fn a_call_of_a_function_no_longer_offered_does_not_pass_for_the_one_that_has_its_name_now() {
+        let table = table(&[("a", "b"), ("b", "c")]);
+        let names = Names::new(&table, ["a"].into_iter());
+        assert_eq!((names.get("a"), names.get("b")), (Some("b"), Some("c")));
     }
 
     proptest::proptest! {

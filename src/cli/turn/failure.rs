@@ -157,6 +157,37 @@ mod tests {
     }
 
     #[test]
+    fn each_failure_says_what_to_do_and_what_the_api_said() {
+        let cases = [
+            (401, "run `claude` on the machine of this server"),
+            (402, "look at its billing"),
+            (403, "or its organisation, may not do this"),
+            (404, "see GET /v1/models for names"),
+            (413, "send fewer or smaller images and files"),
+            (422, "The API refused the request."),
+            (429, "Rate limit reached for the account"),
+            (500, "The API failed: try again."),
+            (529, "The API is overloaded: try again soon."),
+        ];
+        for (status, advice) in cases {
+            let failure = Failure { kind: None, api_status: Some(status), text: "as it is".to_owned() };
+            let message = failure.into_error("opus", None).to_string();
+            assert!(message.contains(advice) && message.ends_with("(as it is)"), "{status}: {message}");
+        }
+    }
+
+    #[test]
+    fn who_is_told_to_wait_is_told_how_long() {
+        let wait = |status: u16, known: Option<u64>| {
+            let failure = Failure { kind: None, api_status: Some(status), text: String::new() };
+            failure.into_error("opus", known.map(Duration::from_secs)).retry_after().map(|wait| wait.as_secs())
+        };
+        assert_eq!((wait(429, Some(90)), wait(429, None)), (Some(90), None));
+        assert_eq!((wait(529, Some(90)), wait(529, None)), (Some(90), Some(5)));
+        assert_eq!(wait(500, Some(90)), None);
+    }
+
+    #[test]
     fn failures_that_openai_has_words_for_begin_with_them() {
         let message = |status: u16, text: &str| {
             let failure = Failure { kind: None, api_status: Some(status), text: text.to_owned() };

@@ -112,3 +112,17 @@ fn append(request: &mut ChatRequest, paragraph: &str) {
         content => *content = Some(Content::Text(paragraph.to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_note_stands_a_blank_line_after_the_instructions_or_alone() {
+        for (instructions, told) in [("Be kind.\n", "Be kind.\n\nNote."), ("", "Note.")] {
+            let mut request = ChatRequest::new("m", [Message::new(Role::System, instructions)]);
+            append(&mut request, "Note.");
+            assert_eq!(request.messages, [Message::new(Role::System, told)]);
+        }
+    }
+}

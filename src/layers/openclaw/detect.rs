@@ -39,3 +39,20 @@ pub(super) fn is_internal_context(message: &Message) -> bool {
             && last.is_some_and(|text| text.ends_with(INTERNAL_CONTEXT.1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prompt_is_known_by_an_opening_at_the_beginning_of_any_line_and_nowhere_else() {
+        for opening in OPENINGS {
+            for text in [format!("{opening}.\n"), format!("As the operator says:\n\n{opening}.")] {
+                assert!(is_prompt(&Message::new(Role::System, text.as_str())), "{text:?}");
+                assert!(!is_prompt(&Message::new(Role::User, text.as_str())), "{text:?}");
+            }
+            let quoted = format!("\nIts prompt has the line {opening}.\n");
+            assert!(!is_prompt(&Message::new(Role::System, quoted.as_str())), "{quoted:?}");
+        }
+    }
+}

@@ -144,6 +144,14 @@ fn a_match_finishes_the_answer_with_what_is_known_of_its_cost() {
 }
 
 #[test]
+fn the_arguments_of_calls_count_in_what_a_match_costs_and_are_no_reasoning() {
+    let delta = ChatEvent::ToolCallDelta { index: 0, arguments: r#"{"path":"/tmp"}"#.to_owned() };
+    let usage = Usage { completion_tokens: 6, ..Usage::default() };
+    let expected = [call(0), delta.clone(), text("done "), matched("END"), finished(FinishReason::Stop, usage)];
+    assert_eq!(cut(&["END"], vec![call(0), delta, text("done END")]), expected);
+}
+
+#[test]
 fn a_match_drops_the_turn_before_the_client_reads_on() {
     struct Turn(Arc<AtomicBool>);
     impl Drop for Turn {
@@ -173,6 +181,13 @@ fn held_text_goes_out_before_a_call_and_before_the_end() {
     let delta = ChatEvent::ToolCallDelta { index: 0, arguments: "END".to_owned() };
     let events = vec![text("a E"), call(0), delta.clone(), text("b E"), end.clone()];
     assert_eq!(cut(&["END"], events), [text("a "), text("E"), call(0), delta, text("b "), text("E"), end]);
+}
+
+#[test]
+fn no_match_reaches_across_a_call() {
+    let end = finished(FinishReason::ToolCalls, Usage::default());
+    let events = vec![text("a E"), call(0), text("ND"), end.clone()];
+    assert_eq!(cut(&["END"], events), [text("a "), text("E"), call(0), text("ND"), end]);
 }
 
 #[test]

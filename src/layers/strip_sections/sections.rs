@@ -281,6 +281,7 @@ mod tests {
             "```\n## Gone\n``` sh\n## Gone\n",
             "- ```\n  ## Gone\n  ```\n",
             "2. x\n\n   ```\n   ## Gone\n   ```\n",
+            "2. ```sh title=example\n   ## Gone\n   ```\n",
             "```\n## Gone",
             "```\n## Gone\n    ```\n## Gone\n",
         ] {
@@ -289,6 +290,14 @@ mod tests {
         strips("## Gone\n```\n## B\n```\nx\n## C\n", "## C\n");
         strips("``` a`b\n## Gone\nx\n## B\n", "``` a`b\n## B\n");
         strips("- ```\n  x\nno longer the item\n## Gone\nx\n# B\n", "- ```\n  x\nno longer the item\n# B\n");
+        strips("- ```\n ## Gone\nx\n# B\n", "- ```\n# B\n");
+        strips("```\nx\n   ```\n## Gone\ny\n# B\n", "```\nx\n   ```\n# B\n");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_fence_or_a_list_item_opens_nothing() {
+        strips("    ```\n## Gone\nx\n# B\n", "    ```\n# B\n");
+        strips("1234567890. ```\n## Gone\nx\n# B\n", "1234567890. ```\n# B\n");
     }
 
     #[test]
@@ -296,6 +305,7 @@ mod tests {
         strips("a\n\n\n## Gone\n\nx\n\n\n\n## B\n\n\nb", "a\n\n\n## B\n\n\nb");
         strips("a\r\n\r\n## Gone\r\nx\r\n\r\n## B\r\n", "a\r\n\r\n## B\r\n");
         strips("a\n\n  \n## Gone\nx\n\n", "a\n");
+        strips("a  \n\n## Gone\nx\n", "a  \n");
         strips("a\r\n\r\n## Gone\r\nx", "a");
         strips("\n\n## Gone\nx", "");
     }
@@ -306,6 +316,13 @@ mod tests {
         let text = "## Gone\nx\n# Files\n## Gone\nkept\n```\n<!-- next -->\n## A\n## Gone\ny\n <!-- next --> \nz\n";
         let rest = "# Files\n## Gone\nkept\n```\n<!-- next -->\n## A\n <!-- next --> \nz\n";
         assert_eq!(sections.strip(text), rest);
+    }
+
+    #[test]
+    fn a_choice_is_printed_with_what_it_stops_at() {
+        let sections = Sections::named(["Gone"]).until("Files").boundary("<!-- next -->");
+        let printed = r#"Sections { until: ["Files"], boundaries: ["<!-- next -->"], .. }"#;
+        assert_eq!(format!("{sections:?}"), printed);
     }
 
     fn line() -> impl Strategy<Value = String> {

@@ -5,11 +5,12 @@ mod openclaw;
 mod transcript;
 
 use serde_json::json;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_claude::layers::{
-    FlattenPartsLayer, ModelAliasLayer, Sections, SeparateBlocksLayer, StripSectionsLayer, ToolNamesLayer, UnknownModel,
+    ChoicesLayer, FlattenPartsLayer, ModelAliasLayer, OpenClawLayer, RecognizeLayer, Sections, SeparateBlocksLayer,
+    ShowToolsLayer, StopLayer, StripSectionsLayer, ToolNamesLayer, UnknownModel,
 };
-use tower_claude::{ChatEvent, ChatRequest, ErrorKind, FinishReason, Usage};
+use tower_claude::{ChatEvent, ChatRequest, ChatResponse, Error, ErrorKind, EventStream, FinishReason, Usage};
 use transcript::{assert_answer, assert_request, through, unreachable_service};
 
 fn request(json: serde_json::Value) -> ChatRequest {
@@ -217,4 +218,27 @@ async fn text_blocks_have_a_blank_line_between_them_on_the_way_out() {
     let before = request(json!({"model": "opus", "messages": []}));
     let (_, events) = through(SeparateBlocksLayer::new(), before, &answer).await;
     assert_answer("layers/separate_blocks_answer", "Blocks without text get no blank line.", &answer, &events);
+}
+
+#[test]
+fn response_futures_are_printed_by_their_names() {
+    let model = service_fn(|request: ChatRequest| async move {
+        Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter([])))
+    });
+    macro_rules! printed {
+        ($($layer:expr),*) => { [$(format!("{:?}", $layer.layer(model).call(ChatRequest::default()))),*] };
+    }
+    let names = printed![
+        ChoicesLayer::new(),
+        ModelAliasLayer::claude(),
+        OpenClawLayer::new(),
+        RecognizeLayer::new(),
+        SeparateBlocksLayer::new(),
+        ShowToolsLayer::new([("exec", "Bash")]),
+        StopLayer::new(),
+        tool_names()
+    ];
+    let futures =
+        ["Choices", "ModelAlias", "OpenClaw", "Recognize", "SeparateBlocks", "ShowTools", "Stop", "ToolNames"];
+    assert_eq!(names, futures.map(|name| format!("{name}Future")));
 }
