@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 use super::room::{NEW, Room};
 use crate::cli::process::Memory;
@@ -46,6 +48,8 @@ struct PlacedProcess {
     last: Memory,
     /// How much it counts against the limit.
     memory: Memory,
+    /// What it was last seen to hold, and when, if that was since its last turn, which changes it.
+    seen: Option<(Instant, Memory)>,
 }
 
 impl PlacedProcess {
@@ -89,7 +93,7 @@ impl Places {
         taken.next += 1;
         taken.places.insert(
             number,
-            PlacedProcess { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW },
+            PlacedProcess { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW, seen: None },
         );
         Some((Place { places: self.clone(), number }, Occupant { places: self.clone(), number }))
     }
@@ -133,16 +137,42 @@ impl Places {
         let mut taken = self.shared.lock();
         if let Some(process) = taken.places.values_mut().find(|process| process.pid == Some(pid)) {
             process.has_had_a_turn = true;
+            process.seen = None;
         }
     }
 
     /// Records how much memory each process holds now, by pid.
     pub(super) fn record_memory(&self, measured: &[(u32, Memory)]) {
+        let now = Instant::now();
         for process in self.shared.lock().places.values_mut() {
-            if let Some((_, now)) = measured.iter().find(|(pid, _)| process.pid == Some(*pid)) {
-                process.holds(*now);
+            if let Some((_, held)) = measured.iter().find(|(pid, _)| process.pid == Some(*pid)) {
+                process.holds(*held);
+                process.seen = Some((now, *held));
             }
         }
+    }
+
+    /// What all processes hold together. One that was not seen for this long is measured now, as `measure` says by its pid.
+    pub(super) fn memory(&self, for_at_most: Duration, measure: impl Fn(u32) -> Option<Memory>) -> Memory {
+        let now = Instant::now();
+        let mut sum = Memory::default();
+        let mut unseen = Vec::new();
+        for process in self.shared.lock().places.values() {
+            match process.seen {
+                Some((at, held)) if now.saturating_duration_since(at) < for_at_most => sum = sum + held,
+                _ => unseen.extend(process.pid),
+            }
+        }
+        // Without the lock, which requests wait for.
+        let measured: Vec<(u32, Memory)> = unseen.into_iter().filter_map(|pid| Some((pid, measure(pid)?))).collect();
+        if !measured.is_empty() {
+            for process in self.shared.lock().places.values_mut() {
+                if let Some((_, held)) = measured.iter().find(|(pid, _)| process.pid == Some(*pid)) {
+                    process.seen = Some((now, *held));
+                }
+            }
+        }
+        measured.into_iter().fold(sum, |sum, (_, held)| sum + held)
     }
 
     /// The pids of all processes that have not been reaped.
@@ -292,7 +322,8 @@ mod tests {
 
     #[test]
     fn what_a_process_holds_only_for_a_moment_does_not_count() {
-        let mut process = PlacedProcess { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW };
+        let mut process =
+            PlacedProcess { is_ending: false, pid: None, has_had_a_turn: false, last: NEW, memory: NEW, seen: None };
         let mut counts = |megabytes: u64, has_had_a_turn: bool| {
             process.has_had_a_turn = has_had_a_turn;
             process.holds(Memory { own: megabytes * 1_000_000, shared: 0 });
@@ -319,5 +350,36 @@ mod tests {
         assert!(own < NEW.own / 2, "this test's own memory");
         assert_eq!(places.pids(), [pid]);
         assert_eq!(places.shared.room.beside(places.shared.lock().memory()), 0, "half of a new one does not fit");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_a_moment_ago_is_not_measured_again() {
+        let places = places(2);
+        let (one, _occupant) = places.take().unwrap();
+        one.set_pid(1);
+        let measured = std::cell::RefCell::new(Vec::new());
+        let held = || {
+            let measure = |pid: u32| {
+                measured.borrow_mut().push(pid);
+                Some(Memory { own: u64::from(pid), shared: 10 })
+            };
+            let held = places.memory(Duration::from_secs(3), measure);
+            (held.own, held.shared, std::mem::take(&mut *measured.borrow_mut()))
+        };
+        assert_eq!(held(), (1, 10, vec![1]));
+        let (two, _occupant) = places.take().unwrap();
+        assert_eq!(held(), (1, 10, vec![]), "the second has no pid yet");
+        two.set_pid(2);
+        assert_eq!(held(), (3, 10, vec![2]));
+        assert_eq!(held(), (3, 10, vec![]));
+        drop(one);
+        assert_eq!(held(), (2, 10, vec![]), "the first is gone");
+        places.had_a_turn(2);
+        assert_eq!(held(), (2, 10, vec![2]), "its turn has changed it");
+        places.record_memory(&[(2, Memory { own: 5, shared: 10 })]);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(held(), (5, 10, vec![]));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(held(), (2, 10, vec![2]));
     }
 }

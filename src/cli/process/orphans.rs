@@ -120,6 +120,59 @@ fn sessions(config: &Config) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_killed_process_loses_its_files_once_it_is_dead_and_no_other_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let sessions = directory.path().join("sessions");
+        std::fs::create_dir(&sessions).unwrap();
+        let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap();
+        let mut process = Command::new("sleep").arg("300").spawn().unwrap();
+        let pid = process.id();
+        // The socket is not among the sessions: it is where the CLI says, if it has the name of one.
+        let writes = |pid: u32, namespace: &Path, socket: &Path| {
+            let [namespace, path] = [namespace, socket].map(|path| path.display().to_string());
+            let said =
+                serde_json::json!({"pid": pid, "pidDomain": namespace, "messagingSocketPath": path, "name": "x"});
+            std::fs::write(sessions.join(format!("{pid}.json")), said.to_string()).unwrap();
+            std::fs::write(sessions.join(format!("{pid}.0a.key")), "").unwrap();
+            std::fs::write(socket, "").unwrap();
+        };
+        let socket = directory.path().join(format!("{pid}.sock"));
+        writes(pid, &namespace, &socket);
+        // One of another machine's that shares the directory, and one that names a file that is not its own.
+        let (foreign, elsewhere) = (i32::MAX as u32, i32::MAX as u32 - 1);
+        writes(foreign, Path::new("pid:[1]"), &directory.path().join(format!("{foreign}.sock")));
+        let others = directory.path().join("others.txt");
+        writes(elsewhere, &namespace, &others);
+
+        let environment = vec![("CLAUDE_CONFIG_DIR".into(), directory.path().into())];
+        let config = Config { environment, ..Config::default() };
+        let mut shell = start(&Uuid::new_v4().simple().to_string(), &config).unwrap();
+        let mut tell = |pid: u32| shell.write_all(format!("{pid}\n").as_bytes()).unwrap();
+        let until_gone = |path: &Path| {
+            let began = std::time::Instant::now();
+            while path.exists() {
+                assert!(began.elapsed().as_secs() < 60, "{}", path.display());
+                std::thread::yield_now();
+            }
+        };
+        // It still runs: this says nothing yet.
+        tell(pid);
+        tell(foreign);
+        tell(elsewhere);
+        until_gone(&sessions.join(format!("{elsewhere}.json")));
+        assert!(sessions.join(format!("{pid}.json")).exists(), "it is not dead");
+        process.kill().unwrap();
+        process.wait().unwrap();
+        tell(pid);
+        until_gone(&sessions.join(format!("{pid}.json")));
+        until_gone(&sessions.join(format!("{pid}.0a.key")));
+        until_gone(&socket);
+        assert!(others.exists(), "not a socket of its own");
+        assert!(sessions.join(format!("{foreign}.json")).exists(), "of another machine's process");
+    }
+
     #[test]
     fn sessions_are_where_the_process_will_keep_them() {
         let kept_in = |set: &[(&str, &str)], withheld: &[&str]| {

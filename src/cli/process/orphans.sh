@@ -11,6 +11,8 @@
 trap '' HUP INT TERM
 cd /
 mark=$1 tenths=$2 sessions=$3 temporary=$4
+# What tells this machine's processes from others of the same ids. Empty on macOS.
+namespace=$(readlink /proc/self/ns/pid)
 
 # The ids of all that carry the mark. `ps -E` is for macOS.
 marked() {
@@ -28,12 +30,19 @@ marked() {
 }
 
 # Removes the files by which others would know a process that was killed (2.1.328), if they are of this machine's process.
+# Where many conversations begin, that many processes are killed, so this starts no program but one.
 forget() {
-    file=$sessions/$1.json
-    [ -f "$file" ] && grep -q -F -e "$(readlink /proc/self/ns/pid)" "$file" || return
-    socket=$(sed -n 's/.*"messagingSocketPath":"\([^"]*\)".*/\1/p' "$file")
-    case $socket in */"$1.sock") rm -f "$socket" ;; esac
-    rm -f "$file" "$sessions/$1".*.key
+    pid=$1 file=$sessions/$1.json text=
+    [ -f "$file" ] || return
+    while IFS= read -r line || [ -n "$line" ]; do
+        text=$text$line
+    done <"$file"
+    case $text in *"$namespace"*) ;; *) return ;; esac
+    set -- "$file" "$sessions/$pid".*.key
+    socket=${text##*'"messagingSocketPath":"'}
+    socket=${socket%%'"'*}
+    case $socket in */"$pid.sock") set -- "$@" "$socket" ;; esac
+    rm -f "$@"
 }
 
 pause() {
@@ -43,13 +52,23 @@ pause() {
 # A background job's own standard input would be empty.
 exec 3<&0
 {
-    while read -r pid; do
+    # One that still dies is told of again when it is dead, unless the program ends before.
+    dying=' '
+    while read -r killed; do
+        if kill -0 "$killed"; then
+            dying="$dying$killed "
+            continue
+        fi
+        case $dying in *" $killed "*) dying="${dying%%" $killed "*} ${dying#*" $killed "}" ;; esac
+        forget "$killed"
+    done
+    for killed in $dying; do
         tries=50
-        while [ "$tries" -gt 0 ] && kill -0 "$pid"; do
+        while [ "$tries" -gt 0 ] && kill -0 "$killed"; do
             tries=$((tries - 1))
             pause
         done
-        forget "$pid"
+        forget "$killed"
     done
 
     while [ "$tenths" -gt 0 ] && [ -n "$(marked)" ]; do
@@ -67,8 +86,8 @@ exec 3<&0
             left=$(marked)
         done
         kill -KILL $stopped
-        for pid in $stopped; do
-            forget "$pid"
+        for killed in $stopped; do
+            forget "$killed"
         done
         pause
     done
@@ -78,7 +97,7 @@ exec 3<&0
         forget "${file%.json}"
     done
     for file in "$temporary/tower-claude-own-$mark-"*/pid; do
-        read -r pid <"$file" && ! kill -0 "$pid" && forget "$pid"
+        read -r killed <"$file" && ! kill -0 "$killed" && forget "$killed"
     done
     rm -rf "$temporary/tower-claude-own-$mark-"*
 } <&3 3<&- >/dev/null 2>&1 &
