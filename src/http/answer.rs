@@ -52,6 +52,7 @@ where
     request.door = Some(D::NAME);
     let noted = note.clone();
     request.caller = Caller { session, ..caller };
+    note.continues(&request);
 
     let turn = async move {
         let answer = ask(inner, request, bytes, streamed, noted).await;

@@ -15,6 +15,8 @@ macro_rules! line {
             tracing::Level::$level,
             key = report.key.as_deref(),
             door = report.door,
+            conversation = report.conversation.map(|of| format!("{:016x}", of.id)),
+            turn = report.conversation.map(|of| of.turn),
             method = %report.method,
             path = ?report.path,
             model = report.model.as_deref(),

@@ -65,6 +65,10 @@ impl ObserveLayer {
     /// door, the model, tokens, how much of the prompt came from the cache, how it ended, and how long it took. Never
     /// content, keys or queries.
     ///
+    /// `conversation` is the same in all requests of one conversation, and `turn` counts them from 1. It is a hash of who asks
+    /// and of how the conversation begins, with a secret of this process's, so it tells nothing else and begins anew with
+    /// each start.
+    ///
     /// Requests for a model, and those that failed, are logged at `info`; others (`/health`, `/metrics`) at `debug`. A field
     /// that says nothing of a request is left out. `RUST_LOG=access=off` silences it.
     pub fn access_log() -> Self {

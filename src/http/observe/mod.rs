@@ -10,6 +10,7 @@
 //! extensions, on which `ApiService` writes what it learns. Several of them share one note.
 
 mod access_log;
+mod conversation;
 mod layer;
 #[cfg(feature = "metrics")]
 mod metrics;

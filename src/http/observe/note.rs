@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::time::Instant;
 
+use super::conversation::Conversation;
 use super::layer::Observer;
 use super::report::{Outcome, RequestReport};
-use crate::{ChatResponse, ErrorKind, FinishReason, Usage};
+use crate::{ChatRequest, ChatResponse, ErrorKind, FinishReason, Usage};
 
 /// Longer than any model's name. A client may send megabytes.
 const MAX_MODEL_LENGTH: usize = 128;
@@ -65,6 +66,11 @@ impl Note {
         self.write(|report| {
             report.requested_model = Some(model[..model.floor_char_boundary(MAX_MODEL_LENGTH)].to_owned());
         });
+    }
+
+    /// The request continues or begins a conversation. Who asks must be in it.
+    pub(crate) fn continues(&self, request: &ChatRequest) {
+        self.write(|report| report.conversation = Some(Conversation::of(request)));
     }
 
     /// The answer goes by this id.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::conversation::Conversation;
 use crate::{ErrorKind, FinishReason, Usage};
 
 /// How one request went. It holds neither content nor keys.
@@ -24,6 +25,8 @@ pub struct RequestReport {
     /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` if any
     /// key will do, if the key has no name, or if no known key was sent.
     pub key: Option<Arc<str>>,
+    /// Which conversation it belongs to, once it has been read.
+    pub(crate) conversation: Option<Conversation>,
     /// The model that was asked for, its first 128 bytes. The client chose it: quote it in a log.
     pub requested_model: Option<String>,
     /// The model that answered, as the API behind the inner service names it.

@@ -65,7 +65,8 @@ async fn each_request_has_a_line_of_text_without_a_word_of_what_was_said() {
     }
     let lines = server.lines("access: request", 2).await;
     for words in [
-        "door=\"chat_completions\" method=POST path=\"/v1/chat/completions\" model=\"claude-sonnet",
+        "door=\"chat_completions\" conversation=\"",
+        "turn=1 method=POST path=\"/v1/chat/completions\" model=\"claude-sonnet",
         "process=\"cold\" streamed=false status=200 outcome=\"stop\" input_tokens=",
         "queue_ms=",
         "first_token_ms=",
@@ -82,12 +83,18 @@ async fn each_request_has_a_line_of_text_without_a_word_of_what_was_said() {
 async fn the_log_can_be_json_a_line() {
     let server = Logging::started(&["--log-format", "json"]).await;
     server.server.say("hello").await;
-    let lines = server.lines("\"target\":\"access\"", 1).await;
+    let again = json!([{"role": "user", "content": "hello"}, {"role": "assistant", "content": "echo: hello"},
+        {"role": "user", "content": "again"}]);
+    server.server.chat(&json!({"model": "sonnet", "messages": again})).await;
+    let lines = server.lines("\"target\":\"access\"", 2).await;
     let line: Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!(
         (&line["door"], &line["status"], &line["outcome"]),
         (&json!("chat_completions"), &json!(200), &json!("stop"))
     );
+    assert_eq!((&line["turn"], line["conversation"].as_str().map(str::len)), (&json!(1), Some(16)));
+    let second: Value = serde_json::from_str(&lines[1]).unwrap();
+    assert_eq!((&second["turn"], &second["conversation"]), (&json!(2), &line["conversation"]));
     assert!(line["total_ms"].as_f64() >= line["first_token_ms"].as_f64(), "{line}");
     assert!(line["input_tokens"].as_u64() > Some(0), "{line}");
     for line in server.log().lines() {
