@@ -69,6 +69,20 @@
 //! The model sees a `custom` tool as a function with one text argument; the client gets that text alone. It sees the tools
 //! of a `namespace` as functions named `namespace__tool`. Hosted tools are named in `x-ignored-parameters`.
 
+// How to read it: start at `answer`, one request from its body to the head of its answer. In the order in which a request
+// passes through:
+//
+// | what happens | where |
+// |---|---|
+// | what concerns HTTP alone goes around everything | `stack`, `guard`, `observe` |
+// | a path finds its route | `service` with its `options`, `route`, `dispatch`; `own_route` for the operator's |
+// | whose request it is | `authorize` |
+// | the body is read within limits, and is JSON | `receive`, `body_memory`, `count_values`, `request` |
+// | a dialect decodes it, and each of its fields is judged | `door` (implemented in `openai` and `anthropic`), `fields`, `abilities` |
+// | the inner service answers, and its events are corrected | `answer`, `settle` |
+// | the answer is written | `sse` for a stream, `response` for one piece, `body` for both |
+// | what needs no model | `health`, `models`, `tokens` |
+
 mod abilities;
 pub(crate) mod answer;
 mod authorize;

@@ -10,6 +10,18 @@
 //! | `POST /v1/responses/input_tokens` | about how many tokens a request has |
 //!
 //! What is kept, and what becomes of reasoning and tools, is told to users in [`http`](crate::http).
+//!
+//! How to read it: `door` first, then along the way of a request:
+//!
+//! | what happens | where |
+//! |---|---|
+//! | the request's JSON is read, and each of its fields judged | `request`, `fields` |
+//! | it becomes a chat request, and the plan of its answer | `prepare`; for the input `items`, `parts` and `conversation`, for the tools `tools` |
+//! | chat events become the answer's items and events | `answer`; `output`, `events` and `echo` are the JSON, `sealed` the encrypted reasoning |
+//! | they are written: streamed, in one object, or again | `writers`, `background` |
+//! | the answer is kept, and found again | `record` and its `log`, `store`; `backing` and `saved` for a store outside |
+//! | the routes of a kept answer | `kept`, `listing` |
+//! | two things beside | `tokens` counts, `codex` is for Codex alone |
 
 mod answer;
 mod background;
