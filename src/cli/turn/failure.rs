@@ -177,6 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_not_there_is_the_fault_of_that_parameter() {
+        let param = |status: u16| {
+            let failure = Failure { kind: None, api_status: Some(status), text: String::new() };
+            failure.into_error("opus", None).param().map(str::to_owned)
+        };
+        assert_eq!((param(404).as_deref(), param(413)), (Some("model"), None));
+    }
+
+    #[test]
+    fn extra_usage_is_to_be_enabled() {
+        let text = "Third-party apps now draw from your extra usage, not your plan limits.".to_owned();
+        let error = Failure { kind: None, api_status: Some(400), text }.into_error("opus", None);
+        assert_eq!(error.kind(), ErrorKind::ExtraUsage);
+        assert!(error.to_string().contains("enable extra usage for the account"), "{error}");
+    }
+
+    #[test]
     fn who_is_told_to_wait_is_told_how_long() {
         let wait = |status: u16, known: Option<u64>| {
             let failure = Failure { kind: None, api_status: Some(status), text: String::new() };

@@ -2,35 +2,23 @@
 
 use proptest::prelude::*;
 
-use super::{Context, Step, TurnReader};
-use crate::ChatRequest;
-use crate::cli::conversation::PreparedRequest;
+use super::super::{Context, Step, TurnReader};
+use super::prepared;
 use crate::cli::prompt::marks::KnownLifetime;
 use crate::cli::protocol::Line;
 use crate::cli::rate_limits::Subscription;
 
 /// Lines that the real CLI wrote, of every type.
 const RECORDED: [&str; 8] = [
-    include_str!("../../../../tests/fixtures/cli-2.1.328/tools.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/structured_output.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/dropped_connection.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/think.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/max_tokens.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/usage_limit.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/rate_limit_event.ndjson"),
-    include_str!("../../../../tests/fixtures/cli-2.1.328/refusal.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/tools.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/structured_output.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/dropped_connection.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/think.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/max_tokens.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/usage_limit.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/rate_limit_event.ndjson"),
+    include_str!("../../../../../tests/fixtures/cli-2.1.328/refusal.ndjson"),
 ];
-
-fn prepared(schema: bool) -> PreparedRequest {
-    let format = if schema { r#","response_format":{"type":"json_object"}"# } else { "" };
-    let tools = ["exec", "look"].map(|name| format!(r#"{{"type":"function","function":{{"name":"{name}"}}}}"#));
-    let json = format!(
-        r#"{{"model":"opus","messages":[{{"role":"user","content":"hi"}}],"tools":[{}]{format}}}"#,
-        tools.join(",")
-    );
-    let request: ChatRequest = serde_json::from_str(&json).unwrap();
-    PreparedRequest::of(request)
-}
 
 /// Takes the lines until one is an error, as a turn does.
 fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Step {
