@@ -15,6 +15,7 @@ mod layers;
 mod openclaw_told;
 mod package;
 mod public_api;
+mod recordings;
 mod request_decoder;
 mod responses;
 mod stand_in_oddities;

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use super::draw::Draw;
 use super::figures::setting;
 use super::habits::{self, Pattern, Turn, exponential};
+use super::recording::{Arrival, Recording};
 use super::rules::{HoldBack, Rule};
 
 /// How long a process waits for its conversation's next message, as `--idle-timeout` has it, in seconds.
@@ -40,6 +41,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Outcome {
     pub(crate) turns: u64,
     pub(crate) replays: u64,
+    /// Tokens of the conversations that were replayed, each time they were.
+    pub(crate) replayed_tokens: f64,
     /// Input tokens, at the input price.
     pub(crate) tokens: f64,
     /// Seconds by which first tokens were later than on live processes, queue included.
@@ -56,6 +59,8 @@ struct Conversation {
     prompt: f64,
     tokens: f64,
     turns: Vec<Turn>,
+    /// How many answers it had before the first of these turns.
+    answers: usize,
     done: usize,
     ended: Option<f64>,
     before: Option<f64>,
@@ -85,31 +90,66 @@ impl Ord for Due {
     }
 }
 
-/// So many seats, each taken by one conversation after the other, and fewer places.
+/// Which conversations come.
+#[derive(Clone, Copy)]
+pub(crate) enum Arrivals<'a> {
+    /// Each of so many seats is taken by one conversation after the other, for some hours.
+    Drawn { pattern: Pattern, seats: u64, seed: u64, hours: f64 },
+    /// Those of a recording. Each begins when it did, and as long after an answer as there its next turn comes.
+    Recorded(&'a Recording),
+}
+
+impl Arrivals<'_> {
+    /// The first ones.
+    fn first(self) -> BinaryHeap<Due> {
+        match self {
+            Arrivals::Drawn { pattern, seats, seed, .. } => (0..seats)
+                .map(|seat| {
+                    let start = exponential(&mut Draw::new(seed, seat), 300.0);
+                    Due(start, conversation(pattern.of_seat(seat), seat, 0, seed))
+                })
+                .collect(),
+            Arrivals::Recorded(recording) => {
+                (0..).zip(recording.conversations()).filter_map(|(number, turns)| recorded(number, &turns)).collect()
+            }
+        }
+    }
+
+    /// The one that comes after this one, which has ended now.
+    fn after(self, of: &Conversation, now: f64) -> Option<Due> {
+        let Arrivals::Drawn { pattern, seed, .. } = self else { return None };
+        let number = of.number + 1;
+        let pause = exponential(&mut Draw::new(seed ^ 1, number), 30.0);
+        Some(Due(now + pause, conversation(pattern.of_seat(of.seat), of.seat, number, seed)))
+    }
+
+    fn end(self) -> f64 {
+        match self {
+            Arrivals::Drawn { hours, .. } => hours * 3600.0,
+            Arrivals::Recorded(_) => f64::INFINITY,
+        }
+    }
+}
+
+/// Fewer places than conversations.
 pub(crate) struct Server {
-    pub(crate) seats: u64,
     pub(crate) places: usize,
     pub(crate) rule: Rule,
     pub(crate) hold_back: HoldBack,
 }
 
-/// What the turns of some hours cost on such a server.
-pub(crate) fn simulate(server: &Server, pattern: Pattern, seed: u64, hours: f64) -> Outcome {
-    let &Server { seats, places, rule, hold_back } = server;
+/// What the turns cost on such a server.
+pub(crate) fn simulate(server: &Server, arrivals: Arrivals) -> Outcome {
+    let &Server { places, rule, hold_back } = server;
     let mut outcome = Outcome::default();
     let cache = setting("CACHE", 300) as f64;
-    let mut due = BinaryHeap::new();
-    for seat in 0..seats {
-        let mut draw = Draw::new(seed, seat);
-        let start = exponential(&mut draw, 300.0);
-        due.push(Due(start, conversation(pattern.of_seat(seat), seat, 0, seed)));
-    }
+    let mut due = arrivals.first();
     let mut waiting: Vec<Waiting> = Vec::new();
     let (mut floor, mut last) = (0.0, 0.0);
     // When the warm process is up.
     let mut warm = None;
     while let Some(Due(wanted, mut of)) = due.pop() {
-        if wanted > hours * 3600.0 {
+        if wanted > arrivals.end() {
             break;
         }
         waiting.retain(|one| one.since + IDLE > wanted);
@@ -144,11 +184,16 @@ pub(crate) fn simulate(server: &Server, pattern: Pattern, seed: u64, hours: f64)
             _ => (0.0, of.tokens + turn.new),
         };
         outcome.tokens += READ * read + WRITTEN * written;
+        let answers = of.answers + of.done;
         if held.is_none() {
-            outcome.delay += start + REPLAYED_TURN * of.done as f64;
-            outcome.newcomers += u64::from(of.done == 0);
-            outcome.newcomers_delay += if of.done == 0 { now - wanted + start } else { 0.0 };
-            outcome.replays += u64::from(of.done > 0);
+            outcome.delay += start + REPLAYED_TURN * answers as f64;
+            if answers == 0 {
+                outcome.newcomers += 1;
+                outcome.newcomers_delay += now - wanted + start;
+            } else {
+                outcome.replays += 1;
+                outcome.replayed_tokens += of.tokens;
+            }
         }
         let ends = now + turn.answer;
         let next = turn.silence.map(|silence| ends + silence);
@@ -159,19 +204,15 @@ pub(crate) fn simulate(server: &Server, pattern: Pattern, seed: u64, hours: f64)
             conversation: of.number,
             since: ends,
             before: of.before,
-            turns: of.done,
+            turns: answers + 1,
             is_parked: turn.calls,
             tokens: of.tokens,
-            worth: rule.worth(floor, of.tokens, of.done),
+            worth: rule.worth(floor, of.tokens, answers + 1),
             next,
         });
         match next {
             Some(next) => due.push(Due(next, of)),
-            None => {
-                let number = of.number + 1;
-                let pause = exponential(&mut Draw::new(seed ^ 1, number), 30.0);
-                due.push(Due(ends + pause, conversation(pattern.of_seat(of.seat), of.seat, number, seed)));
-            }
+            None => due.extend(arrivals.after(&of, ends)),
         }
     }
     outcome
@@ -188,8 +229,44 @@ fn conversation(pattern: Pattern, seat: u64, number: u64, seed: u64) -> Conversa
         prompt,
         tokens: prompt,
         turns: habits::conversation(pattern, &mut draw),
+        answers: 0,
         done: 0,
         ended: None,
         before: None,
     }
+}
+
+/// How much of the prompt of a conversation that began before its recording is taken for its instructions and functions.
+const INSTRUCTIONS: f64 = 15_000.0;
+
+/// A conversation as it was recorded.
+fn recorded(number: u64, arrivals: &[&Arrival]) -> Option<Due> {
+    let first = arrivals.first()?;
+    let mut turns = Vec::new();
+    let mut prompt = first.prompt;
+    for (at, arrival) in arrivals.iter().enumerate() {
+        let next = arrivals.get(at + 1);
+        turns.push(Turn {
+            // A client that shortens a conversation begins another, as the pool sees it; so this is never much below 0.
+            new: (arrival.prompt - prompt).max(0.0),
+            answer: arrival.took,
+            calls: arrival.calls,
+            silence: next.map(|next| (next.at - arrival.at - arrival.took).max(0.0)),
+        });
+        prompt = prompt.max(arrival.prompt);
+    }
+    let answers = first.turn.saturating_sub(1);
+    let conversation = Conversation {
+        number,
+        seat: 0,
+        // What stands before the first answer is found again in a replay.
+        prompt: if answers == 0 { first.prompt } else { first.prompt.min(INSTRUCTIONS) },
+        tokens: first.prompt,
+        turns,
+        answers,
+        done: 0,
+        ended: None,
+        before: None,
+    };
+    Some(Due(first.at, conversation))
 }

@@ -20,18 +20,21 @@ pub(crate) enum Rule {
     LastButOne,
     /// Whose replay is cheapest times the chance that it comes: the longer a silence, the less likely an end to it soon.
     Expected,
+    /// A single question as with the pool's, else as `Expected`.
+    SingleThenExpected,
     /// Who will be silent for longest. Nobody can know; it is the most there is to win in number of replays.
     Foresight,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Rule; 7] = [
+    pub(crate) const ALL: [Rule; 8] = [
         Rule::LeastRecentlyUsed,
         Rule::Pool,
         Rule::GreedyDual,
         Rule::GreedyDualFrequency,
         Rule::LastButOne,
         Rule::Expected,
+        Rule::SingleThenExpected,
         Rule::Foresight,
     ];
 
@@ -43,6 +46,7 @@ impl Rule {
             Rule::GreedyDualFrequency => "GreedyDual × frequency",
             Rule::LastButOne => "LRU-2",
             Rule::Expected => "cost × chance",
+            Rule::SingleThenExpected => "a single question, then cost × chance",
             Rule::Foresight => "foresight",
         }
     }
@@ -71,6 +75,10 @@ impl Rule {
             Rule::LastButOne => least(&|one| one.before.unwrap_or(one.since - 1e9)),
             Rule::Expected => {
                 least(&|one| one.tokens / (1.0 + now - one.since) * if one.turns == 1 { 0.5 } else { 1.0 })
+            }
+            Rule::SingleThenExpected => {
+                let single = waiting.iter().position(|one| one.turns == 1 && !one.is_parked);
+                single.or_else(|| least(&|one| one.tokens / (1.0 + now - one.since)))
             }
             Rule::Foresight => least(&|one| -one.next.unwrap_or(f64::INFINITY)),
         }
