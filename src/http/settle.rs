@@ -36,7 +36,8 @@ pub(crate) struct Settled {
 struct Choice {
     /// Its calls in the order in which they began, each with whether it has had any arguments.
     calls: Vec<(u32, bool)>,
-    finished: bool,
+    /// Why it ended, if it has.
+    finished: Option<FinishReason>,
     usage: Usage,
 }
 
@@ -88,14 +89,14 @@ impl Settled {
             ChatEvent::Finished { reason, usage } => {
                 choice.usage = usage;
                 self.ready.extend(choice.close_call().map(|event| (index, event)));
-                choice.finished = true;
                 let called = !choice.calls.is_empty();
                 let reason = if called && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
+                choice.finished = Some(reason);
                 self.ready.push_back((index, ChatEvent::Finished { reason, usage }));
-                if self.choices.iter().all(|choice| choice.finished) {
+                if self.choices.iter().all(|choice| choice.finished.is_some()) {
                     // Nothing follows, so the turns can release what they hold.
                     self.events = None;
-                    self.note.finished(reason);
+                    self.note.finished(reason, self.choices.iter().filter_map(|choice| choice.finished));
                 }
             }
             event => self.ready.push_back((index, event)),
@@ -138,7 +139,7 @@ impl Stream for Settled {
                 Some(Err(error)) => Some(error),
                 None => {
                     this.events = None;
-                    this.choices.iter().any(|choice| !choice.finished).then(ended_early)
+                    this.choices.iter().any(|choice| choice.finished.is_none()).then(ended_early)
                 }
             };
             if let Some(error) = failed {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Status, TracerProvider};
-use opentelemetry::{Array, Context, KeyValue, StringValue, Value};
+use opentelemetry::{Array, Context, KeyValue, Value};
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
@@ -57,9 +57,12 @@ impl Traces {
             .with_http()
             .with_protocol(settings::protocol())
             .with_http_client(collector)
-            .with_endpoint(url)
-            .build()
-            .map_err(|error| format!("{flag} {named:?} cannot be used: {error}"))?;
+            .with_endpoint(url);
+        let exporter = match settings::compression() {
+            Some(compression) => exporter.with_compression(compression),
+            None => exporter,
+        };
+        let exporter = exporter.build().map_err(|error| format!("{flag} {named:?} cannot be used: {error}"))?;
         let resource = settings::resource();
         let provider = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
         let tracer = provider.tracer("tower-claude");
@@ -103,8 +106,8 @@ fn parent(report: &RequestReport) -> Context {
 fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
     let usage = report.usage;
     let outcome = report.outcome.as_str();
-    let finished = matches!(report.outcome, Outcome::Finished(_));
-    let finish_reasons = || Value::Array(Array::String(vec![StringValue::from(outcome)]));
+    let reasons = &report.finish_reasons;
+    let finish_reasons = || Value::Array(Array::String(reasons.iter().map(|reason| reason.as_str().into()).collect()));
     let tokens =
         |name, tokens: u64| (tokens > 0).then(|| KeyValue::new(name, i64::try_from(tokens).unwrap_or(i64::MAX)));
     let seconds = |name, time: Option<Duration>| time.map(|time| KeyValue::new(name, time.as_secs_f64()));
@@ -123,7 +126,7 @@ fn attributes(report: &RequestReport, door: &'static str) -> Vec<KeyValue> {
         text("gen_ai.request.model", report.requested_model.as_deref()),
         text("gen_ai.response.model", report.model.as_deref()),
         text("gen_ai.response.id", report.response_id.as_deref()),
-        finished.then(|| KeyValue::new("gen_ai.response.finish_reasons", finish_reasons())),
+        (!reasons.is_empty()).then(|| KeyValue::new("gen_ai.response.finish_reasons", finish_reasons())),
         tokens("gen_ai.usage.input_tokens", usage.prompt_tokens),
         tokens("gen_ai.usage.output_tokens", usage.completion_tokens),
         tokens("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens),

@@ -1,4 +1,4 @@
-//! Reads OpenTelemetry's variables: where spans go, in which encoding, and the service that they belong to.
+//! Reads OpenTelemetry's variables: where spans go, in which encoding and compression, and the service that they belong to.
 //!
 //! Others are read by the exporter: `OTEL_EXPORTER_OTLP_HEADERS`, its timeout, `OTEL_TRACES_SAMPLER`, the limits of batches.
 
@@ -6,7 +6,7 @@ use std::env;
 
 use http::Uri;
 use opentelemetry::{Key, KeyValue};
-use opentelemetry_otlp::Protocol;
+use opentelemetry_otlp::{Compression, Protocol};
 use opentelemetry_sdk::Resource;
 
 use crate::flags;
@@ -70,6 +70,18 @@ pub(super) fn protocol() -> Protocol {
         }
         _ => Protocol::HttpBinary,
     }
+}
+
+/// gzip, if any is configured: the one compression that each collector must know.
+pub(super) fn compression() -> Option<Compression> {
+    let named = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]
+        .into_iter()
+        .find_map(|name| Some((name, variable(name)?)));
+    let (name, value) = named.filter(|(_, value)| !value.eq_ignore_ascii_case("none"))?;
+    if !value.eq_ignore_ascii_case("gzip") {
+        tracing::warn!("{name} is {value:?}, and this server knows gzip and none: traces go compressed with gzip");
+    }
+    Some(Compression::Gzip)
 }
 
 /// The service that spans belong to: from `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else this program's name.

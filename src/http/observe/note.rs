@@ -100,9 +100,12 @@ impl Note {
         self.write(|report| report.usage = usage);
     }
 
-    /// The answer is complete.
-    pub(crate) fn finished(&self, reason: FinishReason) {
-        self.write(|report| report.outcome = Outcome::Finished(reason));
+    /// The answer is complete: why its last choice ended, and why each did.
+    pub(crate) fn finished(&self, last: FinishReason, each: impl Iterator<Item = FinishReason>) {
+        self.write(|report| {
+            report.outcome = Outcome::Finished(last);
+            report.finish_reasons = each.collect();
+        });
     }
 
     /// The answer has failed. Only the first failure counts.

@@ -39,8 +39,10 @@ pub struct RequestReport {
     pub process: Option<String>,
     /// The HTTP status; `None` if the client was gone before there was one.
     pub status: Option<StatusCode>,
-    /// How it ended.
+    /// How it ended. An answer with several choices ended when the last of them did.
     pub outcome: Outcome,
+    /// Why each choice of the answer ended, in their order; empty if the answer was not complete.
+    pub finish_reasons: Vec<FinishReason>,
     /// Its token counts, as far as they were known at the end, for all choices together.
     pub usage: Usage,
     /// How long it waited for its turn, if the inner service has a queue.

@@ -166,6 +166,50 @@ mod exported {
     }
 
     #[tokio::test]
+    async fn batches_are_compressed_where_that_is_asked_for() {
+        for (settings, encoding, is_warned) in [
+            (vec![("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")], Some("gzip"), false),
+            (vec![("OTEL_EXPORTER_OTLP_COMPRESSION", "none")], None, false),
+            (
+                vec![("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"), ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none")],
+                None,
+                false,
+            ),
+            (vec![("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd")], Some("gzip"), true),
+        ] {
+            let (url, mut sent) = collector().await;
+            let mut server = started(&[&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)], &settings[..]].concat()).await;
+            server.say("hello").await;
+            if is_warned {
+                server.until_logged(r#"TRACES_COMPRESSION is "zstd""#).await;
+            }
+            let (headers, batch) = batch(server, &mut sent).await;
+            assert_eq!(
+                headers.get("content-encoding").map(|encoding| encoding.to_str().unwrap()),
+                encoding,
+                "{settings:?}"
+            );
+            let is_gzip = batch.starts_with(b"\x1f\x8b");
+            assert_eq!(is_gzip, encoding.is_some(), "{settings:?}: {batch:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_choice_has_its_finish_reason() {
+        let (url, mut sent) = collector().await;
+        let server =
+            started(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*url), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).await;
+        let mut two = says("hello");
+        two["n"] = json!(2);
+        let answer = ask(&server, two, "").await;
+        assert_eq!(answer["choices"].as_array().map(Vec::len), Some(2), "{answer}");
+        let (_, batch) = batch(server, &mut sent).await;
+        let (_, spans) = spans(&batch);
+        let reasons = &attribute(&spans[0], "gen_ai.response.finish_reasons")["arrayValue"]["values"];
+        assert_eq!(reasons, &json!([{"stringValue": "stop"}, {"stringValue": "stop"}]));
+    }
+
+    #[tokio::test]
     async fn opentelemetrys_variables_turn_traces_off() {
         for (name, off) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
             let (url, mut sent) = collector().await;

@@ -1,6 +1,8 @@
 //! What observers and metrics are told of requests.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use bytes::Bytes;
@@ -96,6 +98,27 @@ async fn a_models_name_may_be_as_long_as_it_likes_and_its_beginning_is_told() {
 async fn choices_are_counted_together() {
     let report = report_of(says([text("hi"), finished(FinishReason::Length)]), post(&body(json!({"n": 2})))).await;
     assert_eq!((report.usage.prompt_tokens, report.outcome.as_str()), (200, "length"));
+}
+
+#[tokio::test]
+async fn each_choice_ended_for_its_reason() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let reasons = [FinishReason::Length, FinishReason::Stop, FinishReason::Stop];
+    let varied = inner(move |_| {
+        let reason = reasons[asked.fetch_add(1, Ordering::Relaxed) % reasons.len()];
+        let events = [Ok(text("hi")), Ok(finished(reason))];
+        std::future::ready(Ok(response(EventStream::new(futures_util::stream::iter(events)))))
+    });
+    let (service, told) = observed(varied, None);
+    let answer = service.oneshot(post(&body(json!({"n": 3})))).await.unwrap().into_body().collect().await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.to_bytes()).unwrap();
+    let answered: Vec<_> = answer["choices"].as_array().unwrap().iter().map(|it| it["finish_reason"].clone()).collect();
+    let report = told.try_recv().unwrap();
+    assert_eq!(report.finish_reasons.iter().map(|reason| json!(reason)).collect::<Vec<_>>(), answered);
+    assert!(answered.contains(&json!("length")) && answered.contains(&json!("stop")), "{answered:?}");
+
+    let fails = says_or_fails([Ok(text("hi")), Err(Error::new(ErrorKind::Overloaded, "No."))]);
+    assert_eq!(report_of(fails, post(&body(json!({})))).await.finish_reasons, []);
 }
 
 #[tokio::test]
