@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use super::definition::Definition;
 use super::namespaces::Namespaces;
@@ -26,6 +26,8 @@ pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(
                 .to_owned(),
         );
     }
+    // Without a service manager nothing is written: not knowing what it can do, the file would be less than it could be.
+    let runs = runs(definition.kind)?;
     let config = definition.config.display();
     let written = config::write(&definition.config, settings)?;
     match &written {
@@ -42,14 +44,13 @@ pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(
         config::replace(&file, &text).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         say(&format!("Wrote {}.", file.display()));
     }
-    start(definition.kind, &file, !same, !same || written != Written::Same)?;
+    start(definition.kind, &file, runs, !same, !same || written != Written::Same)?;
     advise(definition);
     Ok(())
 }
 
-/// Starts the service, or restarts it if it runs with what has `changed`.
-fn start(kind: Kind, file: &Path, file_changed: bool, changed: bool) -> Result<(), String> {
-    let runs = runs(kind)?;
+/// Starts the service, or restarts it if it `runs` with what has `changed`.
+fn start(kind: Kind, file: &Path, runs: bool, file_changed: bool, changed: bool) -> Result<(), String> {
     match kind {
         Kind::Systemd => {
             let unit = systemd::unit_name();
@@ -173,24 +174,32 @@ fn runs(kind: Kind) -> Result<bool, String> {
         }
         Kind::Launchd => ("launchctl", vec!["print".to_owned(), launchd::target()]),
     };
-    let quiet = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    quiet.map(|status| status.success()).map_err(|error| cannot_call(program, &error))
+    let output = Command::new(program).args(&args).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| cannot_call(program, &error))?;
+    match kind {
+        // It is quiet, unless it cannot tell.
+        Kind::Systemd if !output.status.success() && !output.stderr.is_empty() => Err(failed(program, &args, &output)),
+        _ => Ok(output.status.success()),
+    }
 }
 
 fn call(program: &str, args: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output();
     let output = output.map_err(|error| cannot_call(program, &error))?;
-    if output.status.success() {
-        return Ok(());
-    }
+    if output.status.success() { Ok(()) } else { Err(failed(program, args, &output)) }
+}
+
+fn failed(program: &str, args: &[impl AsRef<str>], output: &Output) -> String {
+    let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
     let said = String::from_utf8_lossy(&output.stderr);
-    let advice = match said.contains("connect to bus") {
+    // "Failed to connect to bus: ..." (252), "Failed to connect to user scope bus via local transport: ..." (257).
+    let advice = match said.contains("Failed to connect to") && said.contains(" bus") {
         true => {
             "\nThis is no login session of yours (`su`, or a container): log in as this user, or first `loginctl enable-linger`."
         }
         false => "",
     };
-    Err(format!("`{program} {}` failed: {}{advice}", args.join(" "), said.trim()))
+    format!("`{program} {}` failed: {}{advice}", args.join(" "), said.trim())
 }
 
 fn cannot_call(program: &str, error: &io::Error) -> String {

@@ -218,14 +218,19 @@ async fn a_key_is_not_written_into_settings() {
 #[tokio::test]
 async fn a_system_without_systemd_or_without_a_session_is_told_what_to_do() {
     let home = Home::new();
-    std::fs::write(
-        home.path("bin/systemctl"),
-        "#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2; exit 1\n",
-    )
-    .unwrap();
-    let (code, said) = home.fails(&["install", "--kind", "systemd"]).await;
-    assert_eq!(code, Some(1));
-    assert!(said.contains("Failed to connect to bus") && said.contains("enable-linger"), "{said}");
+    for said_by_systemd in [
+        "Failed to connect to bus: No medium found",
+        "Failed to connect to user scope bus via local transport: No such file or directory",
+    ] {
+        let systemctl = format!("#!/bin/sh\necho '{said_by_systemd}' >&2; exit 1\n");
+        std::fs::write(home.path("bin/systemctl"), systemctl).unwrap();
+        for args in [["install", "--kind", "systemd"], ["status", "--kind", "systemd"]] {
+            let (code, said) = home.fails(&args).await;
+            assert_eq!(code, Some(1), "{args:?}");
+            assert!(said.contains(said_by_systemd) && said.contains("enable-linger"), "{args:?}: {said}");
+        }
+        assert!(!home.path(UNIT).exists(), "written without knowing what this systemd can do");
+    }
 
     let mut command = home.command(&["install", "--kind", "systemd"]);
     let output = command.env("PATH", "/nowhere").output().await.unwrap();
