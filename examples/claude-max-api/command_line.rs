@@ -26,12 +26,15 @@ Examples:
   claude-max-api --host 0.0.0.0 --api-key KEY   serve other machines, which must know the key
   claude-max-api --mode agent --workspace ~/project
                                                 let Claude Code's own tools work in ~/project
+  claude-max-api doctor                         check that everything is ready
+  claude-max-api service install --warm 2       keep it running, with these flags
 
 Try it:
   curl http://127.0.0.1:3456/v1/chat/completions -H 'content-type: application/json' \\
     -d '{\"model\": \"sonnet\", \"messages\": [{\"role\": \"user\", \"content\": \"Say hello.\"}]}'";
 
-/// Serves OpenAI's Chat Completions API out of the Claude Code that is installed and logged in on this machine.
+/// Serves OpenAI's APIs (Chat Completions, Responses) and Anthropic's (Messages) from the Claude Code that is installed and logged
+/// in on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "claude-max-api", version, next_line_help = true, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -45,31 +48,33 @@ struct CommandLine {
 /// What this program can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve: what happens without a command, too
+    /// Serve requests, as without a command
     #[command(next_line_help = true)]
     Serve(Box<Flags>),
-    /// Examine this machine and its Claude Code: whether all is there that serving takes
+    /// Check that this machine and its Claude Code are ready to serve; takes about 15 s, and exits with 1 if
+    /// anything is broken
     #[command(next_line_help = true)]
     Doctor(Box<Doctor>),
-    /// Run as a service, which starts with each login: a systemd user unit or a launchd agent
+    /// Run as a service that starts with each login: a systemd user unit or a launchd agent
     #[command(subcommand)]
     Service(Service),
-    /// Ask a server that runs how it is: plan, processes, conversations, the last hour
+    /// Show how a running server is: plan, processes, conversations, the last hour; exits with 1 if it is
+    /// not well
     #[command(next_line_help = true)]
     Status(StatusCommand),
-    /// What this server's settings are
+    /// Show this server's settings
     #[command(subcommand)]
     Config(Config),
-    /// Print a script that completes this program's commands and flags in a shell
+    /// Print a script by which a shell completes commands and flags
     Completions {
-        /// The shell
+        /// The shell; for bash: source <(claude-max-api completions bash)
         shell: Shell,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Print all settings as a file could have them, and where each comes from
+    /// Print all settings in the form of a settings file, each with where it comes from
     #[command(next_line_help = true)]
     Print(Box<Flags>),
 }

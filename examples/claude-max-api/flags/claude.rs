@@ -7,8 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Claude Code")]
 pub(crate) struct Claude {
-    /// The Claude Code program, version 2.1.252 or later: a path, or a name to be found
-    /// on PATH
+    /// The Claude Code program, version 2.1.252 or later: a path, or a name to look up on PATH
     #[arg(
         long,
         verbatim_doc_comment,
@@ -19,16 +18,14 @@ pub(crate) struct Claude {
         default_value = "claude"
     )]
     pub(crate) claude_bin: PathBuf,
-    /// What a request for a model that nothing is known about (gpt-4o, ...) gets:
-    /// Claude Opus, or 404
+    /// What a request for an unknown model (gpt-4o, ...) gets: Claude Opus, or 404
     #[arg(long, verbatim_doc_comment, value_name = "WHAT", value_enum, default_value_t = UnknownModel::Opus)]
     pub(crate) unknown_model: UnknownModel,
-    /// How often Claude Code itself tries again when the API is overloaded, before the
-    /// client is told
+    /// How often Claude Code retries when the API is overloaded, before the client is told
     #[arg(long, verbatim_doc_comment, value_name = "TIMES", default_value_t = 1)]
     pub(crate) upstream_retries: u32,
-    /// What a request gets that would draw on the account's extra usage, since the
-    /// subscription's window is used up: an answer, or 429 until the window resets
+    /// What requests get once the subscription's window is used up, so that they would draw
+    /// on the account's extra usage: an answer, or 429 until the window resets
     #[arg(long, verbatim_doc_comment, value_name = "WHAT", value_enum, default_value_t = Overage::Allow)]
     pub(crate) overage: Overage,
     /// Answer from a built-in stand-in that echoes, instead of Claude: no account, no network

@@ -7,9 +7,10 @@ use clap::{Args, ValueHint};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Settings in a file")]
 pub(crate) struct ConfigFile {
-    /// A TOML file with any of these flags, by their long names: max-processes = 4. A flag
-    /// or variable that is given counts for more
-    /// [default: claude-max-api/config.toml where settings of programs are kept, if it is there]
+    /// A TOML file with any of these flags by their long names, such as `max-processes = 4`.
+    /// Flags and variables take precedence
+    /// [default: claude-max-api/config.toml in ~/.config (on macOS in
+    /// ~/Library/Application Support), if it exists]
     #[arg(long, verbatim_doc_comment, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 }

@@ -5,10 +5,10 @@ use clap::Args;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Where it listens")]
 pub(crate) struct Listen {
-    /// The port, for short
+    /// The same as --port
     #[arg(value_name = "PORT", conflicts_with = "port")]
     pub(crate) positional_port: Option<u16>,
-    /// The port; 0 takes one that is free, and the start-up line names it
+    /// The port; 0 takes a free one, which the start-up line names
     #[arg(long, value_name = "PORT", default_value_t = 3456)]
     port: u16,
     /// The address or host name to listen on: 127.0.0.1 is for this machine alone,

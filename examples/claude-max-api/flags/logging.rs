@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Log")]
 pub(crate) struct Logging {
-    /// Lines of text for people, or an object of JSON a line for programs
+    /// Text for people, or one JSON object a line for programs; on standard error
     #[arg(long, value_name = "FORM", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
 }

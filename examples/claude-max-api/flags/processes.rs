@@ -10,17 +10,17 @@ use crate::duration;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Processes")]
 pub(crate) struct Processes {
-    /// How many Claude Code processes are kept started for whoever comes next; each
-    /// takes about 150 MB
+    /// How many Claude Code processes are kept ready for new conversations, about 150 MB each;
+    /// with 0, each new conversation waits about 0.6 s more
     #[arg(long, alias = "warm-processes", verbatim_doc_comment, value_name = "COUNT", default_value_t = 1)]
     pub(crate) warm: usize,
-    /// How many there may be in all: at work, waiting for their conversation's next
-    /// message, and warm
+    /// How many there may be in all: at work, waiting for the next message of their
+    /// conversation, and warm
     #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
     pub(crate) max_processes: usize,
-    /// How much memory they may hold together, in MiB: about 110 MB each, and 82 once for
-    /// all. A conversation that waits for its next message ends where it is more, and
-    /// answers that run may go beyond. Default: no limit but their number
+    /// How much memory they may use together, in MiB: about 110 MB each, and 82 MB shared.
+    /// Beyond it, conversations that wait for their next message end; answers that run do
+    /// not (default: no limit)
     #[arg(long, verbatim_doc_comment, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_memory: Option<u32>,
     /// How long a process waits for the next message of its conversation
@@ -29,7 +29,7 @@ pub(crate) struct Processes {
     /// How many requests may wait while all processes are at work; one more gets 429
     #[arg(long = "queue-limit", alias = "queue", value_name = "COUNT", default_value_t = 64)]
     pub(crate) queue_limit: usize,
-    /// How long a request may wait for a process before it gets 429
+    /// How long a request may wait for a process; then it gets 429
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(crate) queue_timeout: Duration,
 }

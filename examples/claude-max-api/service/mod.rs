@@ -29,23 +29,23 @@ const NAME: &str = "claude-max-api";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
-    /// Install and start the service, or bring it up to date; flags go into its settings file
+    /// Install and start the service, or update it; the flags are written into its settings file
     #[command(next_line_help = true)]
     Install(Box<Install>),
-    /// Stop the service and take it away; its settings file stays
+    /// Stop and remove the service; its settings file stays
     #[command(next_line_help = true)]
     Uninstall(Which),
-    /// Say whether the service is installed and runs; 0 if it does, 3 if not
+    /// Show whether the service is installed and runs; exits with 0 if it runs, 3 if not
     #[command(next_line_help = true)]
     Status(Which),
-    /// Print the file that `install` would write
+    /// Print the unit or agent that `install` would write
     #[command(next_line_help = true)]
     Print(Box<Install>),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Which {
-    /// What runs the service [default: launchd on macOS, systemd elsewhere]
+    /// The service manager [default: launchd on macOS, systemd elsewhere]
     #[arg(long, value_enum)]
     kind: Option<Kind>,
 }

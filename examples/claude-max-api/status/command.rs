@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The flags of the command.
 #[derive(Args, Debug)]
 pub(crate) struct StatusCommand {
-    /// Where the server is
+    /// The server's address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3456")]
     url: Uri,
-    /// A key of the server, where it wants one
+    /// One of the server's keys, if it has any
     #[arg(long, value_name = "KEY", env = API_KEY, hide_env_values = true)]
     api_key: Option<String>,
-    /// Print the report as JSON, as GET /status gives it
+    /// Print the report as JSON, like GET /status
     #[arg(long)]
     json: bool,
 }
