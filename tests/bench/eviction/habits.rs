@@ -1,9 +1,15 @@
 //! Conversations as they come: agents in bursts, people's long chats, batches, and all of them at once.
 //!
-//! None of them was recorded. Agents, chats and batches are what we take them to be. `Coding` has the figures by which NVIDIA's
+//! Agents, chats and batches are what we take them to be. `Coding` has the figures by which NVIDIA's
 //! AIPerf 0.13 makes its coding sessions ("1k_sessions_200k_ctx"): of the pauses 70 % are calls of functions, of 2 s in the median
 //! and 5 on average, and the others people's, of 15 and 30 s; 4,000 new tokens a turn in the median and 6,000 on average; and
 //! sessions of 57,000 to 200,000 tokens, of which one in twenty ends with each turn, and later more.
+//!
+//! `Assistant` was measured: it is how people come back at a chat assistant, from the conversations in Mooncake's trace of an hour of
+//! Kimi (kvcache-ai/Mooncake, `FAST25-release/traces/conversation_trace.jsonl`, Apache-2.0). In three windows of it, of 15 to 24 s
+//! each, there are 188 requests. The blocks of 512 tokens that a prompt shares with earlier ones are numbered in the order in which
+//! they came, so they tell when its conversation was last gone on with, by some 20 s: of 85 that go on with one, how long ago that
+//! was stands below. A turn that fills no block of its own is not seen, so there are some turns more, and shorter silences.
 
 use super::draw::Draw;
 
@@ -15,6 +21,8 @@ pub(crate) enum Pattern {
     Chats,
     /// A person and an agent at a large code base, quick and with much context.
     Coding,
+    /// People at a chat assistant, who come back or do not.
+    Assistant,
     /// One question each, and nothing more.
     Batch,
     /// Half agents, a quarter chats, a quarter batch.
@@ -22,8 +30,8 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
-    pub(crate) const ALL: [Pattern; 5] =
-        [Pattern::Agents, Pattern::Chats, Pattern::Coding, Pattern::Batch, Pattern::Mixed];
+    pub(crate) const ALL: [Pattern; 6] =
+        [Pattern::Agents, Pattern::Chats, Pattern::Coding, Pattern::Assistant, Pattern::Batch, Pattern::Mixed];
 
     /// What the conversations are that take this one of the seats.
     pub(crate) fn of_seat(self, seat: u64) -> Pattern {
@@ -54,6 +62,7 @@ pub(crate) fn beginning(pattern: Pattern) -> f64 {
         Pattern::Agents => 15_000.0,
         Pattern::Chats => 3_000.0,
         Pattern::Coding => 57_000.0,
+        Pattern::Assistant => 512.0,
         Pattern::Batch | Pattern::Mixed => 2_000.0,
     }
 }
@@ -64,6 +73,7 @@ pub(crate) fn conversation(pattern: Pattern, draw: &mut Draw) -> Vec<Turn> {
         Pattern::Agents => agent(draw),
         Pattern::Chats => chat(draw),
         Pattern::Coding => coding(draw),
+        Pattern::Assistant => assistant(draw),
         Pattern::Batch | Pattern::Mixed => vec![turn(draw, 1_000.0, 8.0, None)],
     };
     let last = turns.len().saturating_sub(1);
@@ -110,6 +120,30 @@ fn coding(draw: &mut Draw) -> Vec<Turn> {
         turns.push(Turn { new, answer, calls, silence: Some(silence) });
         tokens += new;
         if tokens > MOST || chance(draw) < 0.05 * (1.0 + 0.5 * tokens / MOST) {
+            return turns;
+        }
+    }
+}
+
+/// How long ago a conversation was last gone on with that now is, in seconds.
+const RETURNS: [u16; 85] = [
+    13, 19, 26, 30, 37, 40, 40, 40, 43, 48, 48, 52, 53, 53, 55, 59, 59, 60, 60, 62, 71, 75, 77, 81, 82, 83, 83, 86, 87,
+    88, 90, 90, 92, 95, 95, 96, 101, 103, 104, 105, 113, 115, 117, 123, 124, 138, 143, 149, 150, 151, 153, 161, 168,
+    169, 169, 174, 198, 198, 200, 203, 235, 246, 250, 252, 253, 257, 257, 283, 289, 297, 299, 337, 348, 350, 385, 408,
+    464, 466, 471, 479, 660, 664, 1591, 2193, 2664,
+];
+
+fn assistant(draw: &mut Draw) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    loop {
+        let new = if turns.is_empty() { log_normal(draw, 4_300.0, 11_000.0) } else { log_normal(draw, 900.0, 3_500.0) };
+        // 350 tokens on average, at 60 a second.
+        let answer = 1.0 + exponential(draw, 6.0);
+        let silence = f64::from(draw.one_of(&RETURNS)) - answer;
+        turns.push(Turn { new: new.min(120_000.0), answer, calls: false, silence: Some(silence.max(1.0)) });
+        // Half of the requests of the later two windows go on with a conversation, those that go on with a first turn no less
+        // than others.
+        if draw.percent(50) {
             return turns;
         }
     }
