@@ -98,27 +98,16 @@ impl StopScanner {
 
 struct Matcher {
     text: Box<[u8]>,
-    /// For each length of a partial match: the length of the next shorter one that ends in the same place.
-    shorter: Box<[usize]>,
+    /// For each length of a partial match: the length of the next shorter one that ends in the same place. Known up to the
+    /// longest match so far: a stop text may be megabytes, and the model writes no such thing.
+    shorter: Vec<usize>,
     /// How much of the text is matched by what came last; never all of it between steps.
     matched: usize,
 }
 
 impl Matcher {
     fn new(text: &str) -> Self {
-        let text: Box<[u8]> = text.as_bytes().into();
-        let mut shorter = vec![0; text.len() + 1].into_boxed_slice();
-        let mut length = 0;
-        for end in 1..text.len() {
-            while length > 0 && text[end] != text[length] {
-                length = shorter[length];
-            }
-            if text[end] == text[length] {
-                length += 1;
-            }
-            shorter[end + 1] = length;
-        }
-        Matcher { text, shorter, matched: 0 }
+        Matcher { text: text.as_bytes().into(), shorter: vec![0; 2], matched: 0 }
     }
 
     /// Takes one byte, and says whether a match ends with it.
@@ -128,11 +117,39 @@ impl Matcher {
         }
         if self.text[self.matched] == byte {
             self.matched += 1;
+            self.learn();
         }
         let complete = self.matched == self.text.len();
         if complete {
             self.matched = self.shorter[self.matched];
         }
         complete
+    }
+
+    /// Finds the next shorter match for one that is longer by a byte than any before.
+    fn learn(&mut self) {
+        let end = self.shorter.len() - 1;
+        if self.matched <= end {
+            return;
+        }
+        let mut length = self.shorter[end];
+        while length > 0 && self.text[end] != self.text[length] {
+            length = self.shorter[length];
+        }
+        self.shorter.push(length + usize::from(self.text[end] == self.text[length]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_text_that_the_model_does_not_write_takes_no_more_memory_than_its_text() {
+        let mut matcher = Matcher::new(&"ab".repeat(500_000));
+        for byte in "abab, and abababab".bytes() {
+            assert!(!matcher.step(byte));
+        }
+        assert_eq!((matcher.matched, matcher.shorter.len()), (8, 9));
     }
 }
