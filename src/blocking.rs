@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
@@ -24,7 +25,8 @@ pub(crate) async fn run<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    if bytes < LARGE {
+    // Outside tokio there are no workers to keep free.
+    if bytes < LARGE || Handle::try_current().is_err() {
         return Ok(work());
     }
     let failed = |error: &dyn std::fmt::Display| {

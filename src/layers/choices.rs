@@ -146,14 +146,28 @@ where
 /// Asks for one more answer. Unless all may begin at once, the request is held until the turn has begun.
 async fn start<S>(inner: S, request: Arc<Mutex<ChatRequest>>, at_once: bool) -> Result<ChatResponse, Error>
 where
-    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>>,
+    S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Send + 'static,
 {
-    let held = request.lock().await;
-    let turn = inner.oneshot(held.clone());
+    let held = request.lock_owned().await;
+    let mut ready = inner.ready_oneshot().await.map_err(Into::into)?;
+    // A large request takes time to copy, and then to rewrite, which layers do in `call`.
+    let (turn, held) = work_on(size::of(&held), move || (ready.call(held.clone()), held)).await?;
     if at_once {
         drop(held);
     }
     turn.await.map_err(Into::into)
+}
+
+/// Does work that takes time in proportion to so many bytes.
+#[cfg(any(feature = "cli", feature = "http"))]
+async fn work_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    crate::blocking::run(bytes, work).await
+}
+
+/// The same without tokio, which those features bring.
+#[cfg(not(any(feature = "cli", feature = "http")))]
+async fn work_on<T>(_: usize, work: impl FnOnce() -> T) -> Result<T, Error> {
+    Ok(work())
 }
 
 type Starting = Pin<Box<dyn Future<Output = Result<ChatResponse, Error>> + Send>>;
@@ -343,5 +357,24 @@ mod tests {
             assert!(asked.try_recv().is_err(), "a turn was asked for before turn {turn} had begun");
         }
         assert!(events.all(|event| async move { event.is_ok() }).now_or_never().unwrap());
+    }
+
+    #[tokio::test]
+    #[cfg(any(feature = "cli", feature = "http"))]
+    async fn a_large_request_is_copied_and_rewritten_where_it_holds_up_nobody() {
+        let (tell, mut asked) = mpsc::unbounded_channel();
+        let model = service_fn(move |request: ChatRequest| {
+            tell.send(std::thread::current().id()).unwrap();
+            let done = [ChatEvent::finished(FinishReason::Stop, Usage::default())];
+            std::future::ready(Ok::<_, Error>(ChatResponse::new(request.model, EventStream::from_iter(done))))
+        });
+        for (length, elsewhere) in [(100, false), (1_000_000, true)] {
+            let text = Message::new(Role::User, "x".repeat(length));
+            let request = ChatRequest { n: Some(2), ..ChatRequest::new("m", [text]) };
+            let response = ChoicesLayer::new().layer(model.clone()).oneshot(request).await.unwrap();
+            response.events.for_each(|_| std::future::ready(())).await;
+            let (_first, second) = (asked.recv().await.unwrap(), asked.recv().await.unwrap());
+            assert_eq!(second != std::thread::current().id(), elsewhere, "{length}");
+        }
     }
 }
