@@ -1,5 +1,7 @@
 //! `data:` URLs of the one form that carries images and files: `data:<media type>;base64,<data>`.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -33,9 +35,42 @@ impl<'a> DataUrl<'a> {
         Ok(DataUrl { media_type, base64 })
     }
 
-    /// The content, decoded, if it is UTF-8 text.
-    pub(crate) fn text(self) -> Option<String> {
-        String::from_utf8(STANDARD.decode(self.base64).ok()?).ok()
+    /// Whether the content is UTF-8 text.
+    pub(crate) fn is_text(self) -> bool {
+        self.each_piece(|_| Ok(())).is_ok()
+    }
+
+    /// Gives the content, piece by piece, to a function. Never has all of it: a file may have megabytes.
+    ///
+    /// # Errors
+    /// If the function fails, or the content is not UTF-8 text.
+    pub(crate) fn each_piece(self, mut take: impl FnMut(&str) -> fmt::Result) -> fmt::Result {
+        // Whole characters of base64, and so whole bytes.
+        const PIECE: usize = 4096;
+        let mut decoded = [0; PIECE / 4 * 3 + 3];
+        // How many bytes there are of a character that goes on in the next piece.
+        let mut begun = 0;
+        for piece in self.base64.as_bytes().chunks(PIECE) {
+            let length = STANDARD.decode_slice(piece, &mut decoded[begun..]).map_err(|_| fmt::Error)?;
+            let bytes = &decoded[..begun + length];
+            let whole = match str::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(error) if error.error_len().is_some() => return Err(fmt::Error),
+                Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).map_err(|_| fmt::Error)?,
+            };
+            take(whole)?;
+            let rest = whole.len()..bytes.len();
+            begun = rest.len();
+            decoded.copy_within(rest, 0);
+        }
+        if begun == 0 { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+/// The content, if it is text.
+impl fmt::Display for DataUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.each_piece(|piece| f.write_str(piece))
     }
 }
 
@@ -49,7 +84,7 @@ fn is_base64(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::DataUrl;
+    use super::*;
 
     #[test]
     fn a_data_url_comes_apart_into_its_media_type_and_its_data() {
@@ -59,12 +94,28 @@ mod tests {
         assert_eq!(DataUrl::parse("data:text/plain;charset=utf-8;base64,aGk="), Ok(parsed));
     }
 
+    /// The content, if it is text.
+    fn text(base64: &str) -> Option<String> {
+        let url = DataUrl { media_type: "text/plain", base64 };
+        url.is_text().then(|| url.to_string())
+    }
+
     #[test]
     fn the_content_is_text_where_it_is_utf_8() {
-        let url = |base64| DataUrl { media_type: "text/plain", base64 };
-        assert_eq!(url("aMOp").text().as_deref(), Some("hé"));
-        assert_eq!(url("/w==").text(), None);
-        assert_eq!(url("aGl=").text(), None, "the bits behind the last byte are not zero");
+        assert_eq!(text("aMOp").as_deref(), Some("hé"));
+        assert_eq!(text("/w=="), None);
+        assert_eq!(text("aGl="), None, "the bits behind the last byte are not zero");
+    }
+
+    #[test]
+    fn a_character_may_fall_between_two_pieces() {
+        for before in 0..12 {
+            let long = format!("{}{}", "x".repeat(before), "aé→🦀".repeat(2000));
+            let of = |bytes: &[u8]| text(&STANDARD.encode(bytes));
+            assert_eq!(of(long.as_bytes()).as_ref(), Some(&long), "{before}");
+            assert_eq!(of(&long.as_bytes()[..long.len() - 1]), None, "{before}");
+            assert_eq!(of(&[long.as_bytes(), b"\xff", long.as_bytes()].concat()), None, "{before}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) fn check_file(file: &File, at: impl Fn(&str) -> String, ignored: &mut
     };
     let url = parse(data, "file", at)?;
     if url.media_type.starts_with("text/") {
-        if url.text().is_none() {
+        if !url.is_text() {
             return Err(invalid(at(), "The file's data is not UTF-8 text in base64. Convert it to UTF-8 first."));
         }
     } else if url.media_type != "application/pdf" {
