@@ -6,10 +6,10 @@
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::call_id;
 use super::message::{Content, Message, Part, Role, ToolCall};
+use super::{call_id, unkept};
 
 /// Seeded at random in each process, so nobody can craft two messages with the same digest.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -167,9 +167,14 @@ impl Digester {
 /// Hashes arguments by their JSON value, since clients parse and reserialize them.
 fn hash_arguments(arguments: &str, hasher: &mut DefaultHasher) {
     let arguments = arguments.trim();
-    match serde_json::from_str(if arguments.is_empty() { "{}" } else { arguments }) {
-        Ok(value) => hash_value(&value, hasher),
-        Err(_) => arguments.hash(hasher),
+    unkept::hash(if arguments.is_empty() { "{}" } else { arguments }, hasher);
+}
+
+pub(super) fn hash_number(number: &Number, hasher: &mut DefaultHasher) {
+    match number.as_f64() {
+        // JavaScript writes 1.0 as 1. Integers over 2^53 keep all their digits.
+        Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => (2_u8, float as i64).hash(hasher),
+        _ => (3_u8, number).hash(hasher),
     }
 }
 
@@ -177,11 +182,7 @@ pub(crate) fn hash_value(value: &Value, hasher: &mut DefaultHasher) {
     match value {
         Value::Null => 0_u8.hash(hasher),
         Value::Bool(bool) => (1_u8, bool).hash(hasher),
-        Value::Number(number) => match number.as_f64() {
-            // JavaScript writes 1.0 as 1. Integers over 2^53 keep all their digits.
-            Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => (2_u8, float as i64).hash(hasher),
-            _ => (3_u8, number).hash(hasher),
-        },
+        Value::Number(number) => hash_number(number, hasher),
         Value::String(text) => (4_u8, text).hash(hasher),
         Value::Array(items) => {
             (5_u8, items.len()).hash(hasher);

@@ -8,6 +8,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::compact::Compact;
+
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
 /// Fields that this crate has no name for, as they were sent. Use it as the [`Map`] that it derefs to.
@@ -106,7 +108,7 @@ impl<'de> Deserialize<'de> for Extra {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Extra, A::Error> {
                 let mut extra = Extra::default();
-                while let Some((name, value)) = entries.next_entry()? {
+                while let Some((name, Compact(value))) = entries.next_entry()? {
                     extra.insert(name, value);
                 }
                 Ok(extra)

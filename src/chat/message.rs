@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::compact::some_list;
 use super::extra::Extra;
 use super::recognition::Sent;
 
@@ -33,7 +34,7 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
     /// The functions that an assistant message called.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_list")]
     pub tool_calls: Option<Vec<ToolCall>>,
     /// The id of the call that a tool message answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,7 +233,10 @@ impl<'de> Deserialize<'de> for Content {
                 Ok(Content::Null)
             }
             fn visit_seq<A: serde::de::SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
-                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(parts)).map(Content::Parts)
+                let mut parts = Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(parts))?;
+                // A hundred thousand messages may have one part each.
+                parts.shrink_to_fit();
+                Ok(Content::Parts(parts))
             }
         }
 

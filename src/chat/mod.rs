@@ -6,6 +6,7 @@
 
 pub(crate) mod abilities;
 pub(crate) mod call_id;
+pub(crate) mod compact;
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) mod data_url;
 pub(crate) mod digest;
@@ -17,6 +18,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod size;
 pub(crate) mod translate;
+pub(crate) mod unkept;
 
 pub use abilities::Abilities;
 pub use extra::Extra;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::compact::some_value;
 use super::extra::Extra;
 use super::message::Message;
 use super::recognition::Told;
@@ -227,7 +228,7 @@ pub struct Function {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The JSON schema of its arguments; absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_value")]
     pub parameters: Option<Value>,
     /// Every other field, as it was sent (`strict`, for one).
     #[serde(flatten)]
@@ -406,7 +407,7 @@ pub struct JsonSchema {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The schema itself; absent means any object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_value")]
     pub schema: Option<Value>,
     /// Every other field, as it was sent (`strict`, for one).
     #[serde(flatten)]

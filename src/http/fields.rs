@@ -72,6 +72,11 @@ impl Field {
     }
 }
 
+/// Whether anybody reads a top-level field: the API with this table, or an inner service with these abilities.
+pub(crate) fn reads(table: &[Field], abilities: &Abilities, name: &str) -> bool {
+    table.iter().any(|field| field.name == name) || abilities.of(name) == Some(&Ability::Honoured)
+}
+
 /// Checks a field that its door has no name for. Returns whether the inner service gets to see it.
 ///
 /// # Errors

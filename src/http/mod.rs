@@ -108,6 +108,7 @@ pub(crate) mod sse;
 mod stack;
 pub(crate) mod text_or_list;
 pub(crate) mod tokens;
+mod unread;
 
 pub use body::Body;
 pub use guard::{Guard, GuardLayer};

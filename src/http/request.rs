@@ -5,8 +5,10 @@ use std::error::Error as StdError;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use serde_path_to_error::Track;
 
 use super::count_values::check_values;
+use super::unread::WithoutUnread;
 use crate::Error;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -25,22 +27,27 @@ pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     )))
 }
 
-/// The value that a body holds, or an error that says where the body is wrong.
-pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+/// The object that a body holds, or an error that says where the body is wrong. Of the object's fields, the value is there
+/// for those alone for which `reads` is true; it is `true` for others.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8], reads: impl Fn(&str) -> bool) -> Result<T, Error> {
     check_values(body)?;
+    let inner = &mut serde_json::Deserializer::from_slice(body);
+    let decoded = T::deserialize(WithoutUnread { inner: &mut *inner, reads: &reads });
     // The path to a fault is only followed when there is one: keeping track of it costs time.
-    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
+    let decoded = decoded.and_then(|decoded| inner.end().map(|()| decoded));
+    decoded.map_err(|error| explain::<T>(body, reads, &error))
 }
 
-fn explain<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Error {
+fn explain<T: DeserializeOwned>(body: &[u8], reads: impl Fn(&str) -> bool, error: &serde_json::Error) -> Error {
     if body.trim_ascii().is_empty() {
         return Error::invalid_request("The request's body is empty. Send a request as JSON.");
     }
     match error.classify() {
         Category::Data => {
-            let mut deserializer = serde_json::Deserializer::from_slice(body);
-            let tracked: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
-            let path = tracked.err().map(|error| error.path().to_string()).filter(|path| path != ".");
+            let (json, mut track) = (&mut serde_json::Deserializer::from_slice(body), Track::new());
+            let inner = serde_path_to_error::Deserializer::new(json, &mut track);
+            let failed = T::deserialize(WithoutUnread { inner, reads }).is_err();
+            let path = failed.then(|| track.path().to_string()).filter(|path| path != ".");
             let message = error.to_string();
             // For a missing field, serde reports the path of its parent.
             let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
@@ -67,7 +74,7 @@ mod tests {
     use crate::ChatRequest;
 
     fn fault(body: &str) -> (String, Option<String>) {
-        let error = decode::<ChatRequest>(body.as_bytes()).unwrap_err();
+        let error = decode::<ChatRequest>(body.as_bytes(), |_| true).unwrap_err();
         (error.to_string(), error.param().map(str::to_owned))
     }
 

@@ -31,7 +31,10 @@ pub(crate) fn text_or_list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
             Ok(Either::Text(text))
         }
         fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<Either<T>, A::Error> {
-            Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(list)).map(Either::List)
+            let mut list = Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(list))?;
+            // A hundred thousand messages may have one part each.
+            list.shrink_to_fit();
+            Ok(Either::List(list))
         }
     }
 

@@ -91,7 +91,14 @@ fn flatten(content: &mut Content) {
     if parts.is_empty() || !parts.iter().all(is_plain_text) {
         return;
     }
-    let text = parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n");
+    let length = parts.iter().filter_map(Part::as_text).map(|text| text.len() + 1).sum::<usize>() - 1;
+    let mut text = String::with_capacity(length);
+    for (index, part) in std::mem::take(parts).into_iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        text.push_str(part.as_text().unwrap_or_default());
+    }
     *content = Content::Text(text);
 }
 

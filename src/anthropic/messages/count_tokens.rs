@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use super::decode;
 use super::request::MessagesRequest;
+use super::{decode, fields};
 use crate::Error;
 use crate::chat::Abilities;
 use crate::http::request::decode as read_json;
@@ -21,9 +21,9 @@ pub(crate) struct TokenCount {
 
 /// The estimate for the request that a body holds.
 pub(crate) fn count(body: &[u8]) -> Result<TokenCount, Error> {
-    let wire: MessagesRequest = read_json(body)?;
     // Which tools the inner service has is not known here, and makes no difference to the estimate.
     let abilities = Abilities::new().honours(["tools.web_search", "tools.web_fetch"]);
+    let wire: MessagesRequest = read_json(body, |name| fields::reads(name, &abilities))?;
     let request = decode::decode(wire, abilities)?.request;
     Ok(TokenCount { input_tokens: tokens::of(&request) })
 }

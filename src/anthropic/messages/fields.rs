@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::http::fields::{Field, Ignored, Shape, admit, field};
+use crate::chat::Abilities;
+use crate::http::fields::{self, Field, Ignored, Shape, admit, field};
 
 /// Every top-level field of the Messages API, by name, betas that clients send included.
 const FIELDS: &[Field] = &[
@@ -37,6 +38,11 @@ const FIELDS: &[Field] = &[
     field("top_p", Shape::Number),
 ];
 
+/// Whether anybody reads a field of this name.
+pub(super) fn reads(name: &str, abilities: &Abilities) -> bool {
+    fields::reads(FIELDS, abilities, name)
+}
+
 /// Checks the fields without a name in the request. Returns those that the inner service is to see.
 pub(super) fn check(rest: Map<String, Value>, ignored: &mut Ignored) -> Result<Map<String, Value>, Error> {
     let mut settings = Map::new();
@@ -51,7 +57,6 @@ pub(super) fn check(rest: Map<String, Value>, ignored: &mut Ignored) -> Result<M
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Abilities;
     use serde_json::json;
 
     fn check(fields: Value, abilities: Abilities) -> Result<(Map<String, Value>, Vec<String>), Error> {

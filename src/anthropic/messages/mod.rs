@@ -51,7 +51,7 @@ impl Door for Messages {
 
     fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let Incoming { headers, abilities, body, .. } = incoming;
-        let wire: MessagesRequest = read_json(&body)?;
+        let wire: MessagesRequest = read_json(&body, |name| fields::reads(name, &abilities))?;
         drop(body);
         let mut decoded = decode::decode(wire, abilities)?;
         if let Some(session) = headers.get("x-claude-code-session-id") {

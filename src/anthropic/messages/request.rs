@@ -1,9 +1,11 @@
 //! A Messages request as Anthropic's clients write it. What it means is in `decode`.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::chat::Extra;
+use crate::chat::compact::some_value;
 use crate::http::text_or_list::{Either, text_or_list};
 
 /// The body of `POST /v1/messages`.
@@ -95,7 +97,7 @@ pub(crate) struct Block {
     #[serde(default)]
     pub(crate) name: Option<Box<str>>,
     #[serde(default)]
-    pub(crate) input: Option<Box<Value>>,
+    pub(crate) input: Option<Box<RawValue>>,
     /// Of `tool_result`.
     #[serde(default)]
     pub(crate) tool_use_id: Option<Box<str>>,
@@ -119,7 +121,7 @@ pub(crate) struct WireTool {
     pub(crate) name: Option<String>,
     #[serde(default)]
     pub(crate) description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_value")]
     pub(crate) input_schema: Option<Value>,
     #[serde(default)]
     pub(crate) cache_control: Option<Box<Value>>,
@@ -169,6 +171,6 @@ pub(crate) struct OutputConfig {
 pub(crate) struct OutputFormat {
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_value")]
     pub(crate) schema: Option<Value>,
 }

@@ -48,8 +48,11 @@ pub(crate) fn turns<'a>(
         }
     }
     for (_, blocks) in turns.iter_mut().filter(|(assistant, _)| !assistant) {
-        // The API wants the results first, right behind their calls.
-        blocks.sort_by_key(|(_, block)| !block.is_tool_result());
+        // The API wants the results first, right behind their calls. Sorting takes memory even where they are.
+        let rank = |(_, block): &(bool, Block)| !block.is_tool_result();
+        if !blocks.is_sorted_by_key(rank) {
+            blocks.sort_by_key(rank);
+        }
     }
     Ok(turns.into_iter().map(|(assistant, blocks)| PromptTurn::of(assistant, blocks)).collect())
 }

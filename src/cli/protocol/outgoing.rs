@@ -78,6 +78,13 @@ impl Outgoing {
         self.0.is_empty()
     }
 
+    /// What there is so far, without room for more. Begins anew.
+    pub(crate) fn take(&mut self) -> Self {
+        let mut lines = std::mem::take(&mut self.0);
+        lines.shrink_to_fit();
+        Outgoing(lines)
+    }
+
     fn line(&mut self, value: &impl Serialize) {
         // Serialising plain data into memory cannot fail.
         if serde_json::to_writer(&mut self.0, value).is_ok() {

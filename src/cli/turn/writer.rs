@@ -66,7 +66,7 @@ impl TurnWriter {
                 out.assistant(&turn.blocks, Some(self.model.as_str()).filter(|model| !model.is_empty()));
             } else {
                 out.user(&turn.blocks, false);
-                lines.push(std::mem::take(&mut out));
+                lines.push(out.take());
             }
         }
         out.user(&last.blocks, true);

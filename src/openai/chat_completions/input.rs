@@ -1,5 +1,6 @@
 //! Requests with `input` in place of `messages`, as Cursor sends them: read as at `/v1/responses`, answered in chunks.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -7,9 +8,9 @@ use serde_json::Value;
 use super::custom_tools::CustomTools;
 use crate::Error;
 use crate::chat::{ChatRequest, StreamOptions};
-use crate::http::fields::{Ignored, unsupported};
+use crate::http::fields::{Ignored, reads, unsupported};
 use crate::http::request;
-use crate::openai::responses::{self, CreateResponse, Places, Prepared};
+use crate::openai::responses::{self, CreateResponse, OwnItems, Places, Prepared};
 
 /// Whether the body has an `input` and no messages.
 pub(super) fn is_in(body: &[u8]) -> bool {
@@ -24,8 +25,10 @@ pub(super) fn is_in(body: &[u8]) -> bool {
 }
 
 /// Reads the body by the rules of `/v1/responses`.
-pub(super) fn decode(body: &[u8], ignored: &mut Ignored) -> Result<(ChatRequest, CustomTools, Places), Error> {
-    let mut asked: CreateResponse = request::decode(body)?;
+pub(super) fn decode(body: &Bytes, ignored: &mut Ignored) -> Result<(ChatRequest, CustomTools, Places), Error> {
+    let tables = [responses::FIELDS, super::fields::FIELDS];
+    let reads = |name: &str| tables.iter().any(|table| reads(table, &ignored.abilities, name));
+    let mut asked: CreateResponse = request::decode(body, reads)?;
     for (name, is_asked) in
         [("previous_response_id", asked.previous_response_id.is_some()), ("background", asked.background == Some(true))]
     {
@@ -37,8 +40,8 @@ pub(super) fn decode(body: &[u8], ignored: &mut Ignored) -> Result<(ChatRequest,
     take_chats_own(&mut asked);
     let options = asked.stream_options.take().map(Value::Object).map(serde_json::from_value::<StreamOptions>);
     let settings = responses::check(&asked, ignored)?;
-    let items = asked.input.take().map(|input| input.into_items()).unwrap_or_default();
-    let Prepared { mut chat, plan, places } = responses::prepare(&mut asked, items, 0, settings, ignored)?;
+    let own = OwnItems::of(asked.input.take(), body);
+    let Prepared { mut chat, plan, places } = responses::prepare(&mut asked, Vec::new(), own, settings, ignored)?;
     chat.stream_options = options.and_then(Result::ok);
     let custom = plan.tools.origins().filter(|(_, origin)| origin.custom).map(|(function, _)| function.to_owned());
     Ok((chat, CustomTools::named(custom), places))

@@ -14,7 +14,7 @@ use self::chunk::ChunkEncoder;
 use self::completion::CompletionCollector;
 use self::custom_tools::CustomTools;
 use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Head, Incoming};
-use crate::http::fields::Ignored;
+use crate::http::fields::{Ignored, reads};
 use crate::http::request;
 use crate::openai::responses::Places;
 use crate::{ChatRequest, Error};
@@ -38,7 +38,10 @@ impl Door for ChatCompletions {
 
     fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let mut ignored = Ignored::by(incoming.abilities);
-        let (request, custom_tools, places) = match request::decode::<ChatRequest>(&incoming.body) {
+        let abilities = ignored.abilities.clone();
+        let reads = |name: &str| reads(fields::FIELDS, &abilities, name);
+        let decoded = request::decode::<ChatRequest>(&incoming.body, reads);
+        let (mut request, custom_tools, places) = match decoded {
             Ok(mut request) if !request.messages.is_empty() => {
                 let custom_tools = CustomTools::of(&mut request);
                 fields::check(&request, &mut ignored)?;
@@ -54,6 +57,10 @@ impl Door for ChatCompletions {
                 (request, CustomTools::default(), None)
             }
         };
+        if !request.extra.is_empty() {
+            // Fields that nobody reads have been named, and nothing but their names is there.
+            request.extra.retain(|name, _| reads(name));
+        }
         let include_usage = request.stream_options.as_ref().and_then(|options| options.include_usage) == Some(true);
         let (streamed, reply) = (request.stream == Some(true), Reply { include_usage, custom_tools, places });
         Ok(DecodedRequest { request, streamed, background: false, ignored: ignored.names, reply })

@@ -4,15 +4,16 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::items::{Content, Item, Part};
+use super::items::{Content, Item, OwnItems, Part};
 use super::output::place_of;
 use super::parts;
 use super::sealed::{self, Sealed};
 use super::tools::Tools;
 use crate::Error;
 use crate::chat::call_id::canonical;
+use crate::chat::unkept::check_object;
 use crate::chat::{self, CalledFunction, Extra, Message, Reasoning, Role, ToolCall};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
@@ -48,24 +49,23 @@ pub(crate) struct Conversation {
     pub(crate) origins: Vec<usize>,
 }
 
-/// Turns items into messages. The first `kept` items are from a conversation that was kept here, and the client's own input
-/// follows; errors name the place in that.
+/// Turns items into messages: those of a conversation that was kept here, and then the client's own. Errors name the place
+/// among the latter.
 pub(crate) fn read(
-    mut items: Vec<Item>,
-    kept: usize,
+    kept: Vec<Item>,
+    own: OwnItems,
     tools: &Tools,
     ignored: &mut Ignored,
 ) -> Result<Conversation, Error> {
-    let mut reader = Reader { tools, ignored, kept, conversation: Conversation::default(), open: HashMap::new() };
-    let count = items.len();
-    items.reverse();
-    while let Some(item) = items.pop() {
-        reader.item(count - items.len() - 1, item)?;
-        // Hundreds of thousands of items give back what they took while the messages grow.
-        if items.len() < items.capacity() / 2 {
-            items.shrink_to_fit();
-        }
-    }
+    let (conversation, open) = (Conversation::default(), HashMap::new());
+    let mut reader = Reader { tools, ignored, kept: kept.len(), conversation, open };
+    let mut index = 0;
+    let mut take = |item| {
+        index += 1;
+        reader.item(index - 1, item)
+    };
+    kept.into_iter().try_for_each(&mut take)?;
+    own.try_for_each(&mut take)?;
     reader.check_answered()?;
     Ok(reader.conversation)
 }
@@ -200,7 +200,7 @@ impl Reader<'_> {
             function: CalledFunction { name, arguments },
             extra: Extra::default(),
         };
-        message.tool_calls.get_or_insert_default().push(call);
+        message.tool_calls.get_or_insert_with(|| Vec::with_capacity(1)).push(call);
         if self.open.insert(known_by, id.clone()).is_some() {
             let message =
                 format!("Two calls have the id {id:?}; only the first 40 letters and digits count. Give each its own.");
@@ -285,10 +285,8 @@ fn check_arguments(arguments: &str) -> Result<(), String> {
     if arguments.trim().is_empty() {
         return Ok(());
     }
-    match serde_json::from_str::<Map<String, Value>>(arguments) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("The arguments are not a JSON object ({error}). Send them as the call had them.")),
-    }
+    check_object(arguments)
+        .map_err(|error| format!("The arguments are not a JSON object ({error}). Send them as the call had them."))
 }
 
 /// The call's id as the client was given it. OpenClaw sends back another, made of that and of the item's id:

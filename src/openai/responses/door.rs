@@ -14,7 +14,7 @@ use super::answer::Plan;
 use super::background::Background;
 use super::backing::ResponseStore;
 use super::echo::Echo;
-use super::items::Item;
+use super::items::{Input, Item, OwnItems};
 use super::output::place_of;
 use super::prepare::{Places, Prepared, prepare};
 use super::record::Record;
@@ -24,7 +24,7 @@ use super::writers::{Gathered, Keeper, Streamed};
 use super::{codex, fields, now};
 use crate::http::Body;
 use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Fetched, Head, Incoming, PendingAnswer, Streaming};
-use crate::http::fields::{Ignored, invalid};
+use crate::http::fields::{Ignored, invalid, reads};
 use crate::http::request::decode;
 use crate::{Error, ErrorKind, blocking};
 
@@ -105,54 +105,64 @@ impl Responses {
     }
 
     /// Replaces item references by the items.
-    fn resolve(&self, items: Vec<Item>, key: Option<u64>) -> Result<Vec<Item>, Error> {
-        let resolve = |(index, item): (usize, Item)| {
-            if item.kind() != "item_reference" {
-                return Ok(item);
-            }
-            let id = item.id.unwrap_or_default();
+    fn resolve(&self, items: &mut [Item], key: Option<u64>) -> Result<(), Error> {
+        let resolve = |(index, item): (usize, &mut Item)| {
+            let id = item.id.take().unwrap_or_default();
             let found = place_of(&id).and_then(|(answer, place)| {
                 let record = self.store.get(answer, key)?;
                 record.output().ok()?.into_iter().nth(place)
             });
-            found.filter(|found| found.id.as_deref() == Some(&*id)).ok_or_else(|| {
+            *item = found.filter(|found| found.id.as_deref() == Some(&*id)).ok_or_else(|| {
                 let message = format!(
                     "Item with id '{id}' not found. Items are kept with their responses: where those have `store` \
                      false or are too old, send the items themselves."
                 );
                 Error::new(ErrorKind::NotFound, message).with_param(format!("input[{index}].id"))
-            })
+            })?;
+            Ok(())
         };
-        items.into_iter().enumerate().map(resolve).collect()
+        items.iter_mut().enumerate().filter(|(_, item)| item.is_reference()).try_for_each(resolve)
     }
 
-    /// The whole conversation of a request, and how many of its items are from kept answers. `length` is that of its body.
-    fn conversation(&self, request: &mut CreateResponse, length: usize, key: Option<u64>) -> Result<Whole, Error> {
+    /// The whole conversation of a request with this body.
+    fn conversation(&self, request: &mut CreateResponse, body: &Bytes, key: Option<u64>) -> Result<Whole, Error> {
         let previous = request.previous_response_id.as_deref().map(|id| self.previous(id, key)).transpose()?;
-        let own = request.input.take().map(|input| input.into_items()).unwrap_or_default();
-        let own = self.resolve(own, key)?;
-        let input = if request.store == Some(false) { Bytes::new() } else { to_json(&own, length)? };
-        let mut items = previous.as_ref().map(|record| record.conversation()).transpose()?.unwrap_or_default();
-        let kept = items.len();
-        items.extend(own);
-        Ok(Whole { items, kept, input, previous })
+        let refers = matches!(request.input, Some(Input::Items { refers: true }));
+        let mut own = OwnItems::of(request.input.take(), body);
+        if refers {
+            let mut items = Vec::new();
+            own.try_for_each(|item| {
+                items.push(item);
+                Ok(())
+            })?;
+            self.resolve(&mut items, key)?;
+            own = OwnItems::Read(items);
+        }
+        let input = match &own {
+            _ if request.store == Some(false) => Bytes::new(),
+            OwnItems::Read(items) => to_json(items, body.len())?,
+            OwnItems::Sent(json) => json.clone(),
+        };
+        let kept = previous.as_ref().map(|record| record.conversation()).transpose()?.unwrap_or_default();
+        Ok(Whole { kept, own, input, previous })
     }
 
     /// About how many tokens a request has: the body of `POST /v1/responses/input_tokens`.
     pub(crate) fn count_tokens(&self, incoming: Incoming) -> Result<serde_json::Value, Error> {
-        let mut request: CreateResponse = decode(&incoming.body)?;
-        request.store = Some(false);
-        let Whole { items, kept, .. } = self.conversation(&mut request, 0, incoming.caller.key)?;
         let mut ignored = Ignored::by(incoming.abilities);
+        let mut request = read(&incoming.body, &ignored)?;
+        request.store = Some(false);
+        let Whole { kept, own, .. } = self.conversation(&mut request, &incoming.body, incoming.caller.key)?;
         let settings = fields::check(&request, &mut ignored)?;
-        let prepared = prepare(&mut request, items, kept, settings, &mut ignored)?;
+        let prepared = prepare(&mut request, kept, own, settings, &mut ignored)?;
         Ok(super::tokens::body(&prepared.chat))
     }
 }
 
+/// A conversation: the items of answers that are kept here, and the request's own, once more as JSON.
 struct Whole {
-    items: Vec<Item>,
-    kept: usize,
+    kept: Vec<Item>,
+    own: OwnItems,
     input: Bytes,
     previous: Option<Arc<Record>>,
 }
@@ -175,17 +185,16 @@ impl Door for Responses {
 
     fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Reply>, Error> {
         let Incoming { headers, caller, abilities, body } = incoming;
-        let mut request: CreateResponse = decode(&body)?;
-        let length = body.len();
-        drop(body);
         let mut ignored = Ignored::by(abilities);
-        let Whole { items, kept, input, previous } = self.conversation(&mut request, length, caller.key)?;
+        let mut request = read(&body, &ignored)?;
+        let Whole { kept, own, input, previous } = self.conversation(&mut request, &body, caller.key)?;
+        drop(body);
         let keep = (request.store != Some(false)).then_some(Keep { key: caller.key, input, previous });
         let settings = fields::check(&request, &mut ignored)?;
         let fields = Echo::fields(&request, &settings);
         let streamed = request.stream == Some(true);
         let background = request.background == Some(true);
-        let Prepared { mut chat, plan, places } = prepare(&mut request, items, kept, settings, &mut ignored)?;
+        let Prepared { mut chat, plan, places } = prepare(&mut request, kept, own, settings, &mut ignored)?;
         chat.caller.session = codex::thread(&headers);
         let reply = Reply { plan: Arc::new(plan), fields, places, background, keep };
         Ok(DecodedRequest { request: chat, streamed, background, ignored: ignored.names, reply })
@@ -310,6 +319,11 @@ fn name_response(answer: &str, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(&format!("resp_{answer}")) {
         headers.insert(RESPONSE_ID, id);
     }
+}
+
+/// The request that a body holds.
+fn read(body: &[u8], ignored: &Ignored) -> Result<CreateResponse, Error> {
+    decode(body, |name| reads(fields::FIELDS, &ignored.abilities, name))
 }
 
 /// The items as JSON, of about this length.

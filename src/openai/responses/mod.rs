@@ -52,7 +52,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use backing::{ResponseStore, StoreFuture, StoredResponse};
 pub(crate) use door::Responses;
-pub(crate) use fields::check;
+pub(crate) use fields::{FIELDS, check};
+pub(crate) use items::OwnItems;
 pub(crate) use prepare::{Places, Prepared, prepare};
 pub(crate) use request::CreateResponse;
 

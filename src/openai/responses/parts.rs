@@ -12,10 +12,20 @@ use crate::openai::media::{check_file, check_image};
 const PART_ACCEPTED: [&str; 4] = ["annotations", "logprobs", "cache_control", "prompt_cache_breakpoint"];
 
 /// The parts of a message or an output. Errors name their place after `at`.
-pub(super) fn parts(parts: Vec<Part>, role: Role, at: &str, ignored: &mut Ignored) -> Result<Vec<chat::Part>, Error> {
+pub(super) fn parts(
+    mut parts: Vec<Part>,
+    role: Role,
+    at: &str,
+    ignored: &mut Ignored,
+) -> Result<Vec<chat::Part>, Error> {
     let mut of_chat = Vec::with_capacity(parts.len());
-    for (j, part) in parts.into_iter().enumerate() {
-        of_chat.push(self::part(part, role, &format!("{at}[{j}]"), ignored)?);
+    parts.reverse();
+    while let Some(part) = parts.pop() {
+        of_chat.push(self::part(part, role, &format!("{at}[{}]", of_chat.len()), ignored)?);
+        // Hundreds of thousands of parts give back what they took while those of the message grow.
+        if parts.len() < parts.capacity() / 2 {
+            parts.shrink_to_fit();
+        }
     }
     Ok(of_chat)
 }

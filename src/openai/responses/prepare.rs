@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Plan;
 use super::conversation;
-use super::items::Item;
+use super::items::{Item, OwnItems};
 use super::output::Shown;
 use super::request::{CreateResponse, Format};
 use super::tools::{self, Tools};
@@ -30,12 +30,11 @@ pub(crate) struct Places {
     origins: Vec<usize>,
 }
 
-/// Makes the chat request. `items` are the whole conversation, the first `kept` of them from answers that are kept here;
-/// `settings` are the unnamed fields that the inner service is to see.
+/// Makes the chat request. `kept` are the items of answers that are kept here, which `own` follow; `settings` are the unnamed fields that the inner service is to see.
 pub(crate) fn prepare(
     request: &mut CreateResponse,
-    items: Vec<Item>,
-    kept: usize,
+    kept: Vec<Item>,
+    own: OwnItems,
     settings: Map<String, Value>,
     ignored: &mut Ignored,
 ) -> Result<Prepared, Error> {
@@ -48,8 +47,8 @@ pub(crate) fn prepare(
     if let Some(instructions) = request.instructions.as_deref().filter(|text| !text.is_empty()) {
         messages.push(Message::new(Role::System, instructions));
     }
-    let before = messages.len();
-    let read = conversation::read(items, kept, &tools, ignored)?;
+    let (before, places_kept) = (messages.len(), kept.len());
+    let read = conversation::read(kept, own, &tools, ignored)?;
     if read.messages.is_empty() {
         return Err(invalid(
             "input",
@@ -75,7 +74,7 @@ pub(crate) fn prepare(
     };
     let shown = Shown { summary: request.wants_summary(), encrypted: request.includes("reasoning.encrypted_content") };
     let plan = Plan { model: chat.model.clone(), shown, reasoning: request.wants_reasoning(), web_search, tools };
-    Ok(Prepared { chat, plan, places: Places { before, kept, origins: read.origins } })
+    Ok(Prepared { chat, plan, places: Places { before, kept: places_kept, origins: read.origins } })
 }
 
 fn response_format(format: &Format) -> Option<ResponseFormat> {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::items::Input;
 use super::tools::ToolParam;
+use crate::chat::compact::some_value;
 
 /// `CreateResponse`. Fields without a name here are in `rest`; [`fields`](super::fields) says what becomes of them.
 #[derive(Debug, Default, Deserialize)]
@@ -49,6 +50,7 @@ pub(crate) struct Format {
     pub(crate) kind: String,
     pub(crate) name: Option<String>,
     pub(crate) description: Option<String>,
+    #[serde(default, deserialize_with = "some_value")]
     pub(crate) schema: Option<Value>,
     pub(crate) strict: Option<bool>,
     #[serde(flatten)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
+use crate::chat::compact::some_value;
 use crate::chat::{Extra, Function, Tool, ToolChoice};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
@@ -21,6 +22,7 @@ pub(crate) struct ToolParam {
     pub(crate) kind: String,
     pub(crate) name: Option<String>,
     pub(crate) description: Option<String>,
+    #[serde(default, deserialize_with = "some_value")]
     pub(crate) parameters: Option<Value>,
     pub(crate) strict: Option<bool>,
     /// The grammar of a `custom` tool's text.

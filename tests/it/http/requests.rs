@@ -187,6 +187,7 @@ async fn what_an_api_knows_is_handed_on_unless_the_inner_service_says_otherwise(
     let fields = json!({"temperature": 0.5, "seed": 7, "of_tomorrow": 1});
     let (request, ignored) = asked(Abilities::new(), fields.clone()).await.unwrap();
     assert_eq!(request.extra["temperature"], 0.5);
+    assert_eq!(request.extra.get("of_tomorrow"), None, "it is no more than named, however large it is");
     assert_eq!(ignored.as_deref(), Some("of_tomorrow"));
 
     let abilities = Abilities::new().ignores(["temperature"]).honours(["of_tomorrow", "messages[].mood"]);

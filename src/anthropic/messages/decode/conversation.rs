@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{invalid, quoted, unsupported};
 use crate::Error;
 use crate::anthropic::messages::request::{Block, Blocks, WireMessage, WireRole};
+use crate::chat::unkept::check_object;
 use crate::chat::{Content, Message, Part, Reasoning, Role, ToolCall};
 use crate::http::fields::Ignored;
 
@@ -265,6 +267,14 @@ fn tool_result(
     Ok(message)
 }
 
+/// Checks that a call's input can be replayed.
+fn check_input(input: &RawValue) -> Result<(), String> {
+    if !input.get().starts_with('{') {
+        return Err("Input should be an object".to_owned());
+    }
+    check_object(input.get()).map_err(|error| format!("Input should be valid JSON: {error}"))
+}
+
 fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
     let blocks = match content {
         Blocks::Text(text) => return Ok(Message::new(Role::Assistant, text)),
@@ -279,10 +289,12 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
                 let (Some(id), Some(name)) = (block.id, block.name) else {
                     return Err(invalid(at("id"), "A `tool_use` block needs `id` and `name`."));
                 };
-                let arguments = match block.input.as_deref() {
-                    Some(input @ Value::Object(_)) => input.to_string(),
+                let arguments = match block.input {
                     None => "{}".to_owned(),
-                    Some(_) => return Err(invalid(at("input"), "Input should be an object")),
+                    Some(input) => {
+                        check_input(&input).map_err(|message| invalid(at("input"), message))?;
+                        String::from(Box::<str>::from(input))
+                    }
                 };
                 let mut call = ToolCall::new(id, name, arguments);
                 if let Some(mark) = block.cache_control.filter(|mark| !mark.is_null()) {
@@ -312,6 +324,8 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
             }
         }
     }
+    parts.shrink_to_fit();
+    calls.shrink_to_fit();
     Ok(Message {
         content: Some(Content::Parts(parts)),
         tool_calls: (!calls.is_empty()).then_some(calls),

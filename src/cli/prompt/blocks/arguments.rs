@@ -1,14 +1,12 @@
 //! A call's arguments: the model's own JSON, passed on unchanged.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::chat::ToolCall;
+use crate::chat::unkept::check_object;
 
 /// A call's arguments as the API wants them: an object, on one line since the whole message is one line.
 pub(super) fn arguments(call: &ToolCall, index: usize) -> Result<Cow<'_, RawValue>, Error> {
@@ -16,8 +14,8 @@ pub(super) fn arguments(call: &ToolCall, index: usize) -> Result<Cow<'_, RawValu
         "" => "{}",
         arguments => arguments,
     };
-    let raw = arguments.starts_with('{') && serde_json::from_str::<Json>(arguments).is_ok();
-    let raw = if !raw {
+    // A `RawValue` does not look into strings, and has no limit on nesting.
+    let raw = if check_object(arguments).is_err() {
         None
     } else if arguments.contains(['\n', '\r']) {
         // Strings can hold these only as escapes, so each one here is white space between tokens.
@@ -29,50 +27,6 @@ pub(super) fn arguments(call: &ToolCall, index: usize) -> Result<Cow<'_, RawValu
         Error::invalid_request("The arguments of a call must be a JSON object. Send them back as they were received.")
             .with_param(format!("tool_calls[{index}].function.arguments"))
     })
-}
-
-/// Checks that JSON can be read, and keeps nothing of it. Unlike `IgnoredAny` and `RawValue`, it looks into strings and
-/// limits nesting.
-struct Json;
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Json)
-    }
-}
-
-impl<'de> Visitor<'de> for Json {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("some JSON")
-    }
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json)
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json)
-    }
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json)
-    }
-    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json)
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json)
-    }
-    fn visit_str<E>(self, _: &str) -> Result<Json, E> {
-        Ok(Json)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        while items.next_element::<Json>()?.is_some() {}
-        Ok(Json)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
-        while fields.next_entry::<Json, Json>()?.is_some() {}
-        Ok(Json)
-    }
 }
 
 #[cfg(test)]

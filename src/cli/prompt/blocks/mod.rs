@@ -85,9 +85,23 @@ impl Serialize for AsSent<'_> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Source<'a> {
-    Base64 { media_type: &'a str, data: &'a str },
-    Url { url: &'a str },
-    Text { media_type: &'a str, data: String },
+    Base64 {
+        media_type: &'a str,
+        data: &'a str,
+    },
+    Url {
+        url: &'a str,
+    },
+    Text {
+        media_type: &'a str,
+        #[serde(serialize_with = "as_text")]
+        data: DataUrl<'a>,
+    },
+}
+
+/// Decodes the content of a text file while it is written.
+fn as_text<S: Serializer>(file: &DataUrl<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(file)
 }
 
 impl<'a> Block<'a> {
@@ -112,7 +126,7 @@ pub(super) fn of<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -
         Role::System | Role::Developer => Ok(reminder(message).into_iter().collect()),
         Role::Tool | Role::Function => {
             let tool_use_id = ids.result(message.tool_call_id.as_deref().unwrap_or_default());
-            let mut content: Vec<Block> = content(message)?.into_iter().flatten().collect();
+            let mut content = present(content(message)?);
             if message.is_error && content.is_empty() {
                 // The API wants a failure to say something. The CLI gives an empty one of a call in progress this text, too.
                 content.push(Block::text("Unknown error"));
@@ -125,8 +139,15 @@ pub(super) fn of<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -
     }
 }
 
+/// The blocks that there are, without room for more: a hundred thousand messages may have one each.
+fn present<'a>(blocks: Vec<Option<Block<'a>>>) -> Vec<Block<'a>> {
+    let mut present: Vec<Block<'a>> = Vec::with_capacity(blocks.iter().flatten().count());
+    present.extend(blocks.into_iter().flatten());
+    present
+}
+
 fn user(message: &Message) -> Result<Vec<Block<'_>>, Error> {
-    let mut blocks: Vec<Block> = content(message)?.into_iter().flatten().collect();
+    let mut blocks = present(content(message)?);
     if let Some(name) = message.name.as_deref() {
         let text = blocks.iter_mut().find_map(|block| match &mut block.kind {
             Kind::Text { text } => Some(text),
@@ -265,11 +286,12 @@ fn document(file: &File) -> Result<Source<'_>, Error> {
     if media_type == "application/pdf" {
         return Ok(Source::Base64 { media_type, data: url.base64 });
     }
-    let data = url.text().ok_or_else(|| {
+    if !url.is_text() {
         let media_type: String = media_type.chars().take(100).collect();
-        Error::invalid_request(format!("The file is of type {media_type}, but not UTF-8 text in base64."))
-    })?;
-    Ok(Source::Text { media_type: "text/plain", data })
+        let message = format!("The file is of type {media_type}, but not UTF-8 text in base64.");
+        return Err(Error::invalid_request(message));
+    }
+    Ok(Source::Text { media_type: "text/plain", data: url })
 }
 
 /// Whether the message adds anything to the conversation.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::parts;
 use crate::Error;
 use crate::chat::call_id::canonical;
+use crate::chat::unkept::check_object;
 use crate::chat::{Content, Message, Role, ToolCall};
 use crate::error::shortened;
 use crate::http::fields::{Ignored, invalid, unsupported};
@@ -181,8 +182,8 @@ fn check_arguments(arguments: &str, at: impl FnOnce() -> String) -> Result<(), E
     if arguments.trim().is_empty() {
         return Ok(());
     }
-    match serde_json::from_str::<Map<String, Value>>(arguments) {
-        Ok(_) => Ok(()),
+    match check_object(arguments) {
+        Ok(()) => Ok(()),
         Err(error) => {
             let message = format!("The arguments are not a JSON object ({error}). Send them as the call had them.");
             Err(invalid(at(), message))
