@@ -12,6 +12,9 @@ use super::{EndReason, Pool, PooledProcess, Shared, StartPermit};
 use crate::cli::conversation::LiveConversation;
 use crate::cli::process::Memory;
 
+#[cfg(test)]
+mod tests;
+
 /// With at least this many places, one is held back for newcomers. With fewer, a conversation is worth more than a quick
 /// start.
 const HOLD_BACK_FROM: usize = 3;

@@ -334,6 +334,43 @@ mod tests {
         assert_eq!([180, 185, 120].map(|held| counts(held, true)), [106, 180, 120], "a large one");
     }
 
+    #[test]
+    fn what_is_measured_of_a_process_counts_for_that_one_and_once_it_has_had_a_turn() {
+        let places = Places::new(Room { processes: 8, memory: Some(u64::MAX) }, Arc::default());
+        let taken = [1, 2, 3].map(|pid| {
+            let taken = places.take().unwrap();
+            taken.0.set_pid(pid);
+            taken
+        });
+        let counted = || {
+            let mut counted: Vec<u64> = places.shared.lock().memory().map(|memory| memory.own / 1_000_000).collect();
+            counted.sort_unstable();
+            counted
+        };
+        let measured = [(1, 20), (2, 30)].map(|(pid, own)| (pid, Memory { own: own * 1_000_000, shared: 0 }));
+        places.record_memory(&measured);
+        assert_eq!(counted(), [110, 110, 110]);
+        places.had_a_turn(1);
+        places.record_memory(&measured);
+        assert_eq!(counted(), [20, 110, 110]);
+        places.had_a_turn(2);
+        places.record_memory(&measured);
+        assert_eq!(counted(), [20, 30, 110]);
+        drop(taken);
+        assert!(counted().is_empty());
+    }
+
+    #[test]
+    fn the_places_are_full_when_no_process_fits_and_none_is_ending() {
+        let places = places(2);
+        let (_one, _first) = places.take().unwrap();
+        assert!(!places.is_full());
+        let (_two, second) = places.take().unwrap();
+        assert!(places.is_full());
+        drop(second);
+        assert!(!places.is_full());
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_counts_what_it_holds_once_it_has_had_a_turn() {

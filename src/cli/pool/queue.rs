@@ -303,6 +303,15 @@ mod tests {
         assert_eq!(refused(&mut few), [false, false]);
     }
 
+    #[test]
+    fn who_fills_the_queue_keeps_one_request_more_than_another_caller() {
+        let queue = queue(1);
+        let _held = queue.try_acquire().unwrap();
+        let _many: Vec<_> = (0..3).map(|_| queue.acquire(Some(1), 3).boxed()).collect();
+        let _one = queue.acquire(Some(2), 3).boxed();
+        assert_eq!(queue.acquire(Some(2), 3).now_or_never().unwrap().unwrap_err(), Full);
+    }
+
     #[tokio::test]
     async fn a_permit_that_nobody_waits_for_is_told_of() {
         let spare = Arc::new(Notify::new());

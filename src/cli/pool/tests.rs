@@ -7,12 +7,15 @@ use futures_util::FutureExt;
 use tempfile::TempDir;
 
 use super::*;
+use crate::chat::{ChatRequest, Message, Role};
+use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
+use crate::cli::prompt::marks::Marks;
 
 /// A hung process must fail its test, not hang it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pool whose CLI prints its version when asked, and otherwise runs this shell command.
-fn pool(directory: &TempDir, run: &str, configure: impl FnOnce(&mut Config)) -> Pool {
+pub(super) fn pool(directory: &TempDir, run: &str, configure: impl FnOnce(&mut Config)) -> Pool {
     let program = directory.path().join("claude");
     let script = format!("#!/bin/sh\n[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}\n{run}\n");
     std::fs::write(&program, script).unwrap();
@@ -28,7 +31,7 @@ async fn lease(pool: &Pool) -> Result<Lease, Error> {
     tokio::time::timeout(PATIENCE, lease).await.expect("a lease in time").map(|(lease, _)| lease)
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -37,9 +40,25 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what} did not come"));
 }
 
-fn spawned(pool: &Pool) -> PooledProcess {
+pub(super) fn spawned(pool: &Pool) -> PooledProcess {
     let (place, occupant) = pool.shared.places.take().unwrap();
     pool.shared.spawn(place, occupant, StartPermit(tokio::spawn(async {})), Settings::default()).unwrap()
+}
+
+/// A conversation that has this many answers, and waits for the result of a call if it is `parked`.
+pub(super) fn conversation(answers: usize, parked: bool) -> LiveConversation {
+    let request = ChatRequest::new("m", [Message::new(Role::User, "hi")]);
+    let pending = parked.then(PendingToolCalls::default);
+    let answered = Answered { reply: Reply::default(), model: "m".to_owned(), tokens: 0, pending };
+    let mut held = PreparedRequest::of(request).answered(answered, Marks::default());
+    held.answers = answers;
+    held
+}
+
+/// Lets a process hold this conversation from now on.
+pub(super) fn hold(pool: &Pool, held: LiveConversation) {
+    let process = spawned(pool);
+    pool.shared.lock().live.push((process, held));
 }
 
 /// Lets every task run that can, without time passing.
@@ -201,4 +220,81 @@ async fn a_version_that_cannot_be_had_is_asked_for_once_by_all_who_wait() {
     let all = tokio::time::timeout(PATIENCE, all).await.expect("all answers in time");
     assert!(all.iter().all(Result::is_err));
     assert_eq!(starts(&log), 1);
+}
+
+/// A pool over a CLI that reads whatever it is told.
+pub(super) fn reading(directory: &TempDir, configure: impl FnOnce(&mut Config)) -> Pool {
+    pool(directory, "exec cat > /dev/null", configure)
+}
+
+/// The reasons of the processes that have ended.
+pub(super) fn ends(pool: &Pool) -> Vec<(&'static str, u64)> {
+    pool.status().events.ends.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_process_that_ends_with_its_turn_is_counted_by_what_the_turn_came_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = |kind| Error::new(kind, "It broke.");
+    type Happens<'a> = &'a dyn Fn(&mut Lease);
+    let cases: [(&str, Happens<'_>); 7] = [
+        ("abandoned", &|_| ()),
+        ("timeout", &|lease| lease.failed(&error(ErrorKind::FirstTokenTimeout))),
+        ("timeout", &|lease| lease.failed(&error(ErrorKind::RequestTimeout))),
+        ("failed", &|lease| lease.failed(&error(ErrorKind::Overloaded))),
+        ("crashed", &|lease| lease.crashed()),
+        // What the turn says of it is that it failed.
+        ("crashed", &|lease| {
+            lease.crashed();
+            lease.failed(&error(ErrorKind::Cli));
+        }),
+        ("unusable", &|lease| lease.unusable()),
+    ];
+    for (reason, happens) in cases {
+        let pool = reading(&directory, |_| ());
+        let mut lease = lease(&pool).await.unwrap();
+        happens(&mut lease);
+        assert_eq!(ends(&pool), []);
+        drop(lease);
+        assert_eq!(ends(&pool), [(reason, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn a_process_is_counted_by_what_it_waits_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |_| ());
+    hold(&pool, conversation(1, false));
+    hold(&pool, conversation(1, true));
+    hold(&pool, conversation(2, true));
+    let processes = pool.health().processes;
+    assert_eq!((processes.live, processes.parked, processes.total), (1, 2, 3));
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_no_process_warm_is_ready_from_the_beginning() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |_| ());
+    pool.start();
+    settle().await;
+    assert_eq!(pool.ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_that_has_served_a_request_is_ready_while_the_next_process_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pool, _lease) = taken(&directory).await;
+    assert_eq!((pool.health().processes.warm, pool.ready()), (0, Ok(())));
+}
+
+#[tokio::test]
+async fn the_maintainer_ends_with_the_pool() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |_| ());
+    let wake = Arc::clone(&pool.shared.maintainer);
+    pool.start();
+    until("the version", || pool.health().claude_code_version.is_some()).await;
+    settle().await;
+    drop(pool);
+    until("the maintainer's end", || Arc::strong_count(&wake) == 1).await;
 }
