@@ -14,11 +14,11 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use tower::ServiceExt;
 use tower_claude::http::{ApiService, GuardLayer, HttpStack};
-use tower_claude::{Error, ErrorKind};
+use tower_claude::{ChatEvent, Error, ErrorKind};
 
 use crate::support::answer::{body, post};
 use crate::support::turns::{says_or_fails, text};
-use support::chat::{Chat, claude};
+use support::chat::{Chat, call, claude, messages, next, request, user};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -77,10 +77,15 @@ async fn a_turn_says_how_long_it_waited_to_its_first_token_and_in_all() {
     let mut chat = Chat::new(&claude);
     chat.say("a secret").await;
     chat.say("another secret").await;
+    // Its message begins, and no token comes.
+    let mut events = call(&claude, request(messages([user("[[hang-at 4 secret]]")]))).await.unwrap().events;
+    assert!(matches!(next(&mut events).await, Some(Ok(ChatEvent::Started))));
+    drop(events);
 
     let log = log.text();
     let turns: Vec<&str> = log.lines().filter(|line| line.contains("the turn is over")).collect();
-    assert_eq!(turns.len(), 2, "{log}");
+    assert_eq!(turns.len(), 3, "{log}");
+    assert!(!turns[2].contains("first_token_ms="), "{}", turns[2]);
     for (turn, process) in turns.iter().zip(["cold", "live"]) {
         assert!(turn.contains(&format!("process=\"{process}\"")), "{turn}");
         for field in ["pid=", "queue_ms=", "first_token_ms=", "total_ms="] {

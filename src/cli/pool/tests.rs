@@ -152,7 +152,8 @@ async fn no_more_processes_start_at_once_than_there_are_cpus() {
     assert_eq!(pool.health().processes.total, cpus);
     // One of them is up.
     started[0].acknowledged();
-    let next = next.await.unwrap();
+    settle().await;
+    let next = next.now_or_never().expect("a process at once").unwrap();
     assert_eq!((next.origin, pool.health().processes.total), (Origin::Cold, cpus + 1));
 }
 
@@ -297,4 +298,59 @@ async fn the_maintainer_ends_with_the_pool() {
     settle().await;
     drop(pool);
     until("the maintainer's end", || Arc::strong_count(&wake) == 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_a_process_warm_is_ready_once_that_one_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| config.warm_processes = 1);
+    assert_eq!(pool.ready(), Ok(()), "nobody has asked for a warm one");
+    pool.start();
+    assert_eq!(pool.ready(), Err(NotReady::Starting));
+    until("a warm process", || pool.health().processes.warm == 1).await;
+    assert_eq!(pool.ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_live_conversation_is_enough_to_be_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| config.warm_processes = 1);
+    hold(&pool, conversation(1, false));
+    pool.shared.maintainer_runs.store(true, Ordering::Relaxed);
+    assert_eq!(pool.ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_is_not_ready_while_it_has_no_process_and_no_place_in_the_queue_for_another_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| (config.max_processes, config.queue_limit) = (1, 1));
+    assert_eq!((pool.ready(), pool.health().processes.busy), (Ok(()), 0));
+    let busy = lease(&pool).await.unwrap();
+    assert_eq!((pool.ready(), pool.health().processes.busy), (Ok(()), 1), "the next request would wait");
+    let mut waits = std::pin::pin!(lease(&pool));
+    assert!((&mut waits).now_or_never().is_none());
+    assert_eq!(pool.ready(), Err(NotReady::Full));
+    drop(busy);
+    waits.await.unwrap();
+    assert_eq!(pool.ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_whose_processes_do_not_start_is_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |_| ());
+    for _ in 0..3 {
+        assert_eq!(pool.ready(), Ok(()));
+        pool.shared.lock().circuit.failed(Instant::now(), Error::new(ErrorKind::Cli, "It broke."));
+    }
+    assert_eq!(pool.ready(), Err(NotReady::Degraded));
+}
+
+#[tokio::test]
+async fn a_conversation_gives_way_to_a_request_that_waits_for_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| config.max_processes = 1);
+    hold(&pool, conversation(1, false));
+    let _lease = lease(&pool).await.unwrap();
+    assert_eq!(ends(&pool), [("evicted", 1)]);
 }

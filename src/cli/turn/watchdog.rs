@@ -163,3 +163,78 @@ impl std::fmt::Display for Cut {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::super::read_tracker::Tracked;
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn limits(first_token: u64, whole: u64, unread: u64) -> Limits {
+        Limits {
+            began: Instant::now(),
+            first_token: seconds(first_token),
+            whole: seconds(whole),
+            unread: seconds(unread),
+        }
+    }
+
+    /// The cut, and how many seconds after the beginning it came.
+    async fn cut(limits: Limits, watched: &Watched, tracker: &ReadTracker) -> (Cut, u64) {
+        let cut = limits.over(watched, tracker).await;
+        (cut, limits.began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_model_that_does_not_begin_is_cut_at_the_limit_for_that_or_for_the_whole_turn() {
+        let (watched, tracker) = (Watched::default(), ReadTracker::default());
+        assert_eq!(cut(limits(10, 30, 7), &watched, &tracker).await, (Cut::Silent(seconds(10)), 10));
+        assert_eq!(cut(limits(40, 30, 60), &watched, &tracker).await, (Cut::Silent(seconds(30)), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_has_begun_has_all_of_the_turns_time() {
+        let (watched, tracker) = (Watched::default(), ReadTracker::default());
+        let begins = async {
+            tokio::time::sleep(seconds(9)).await;
+            watched.started.store(true, Ordering::Relaxed);
+        };
+        let (cut, ()) = tokio::join!(cut(limits(10, 30, 60), &watched, &tracker), begins);
+        assert_eq!(cut, (Cut::Incomplete(seconds(30)), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_nobody_takes_ends_the_turn_after_that_long_and_one_that_is_taken_late_does_not() {
+        let (watched, tracker) = (Watched::default(), Arc::<ReadTracker>::default());
+        watched.started.store(true, Ordering::Relaxed);
+        let mut events = Tracked::new(futures_util::stream::repeat(1), Arc::clone(&tracker));
+        let reads = async {
+            for _ in 0..3 {
+                tokio::time::sleep(seconds(19)).await;
+                events.next().await;
+            }
+        };
+        let (cut, ()) = tokio::join!(cut(limits(10, 600, 20), &watched, &tracker), reads);
+        // The last event was taken after 57 s. A look each 10 s saw the next one lie there at 70 s and at 80 s.
+        assert_eq!(cut, (Cut::Unread(seconds(20)), 80));
+    }
+
+    #[test]
+    fn each_cut_names_the_setting_that_it_is_by() {
+        let told = [Cut::Silent, Cut::Incomplete, Cut::Unread].map(|cut| {
+            let error = Error::from(cut(seconds(90)));
+            (error.kind(), error.to_string())
+        });
+        let expected = [
+            (ErrorKind::FirstTokenTimeout, "The model did not begin to answer within 90s (first_token_timeout)."),
+            (ErrorKind::RequestTimeout, "The answer was not complete within 90s (request_timeout)."),
+            (ErrorKind::RequestTimeout, "Nobody read on in the answer for 90s (unread_timeout)."),
+        ];
+        assert_eq!(told, expected.map(|(kind, message)| (kind, message.to_owned())));
+    }
+}

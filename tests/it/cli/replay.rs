@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::chat::{ask, assistant, claude, function, messages, result, system, try_ask, user};
+use tower_claude::ErrorKind;
+use tower_claude::chat::Reasoning;
+
+use crate::support::chat::{
+    ask, assistant, call, claude, function, hear, messages, request, result, system, try_ask, user,
+};
 
 fn block(role: &str, text: &str) -> Value {
     json!({"role": role, "content": [{"type": "text", "text": text}]})
@@ -196,4 +201,61 @@ async fn the_end_of_what_a_client_will_send_again_is_marked_for_the_prompt_cache
 async fn where_the_api_refuses_the_mark_the_turn_goes_on_without_it() {
     let told = told_after_another("refuse").await;
     assert_eq!(told["messages"][2], block("user", "[[history]]"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_clients_unless_it_is_of_marks_that_were_sent() {
+    let refused = |history: Vec<Value>| async move {
+        let claude = claude().env("STAND_IN_PROMPT_CACHE", "5m").build();
+        ask(&claude, messages([user("hello")])).await;
+        let error = try_ask(&claude, messages(history)).await.unwrap_err();
+        (error.kind(), claude.status().events.starts)
+    };
+    // With a mark at its end, another process is not tried because of a refusal of something else.
+    let marked = vec![user("q"), assistant("a"), user("[[fail 400]]")];
+    assert_eq!(refused(marked).await, (ErrorKind::InvalidRequest, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_of_marks_is_the_clients_where_none_were_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let refusal = json!({"type": "result", "subtype": "success", "is_error": true, "num_turns": 1,
+        "api_error_status": 400, "result": "API Error: 400 cache_control: of another's"});
+    let lines = directory.path().join("lines");
+    std::fs::write(&lines, format!("{refusal}\n")).unwrap();
+    let script = format!(
+        "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}; cat '{}'; exec cat > /dev/null",
+        lines.display()
+    );
+    let claude = claude().program("sh").args(["-c", &script, "sh"]).build();
+    let error = try_ask(&claude, messages([user("hello")])).await.unwrap_err();
+    assert_eq!((error.kind(), claude.status().events.starts), (ErrorKind::InvalidRequest, 1));
+}
+
+#[tokio::test]
+async fn a_mark_that_is_not_passed_on_is_named() {
+    let marked = json!({"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}});
+    let said = json!({"role": "user", "content": [marked]});
+    let response = call(&claude().build(), request(messages([said]))).await.unwrap();
+    assert_eq!(response.headers["x-ignored-parameters"], "cache_control");
+    hear(response).await.unwrap();
+}
+
+#[tokio::test]
+async fn reasoning_that_comes_back_is_told_with_the_name_of_the_model_whose_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("lines");
+    for model in ["", "sonnet"] {
+        let claude = claude().env("STAND_IN_LOG", &log).build();
+        let mut asked = request(messages([user("q"), assistant("a"), user("go on")]));
+        asked.model = model.to_owned();
+        asked.messages[1].reasoning = vec![Reasoning::signed("Hm.", "c2ln", 0)];
+        hear(call(&claude, asked).await.unwrap()).await.unwrap();
+        let lines = std::fs::read_to_string(&log).unwrap();
+        let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told = lines.rfind(|line| line["type"] == "assistant").unwrap();
+        let named = told["message"]["model"].as_str().unwrap();
+        assert!(named.starts_with("claude-") && named.contains(if model.is_empty() { "" } else { model }), "{told}");
+        assert_eq!(told["message"]["content"][0]["signature"], "c2ln");
+    }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tower_claude::ErrorKind;
 use tower_claude::cli::ClaudeCli;
 
 use super::lost::event;
-use crate::support::chat::{ask_once, call, hear, messages, request, user};
+use crate::support::chat::{ask_once, assistant, call, hear, messages, request, try_ask, user};
 use crate::support::claude_bin::stand_in;
 
 /// A CLI of which the first process writes these lines whatever it is told, and the others are stand-ins.
@@ -75,4 +76,15 @@ async fn half_a_character_is_a_replacement_character_and_what_stands_around_it_i
     let lines = written(turn(&["before HIGH", "LOW after"])).replace("HIGH", "\\ud83d").replace("LOW", "\\ude00");
     let answer = ask_once(&first_writes(directory.path(), &lines), "one").await;
     assert_eq!(answer.text, "before \u{fffd}\u{fffd} after");
+}
+
+#[tokio::test]
+async fn a_failure_in_the_middle_of_a_history_is_not_taken_for_its_acknowledgement() {
+    let directory = tempfile::tempdir().unwrap();
+    let failure = json!({"type": "result", "subtype": "success", "is_error": true, "num_turns": 0,
+        "api_error_status": 529, "result": "API Error: 529 Overloaded"});
+    let claude = first_writes(directory.path(), &written([failure]));
+    let history = [user("one"), assistant("two"), user("three")];
+    let error = try_ask(&claude, messages(history)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
 }
