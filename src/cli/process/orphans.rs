@@ -25,6 +25,9 @@ const VARIABLE: &str = "TOWER_CLAUDE_POOL";
 
 const SCRIPT: &str = include_str!("orphans.sh");
 
+/// The variable with the script. As an argument, all of it would be in every list of processes, such as `systemctl status`.
+const SCRIPT_VARIABLE: &str = "TOWER_CLAUDE_ORPHANS";
+
 /// Cleans up after the processes of one pool: when one is killed, and when this value or this program is gone.
 #[derive(Debug)]
 pub(crate) struct Orphans {
@@ -91,8 +94,9 @@ fn start(mark: &str, config: &Config) -> io::Result<PipeWriter> {
     rustix::io::ioctl_fionbio(&shell, true)?;
     let tenths = life::grace(config.agent()).as_millis().div_ceil(100);
     let mut first = Command::new("sh")
-        .args(["-c", SCRIPT, "tower-claude", mark, &tenths.to_string()])
+        .args(["-c", &format!("eval \"${SCRIPT_VARIABLE}\""), "tower-claude", mark, &tenths.to_string()])
         .args([sessions(config).unwrap_or_default(), std::env::temp_dir()])
+        .env(SCRIPT_VARIABLE, SCRIPT)
         .stdin(commands)
         .stdout(Stdio::null())
         .stderr(Stdio::null())

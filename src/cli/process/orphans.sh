@@ -7,6 +7,7 @@
 #
 # Standard input says which of them were killed, a line each. It ends with the program, however that ends.
 
+unset TOWER_CLAUDE_ORPHANS
 # A terminal's signals are for the program.
 trap '' HUP INT TERM
 cd /

@@ -76,6 +76,21 @@ async fn a_server_that_is_killed_leaves_no_process_no_command_and_no_directory()
 }
 
 #[tokio::test]
+async fn the_shell_that_watches_takes_one_line_in_a_list_of_processes() {
+    let mut command = example("claude-max-api");
+    command.args(["0", "--warm", "0"]).env("CLAUDE_BIN", stand_in());
+    let server = ServerProcess::start(command).await;
+    server.say("hello").await;
+    let mark = children(server.pid()).into_iter().find_map(mark).unwrap();
+    let watching = watching(&mark);
+    assert!(!watching.is_empty());
+    for pid in watching {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(!command.contains('\n'), "{command}");
+    }
+}
+
+#[tokio::test]
 async fn nor_does_one_that_is_told_to_end() {
     let directory = tempfile::tempdir().unwrap();
     let (server, _body, started) = at_work(directory.path(), &["--shutdown-timeout", "0s"]).await;
