@@ -46,6 +46,15 @@ forget() {
     rm -f "$@"
 }
 
+# Whether a process runs. One that is dead does not, though it has its id until its parent has asked what became of it, which a
+# program that ends does not do.
+runs() {
+    kill -0 "$1" || return
+    # Its state stands behind its name, which is in parentheses. macOS has no such file.
+    read -r stat <"/proc/$1/stat" || return 0
+    case ${stat##*')'} in ' Z'*) return 1 ;; esac
+}
+
 pause() {
     sleep 0.1 || sleep 1
 }
@@ -56,7 +65,7 @@ exec 3<&0
     # One that still dies is told of again when it is dead, unless the program ends before.
     dying=' '
     while read -r killed; do
-        if kill -0 "$killed"; then
+        if runs "$killed"; then
             dying="$dying$killed "
             continue
         fi
@@ -65,7 +74,7 @@ exec 3<&0
     done
     for killed in $dying; do
         tries=50
-        while [ "$tries" -gt 0 ] && kill -0 "$killed"; do
+        while [ "$tries" -gt 0 ] && runs "$killed"; do
             tries=$((tries - 1))
             pause
         done
@@ -98,7 +107,7 @@ exec 3<&0
         forget "${file%.json}"
     done
     for file in "$temporary/tower-claude-own-$mark-"*/pid; do
-        read -r killed <"$file" && ! kill -0 "$killed" && forget "$killed"
+        read -r killed <"$file" && ! runs "$killed" && forget "$killed"
     done
     rm -rf "$temporary/tower-claude-own-$mark-"*
 } <&3 3<&- >/dev/null 2>&1 &
