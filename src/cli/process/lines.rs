@@ -1,11 +1,14 @@
 //! Reads the CLI's stdout line by line, with a bound on a line's length.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-/// What is read at once while little comes. There may be a thousand processes that say nothing for minutes.
+/// What is read at once while little comes.
 const SMALL: usize = 4 * 1024;
 
 /// What is read at once while as much comes: a Linux pipe holds no more.
@@ -19,13 +22,13 @@ pub(crate) struct Lines<R> {
     buffer: BytesMut,
     /// How much of the buffer is known to hold no line feed.
     searched: usize,
-    /// How much the buffer is to hold with the next read.
-    room: usize,
+    /// Whether much came with the last read.
+    is_fast: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn new(reader: R, max_length: usize) -> Self {
-        Lines { reader, max_length, buffer: BytesMut::new(), searched: 0, room: SMALL }
+        Lines { reader, max_length, buffer: BytesMut::new(), searched: 0, is_fast: false }
     }
 
     /// The next line, or `None` at the end. Cancel-safe.
@@ -34,18 +37,33 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if let Some(line) = self.buffered()? {
                 return Ok(Some(line));
             }
-            let pending = self.buffer.len();
-            if pending == 0 {
-                // What a burst or a long line needed is not kept for the silence after it.
-                self.buffer = BytesMut::with_capacity(self.room);
-            } else {
-                self.buffer.reserve(self.room.saturating_sub(pending).max(SMALL));
-            }
-            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+            if std::future::poll_fn(|cx| self.poll_read(cx)).await? == 0 {
                 return Ok(None);
             }
-            self.room = if self.buffer.len() == self.buffer.capacity() { LARGE } else { SMALL };
         }
+    }
+
+    /// Reads once, and returns how many bytes came. There may be a thousand processes that say nothing for minutes, so there
+    /// is no buffer while nothing comes.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        if self.is_fast {
+            self.buffer.reserve(LARGE);
+            let polled = pin!(self.reader.read_buf(&mut self.buffer)).poll(cx);
+            self.is_fast = matches!(polled, Poll::Ready(Ok(SMALL..)));
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
+            return polled;
+        }
+        let mut space = [MaybeUninit::uninit(); SMALL];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.reader).poll_read(cx, &mut read))?;
+        self.is_fast = read.remaining() == 0;
+        self.buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     /// The next line, if it has been read already.
@@ -149,6 +167,23 @@ mod tests {
         assert_eq!(next(), Some(Bytes::from("short")));
         assert_eq!(next(), None);
         assert!(lines.buffer.capacity() <= LARGE, "{}", lines.buffer.capacity());
+    }
+
+    #[test]
+    fn there_is_no_buffer_while_nothing_comes() {
+        let (mut writer, reader) = tokio::io::duplex(1024 * 1024);
+        let mut lines = Lines::new(reader, 1000);
+        for burst in [1, 10_000, 1] {
+            let burst_of_lines = b"a line\n".repeat(burst);
+            let written = tokio::io::AsyncWriteExt::write_all(&mut writer, &burst_of_lines);
+            futures_util::FutureExt::now_or_never(written).unwrap().unwrap();
+            let mut next = || futures_util::FutureExt::now_or_never(lines.next());
+            for _ in 0..burst {
+                assert_eq!(next().unwrap().unwrap(), Some(Bytes::from("a line")));
+            }
+            assert!(next().is_none());
+            assert_eq!(lines.buffer.capacity(), 0);
+        }
     }
 
     proptest! {

@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
@@ -196,13 +199,18 @@ fn write_first(stdin: ChildStdin, lines: &[u8]) -> io::Result<ChildStdin> {
 }
 
 async fn keep_tail(mut stderr: ChildStderr, tail: Arc<Mutex<VecDeque<u8>>>) {
-    let mut buffer = [0; 1024];
-    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+    let mut read_once = |cx: &mut Context<'_>| {
+        // Not kept from one poll to the next: most processes never write to stderr.
+        let mut space = [MaybeUninit::uninit(); 1024];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut stderr).poll_read(cx, &mut read))?;
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.extend(&buffer[..read]);
+        tail.extend(read.filled());
         let excess = tail.len().saturating_sub(STDERR_TAIL);
         tail.drain(..excess);
-    }
+        Poll::Ready(Ok::<_, io::Error>(read.filled().len()))
+    };
+    while let Ok(1..) = std::future::poll_fn(&mut read_once).await {}
 }
 
 pub(crate) fn cannot_start(config: &Config, error: &io::Error) -> Error {

@@ -323,10 +323,9 @@ impl Turn {
 
     async fn send_replies(&mut self) -> Result<(), Error> {
         for (request_id, question) in std::mem::take(&mut self.step.questions) {
-            let answer = self
-                .watchdog
-                .unless_cut(permission::answer(self.pool.config(), question).instrument(self.span.span()))
-                .await?;
+            // Boxed, since it is rare and larger than all else that an open stream waits in.
+            let answer = Box::pin(permission::answer(self.pool.config(), question).instrument(self.span.span()));
+            let answer = self.watchdog.unless_cut(answer).await?;
             self.step.replies.reply(&request_id, &answer);
         }
         if self.step.replies.is_empty() {
