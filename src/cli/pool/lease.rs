@@ -214,8 +214,6 @@ impl Lease {
         pooled.counted.end = EndReason::WithService;
         let shared = &hold.pool.shared;
         shared.places.had_a_turn(pooled.process.pid);
-        // Ordered from the least to the most recently used.
-        shared.lock().live.push((pooled, held));
-        shared.places.process_available();
+        shared.keep(pooled, held);
     }
 }

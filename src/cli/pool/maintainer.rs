@@ -40,8 +40,11 @@ pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
                 // A CLI that is missing or too old is not started over and over; requests report what is wrong with it.
                 match pool.version().await {
                     Ok(_) => {
+                        pool.shared.lock().next_round = None;
                         pool.shared.measure().await;
-                        pool.shared.maintain()
+                        let due = pool.shared.maintain();
+                        pool.shared.lock().next_round = due;
+                        due
                     }
                     Err(_) => pool.shared.lock().circuit.retry_at(),
                 }
@@ -64,12 +67,29 @@ impl Shared {
         [expires, grows, starts, evicts].into_iter().flatten().min()
     }
 
+    /// When this conversation will have waited too long.
+    fn expires(&self, held: &LiveConversation) -> Instant {
+        held.silent_since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
+    }
+
+    /// Keeps a conversation for its next request. The maintainer hears of it only if that changes what it has to do, since
+    /// this is after every turn: another thread would have to be woken for it.
+    pub(super) fn keep(&self, pooled: PooledProcess, held: LiveConversation) {
+        let expires = self.expires(&held);
+        let mut state = self.lock();
+        // Ordered from the least to the most recently used.
+        state.live.push((pooled, held));
+        let is_known = state.next_round.is_some_and(|next| next <= expires);
+        drop(state);
+        self.places.process_waits();
+        if !is_known || self.places.has_memory_limit() || self.places.is_full() {
+            self.maintainer.notify_one();
+        }
+    }
+
     /// Ends processes that have died or waited too long. Returns when the next one will have waited too long.
     fn end_expired(&self) -> Option<Instant> {
         let now = Instant::now();
-        let limit = |held: &LiveConversation| {
-            held.silent_since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
-        };
         let mut state = self.lock();
         let dead = state.warm.extract_if(.., |warm| warm.process.has_exited());
         let dead: Vec<_> = dead.map(|warm| warm.ending(EndReason::Crashed)).collect();
@@ -78,7 +98,7 @@ impl Shared {
             state.circuit.failed(warm.started, warm.ended_by_itself());
         }
         let expired =
-            |pooled: &PooledProcess, held: &LiveConversation| pooled.process.has_exited() || limit(held) <= now;
+            |pooled: &PooledProcess, held: &LiveConversation| pooled.process.has_exited() || self.expires(held) <= now;
         let expired = state.live.extract_if(.., |(pooled, held)| expired(pooled, held));
         let expired: Vec<_> = expired
             .map(|(pooled, held)| {
@@ -90,7 +110,7 @@ impl Shared {
                 pooled.ending(end)
             })
             .collect();
-        let due = state.live.iter().map(|(_, held)| limit(held)).min();
+        let due = state.live.iter().map(|(_, held)| self.expires(held)).min();
         // Dropping them ends them, which is better done without the lock.
         drop(state);
         drop((dead, expired));

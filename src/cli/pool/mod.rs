@@ -102,6 +102,8 @@ struct State {
     expected: Settings,
     /// When the memory of all processes was last measured.
     measured: Option<Instant>,
+    /// When the maintainer looks again by itself; `None` while it is at work, or if nothing is due.
+    next_round: Option<Instant>,
 }
 
 impl Drop for Shared {

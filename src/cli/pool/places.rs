@@ -191,8 +191,13 @@ impl Places {
 
     /// Wakes waiting requests and the maintainer: a process, or a place for one, is available.
     pub(super) fn process_available(&self) {
-        self.shared.freed.notify_waiters();
+        self.process_waits();
         self.shared.maintainer.notify_one();
+    }
+
+    /// Wakes waiting requests: a process is available.
+    pub(super) fn process_waits(&self) {
+        self.shared.freed.notify_waiters();
     }
 }
 
