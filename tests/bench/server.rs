@@ -1,6 +1,11 @@
 //! The proxy as the reference binary serves it, on a port that the system picks.
 
+#[path = "../../examples/claude-max-api/server/repoll.rs"]
+mod repoll;
+
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,6 +16,8 @@ use tower::Layer;
 use tower_claude::cli::ClaudeCli;
 use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers;
+
+use self::repoll::Repoll;
 
 /// A running server; it ends with the value, and its processes with it.
 pub(crate) struct Server {
@@ -33,10 +40,14 @@ impl Server {
             let mut running = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .serve_connection(TokioIo::new(stream), service.clone());
-                running.spawn(async move { drop(connection.await) });
+                let service = service.clone();
+                running.spawn(async move {
+                    let repoll = Repoll::new();
+                    let connection =
+                        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+                    let mut connection = pin!(connection);
+                    drop(poll_fn(|cx| repoll.poll(connection.as_mut(), cx)).await);
+                });
                 while running.try_join_next().is_some() {}
             }
         });

@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its last.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,15 @@ use tower::{Service, ServiceExt};
 use super::bodies::{Received, Sent};
 use super::connections::{Entry, Stage};
 use super::linger::linger;
+use super::repoll::Repoll;
 use super::socket::{Io, Socket};
 
 /// How long a connection may be silent between requests, or within a request's head.
 const IDLE_CONNECTION: Duration = Duration::from_secs(90);
+
+/// The most that hyper reads at once, and so the longest head of a request. A connection keeps as much memory while its answer
+/// comes, if its request was that long.
+const MAX_READ: usize = 64 * 1024;
 
 /// Serves a connection until either side ends it, or until it is idle once `draining` says so.
 pub(super) async fn serve<S, B>(
@@ -44,8 +50,10 @@ pub(super) async fn serve<S, B>(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_CONNECTION)
+            .max_buf_size(MAX_READ)
             .serve_connection(TokioIo::new(Io::new(Arc::clone(&socket), unread_timeout)), served)
     );
+    let repoll = Repoll::new();
     let mut ending = false;
     let ended = loop {
         tokio::select! {
@@ -56,7 +64,7 @@ pub(super) async fn serve<S, B>(
                 connection.as_mut().graceful_shutdown();
             }
             () = entry.connection().told_to_close() => return,
-            ended = connection.as_mut() => break ended,
+            ended = poll_fn(|cx| repoll.poll(connection.as_mut(), cx)) => break ended,
         }
     };
     if let Err(error) = &ended {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `connections` | all connections: how many there may be, and which one gives way |
 //! | `connection` | one of them, from its first byte to its last |
+//! | `repoll` | a connection that wakes itself |
 //! | `bodies` | how far a request and its answer have come |
 //! | `socket` | a client that does not read, or is gone |
 //! | `linger` | a client that still sends when it is answered |
@@ -15,6 +16,7 @@ mod connection;
 mod connections;
 mod descriptors;
 mod linger;
+mod repoll;
 mod signals;
 mod socket;
 

@@ -1,6 +1,6 @@
 //! A client's socket: a client must read what is written in time, and one that is gone is noticed, whatever is left unread.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use tokio::time::{Instant, Sleep};
 /// How much may wait in the kernel for a client that does not read, and how much is written at once. It is also the least that
 /// a client must read to be seen reading: with megabytes waiting, a slow reader would look for minutes as if it read nothing.
 const KERNEL_BUFFER: usize = 16 * 1024;
+
+/// How many pieces are written at once: a few chunks, each of which is its length, its bytes and a line feed.
+const MAX_PIECES: usize = 16;
 
 /// After this silence the kernel asks whether the other machine is still there.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
@@ -113,11 +116,15 @@ impl AsyncRead for Io {
     }
 }
 
-impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let bytes = &bytes[..bytes.len().min(KERNEL_BUFFER)];
+impl Io {
+    /// Writes with `write`, once the kernel takes some.
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         while self.socket.stream.poll_write_ready(cx)?.is_ready() {
-            match self.socket.stream.try_write(bytes) {
+            match write(&self.socket.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     self.socket.unread.store(false, Ordering::Relaxed);
@@ -126,6 +133,32 @@ impl AsyncWrite for Io {
             }
         }
         self.poll_patience(cx).map(Err)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(KERNEL_BUFFER)];
+        self.poll_write_with(cx, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut cut = [IoSlice::new(&[]); MAX_PIECES];
+        let mut room = KERNEL_BUFFER;
+        for (cut, piece) in cut.iter_mut().zip(pieces) {
+            *cut = IoSlice::new(&piece[..piece.len().min(room)]);
+            room -= cut.len();
+        }
+        self.poll_write_with(cx, |stream| stream.try_write_vectored(&cut[..pieces.len().min(MAX_PIECES)]))
+    }
+
+    /// Otherwise hyper would copy all that it writes into a buffer, and keep that, at its largest, with the connection.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

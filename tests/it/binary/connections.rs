@@ -59,6 +59,33 @@ async fn the_connection_that_has_been_idle_longest_goes() {
     assert!(busy.answer().await.body.contains("[DONE]"), "it is not idle");
 }
 
+/// hyper would keep up to 0.4 MB of each.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_keeps_little_of_its_request_and_nothing_of_its_answer() {
+    const CONNECTIONS: u64 = 20;
+    let server = started(&[]).await;
+    let kilobytes = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let ask = async || {
+        let mut connection = Raw::connect(&server).await;
+        connection.send(chat(&format!("{} [[count 3000]]", "x".repeat(400_000)), r#","stream":true"#)).await;
+        assert!(connection.answer().await.body.contains("[DONE]"));
+        connection
+    };
+    drop(ask().await);
+    let before = kilobytes();
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        connections.push(ask().await);
+    }
+    let of_each = kilobytes().saturating_sub(before) / CONNECTIONS;
+    assert!(of_each < 250, "{of_each} kB");
+}
+
 #[tokio::test]
 async fn where_all_are_at_work_a_new_one_waits_for_room() {
     let mut server = started(&["--max-connections", "1"]).await;

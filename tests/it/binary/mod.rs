@@ -18,6 +18,7 @@ mod protocol;
 mod raw;
 mod readme;
 mod records;
+mod repoll;
 mod service;
 mod serving;
 mod shutdown;
