@@ -59,3 +59,15 @@ impl Drop for TurnSpan {
         tracing::debug!(parent: &self.span, "the turn is over");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_milliseconds_to_the_microsecond() {
+        let told =
+            [0, 1_499, 250_000, 2_000_000_600].map(|nanoseconds| milliseconds(Duration::from_nanos(nanoseconds)));
+        assert_eq!(told, [0.0, 0.001, 0.25, 2000.001]);
+    }
+}
