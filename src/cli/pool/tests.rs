@@ -379,3 +379,11 @@ async fn a_conversation_gives_way_to_a_request_that_waits_for_its_place() {
     let _lease = lease(&pool).await.unwrap();
     assert_eq!(ends(&pool), [("evicted", 1)]);
 }
+
+#[test]
+fn replays_are_counted_by_reason() {
+    let pool = Pool::new(Config::default());
+    ["history", "system", "history"].iter().for_each(|reason| pool.replayed(reason));
+    let replays: Vec<_> = pool.status().events.replays.into_iter().collect();
+    assert_eq!(replays, [("history", 2), ("system", 1)]);
+}

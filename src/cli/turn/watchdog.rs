@@ -224,6 +224,17 @@ mod tests {
         assert_eq!(cut, (Cut::Unread(seconds(20)), 80));
     }
 
+    #[tokio::test]
+    async fn nothing_watches_over_a_turn_that_has_stopped_or_is_dropped() {
+        for stop in [|watchdog: Watchdog| watchdog.stop(), |watchdog: Watchdog| drop(watchdog)] {
+            let task = tokio::spawn(std::future::pending());
+            let watching = task.abort_handle();
+            stop(Watchdog { watched: Arc::default(), tracker: Arc::default(), task });
+            tokio::task::yield_now().await;
+            assert!(watching.is_finished());
+        }
+    }
+
     #[test]
     fn each_cut_names_the_setting_that_it_is_by() {
         let told = [Cut::Silent, Cut::Incomplete, Cut::Unread].map(|cut| {

@@ -2,11 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Context, Step, TurnReader};
-use super::prepared;
-use crate::cli::prompt::marks::KnownLifetime;
-use crate::cli::protocol::Line;
-use crate::cli::rate_limits::Subscription;
+use super::*;
 
 /// Lines that the real CLI wrote, of every type.
 const RECORDED: [&str; 8] = [
