@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn the_text_takes_no_more_memory_than_it_is_long() {
+        let parts = ["a".repeat(1000), "b".repeat(3000), String::new()].map(Part::from_text);
+        let mut content = Content::Parts(parts.into());
+        flatten(&mut content);
+        let Content::Text(text) = content else { panic!("{content:?}") };
+        assert_eq!((text.len(), text.capacity()), (4002, 4002));
+    }
+
+    #[test]
     fn anything_else_leaves_the_array_as_it_is() {
         for parts in [
             serde_json::json!([]),

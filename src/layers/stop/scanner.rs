@@ -145,6 +145,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_match_begins_with_the_beginning_of_the_stop_text() {
+        let mut matcher = Matcher::new("aabaacx");
+        // What follows "aabaac" would complete a match if that ended like "aa".
+        assert!("aabaacbaacx".bytes().all(|byte| !matcher.step(byte)));
+        let steps = "aaabaacx".bytes().map(|byte| matcher.step(byte));
+        assert_eq!(steps.collect::<Vec<_>>().last(), Some(&true));
+    }
+
+    #[test]
     fn a_stop_text_that_the_model_does_not_write_takes_no_more_memory_than_its_text() {
         let mut matcher = Matcher::new(&"ab".repeat(500_000));
         for byte in "abab, and abababab".bytes() {
