@@ -22,7 +22,7 @@ mod stand_in;
 use std::process::{Command, ExitCode};
 
 use inputs::INPUTS;
-use measure::{MEASURE, Measured, STAND_IN};
+use measure::{BODY, MEASURE, Measured, STAND_IN};
 
 /// The sizes of the requests, in millions of bytes.
 const SIZES: &str = "1,2,4,8,16,32";
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [STAND_IN, ..] => stand_in::run(args.into_iter().skip(1)),
+        [BODY, input, size] => measure::write_body(input, size.parse().unwrap()),
         [MEASURE, input, size] => measure::print(input, size.parse().unwrap()),
         _ => compare(),
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::pin::Pin;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::procfs;
 /// The arguments by which this program knows what it is.
 pub(crate) const STAND_IN: &str = "stand-in";
 pub(crate) const MEASURE: &str = "measure";
+pub(crate) const BODY: &str = "body";
 
 /// A body comes in pieces of this size.
 const PIECE: usize = 64 * 1024;
@@ -75,14 +76,27 @@ pub(crate) fn growth(measured: &[Measured]) -> f64 {
     pairs.fold(1.0, f64::max)
 }
 
+/// Writes an input of so many millions of bytes to the standard output.
+pub(crate) fn write_body(name: &str, megabytes: usize) -> ExitCode {
+    std::io::stdout().write_all((input(name).body)(megabytes * 1_000_000).as_bytes()).unwrap();
+    ExitCode::SUCCESS
+}
+
+fn input(name: &str) -> &'static Input {
+    INPUTS.iter().find(|input| input.name == name).expect("an input of that name")
+}
+
 /// Measures an input of so many millions of bytes, and prints what `Measured::parse` reads.
 pub(crate) fn print(name: &str, megabytes: usize) -> ExitCode {
-    let input = INPUTS.iter().find(|input| input.name == name).expect("an input of that name");
-    let mut file = tempfile::tempfile().unwrap();
-    let body = (input.body)(megabytes * 1_000_000);
-    file.write_all(body.as_bytes()).unwrap();
-    let bytes = body.len();
-    drop(body);
+    let input = input(name);
+    let file = tempfile::tempfile().unwrap();
+    // Made here, it would leave this process free memory, several times its size, which the request could use unseen.
+    let made = Command::new(std::env::current_exe().unwrap())
+        .args([BODY, name, &megabytes.to_string()])
+        .stdout(file.try_clone().unwrap())
+        .status();
+    assert!(made.unwrap().success());
+    let bytes = file.metadata().unwrap().len() as usize;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_keep_alive(Duration::from_secs(600))
