@@ -134,7 +134,7 @@ pub(crate) const INPUTS: &[Input] = &[
     },
     input("messages: many messages", MESSAGES, |size| messages(&many(size, 3, |_, text| user(&quoted(text))), "")),
     input("messages: many calls", MESSAGES, |size| {
-        let calls = many(size, 14, |number, text| {
+        let calls = many(size, 16, |number, text| {
             let call = format!(r#"{{"type":"tool_use","id":"c{number}","name":"f","input":{{"a":{}}}}}"#, quoted(text));
             format!(
                 r#"{{"role":"assistant","content":[{call}]}},{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"c{number}","content":"x"}}]}}"#
