@@ -8,8 +8,8 @@ use memchr::memchr2;
 use crate::{Error, ErrorKind};
 
 /// The most values that a request may have. A conversation that fills a context window of a million tokens has
-/// about a hundred thousand.
-pub(crate) const MAX_VALUES: usize = 500_000;
+/// about a hundred thousand. What values take beside their text, some 200 bytes each, is then at most 40 MB.
+pub(crate) const MAX_VALUES: usize = 200_000;
 
 /// Refuses JSON with too many values.
 pub(crate) fn check_values(json: &[u8]) -> Result<(), Error> {

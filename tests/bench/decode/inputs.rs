@@ -19,7 +19,7 @@ const fn input(name: &'static str, path: &'static str, body: fn(usize) -> String
 }
 
 /// The largest has as many values as it may, with so many bytes for each, and the others are made alike.
-const BYTES_A_VALUE: usize = 68;
+const BYTES_A_VALUE: usize = 170;
 
 pub(crate) const INPUTS: &[Input] = &[
     input("chat: one long text", CHAT, |size| chat(&user(&quoted(&prose(size))))),
