@@ -65,7 +65,9 @@ pub struct ChatRequest {
     /// The client's name for requests that share a prefix; it scopes the reuse of live processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_cache_key: Option<String>,
-    /// Every other field, as it was sent. Giving a field a name here, which takes it out of this map, is a breaking change.
+    /// Every other field, as it was sent. From the HTTP edge only fields that the API knows or the inner service honours come
+    /// here; declare yours with [`Abilities::honours`](super::Abilities::honours). Giving a field a name of its own, which
+    /// takes it out of this map, is a breaking change.
     #[serde(flatten)]
     pub extra: Extra,
     /// Whether the model thinks before it answers, if the door has a field for that. `reasoning_effort` says how much.
