@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use memchr::memmem;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,9 +82,19 @@ impl Bare {
     /// Writes these lines at once and waits for the answer's first text. How long that took is returned.
     pub(crate) async fn first_delta(&mut self, lines: &[u8]) -> Duration {
         let began = Instant::now();
-        self.stdin.write_all(lines).await.unwrap();
+        self.write(lines).await;
         self.lines.until(b"\"type\":\"text_delta\"").await;
         began.elapsed()
+    }
+
+    /// Writes these lines at once.
+    pub(crate) async fn write(&mut self, lines: &[u8]) {
+        self.stdin.write_all(lines).await.unwrap();
+    }
+
+    /// What has come since the last time, and whether the turn is at its end with it.
+    pub(crate) async fn read(&mut self) -> (Bytes, bool) {
+        self.lines.read().await
     }
 
     /// Reads to the end of the turn.
@@ -174,6 +185,23 @@ struct Lines {
 impl Lines {
     fn of(stdout: ChildStdout) -> Lines {
         Lines { stdout: BufReader::with_capacity(64 * 1024, stdout), line: Vec::new() }
+    }
+
+    /// What has come, and whether a turn's last line ends it.
+    async fn read(&mut self) -> (Bytes, bool) {
+        let read = self.stdout.fill_buf().await.unwrap();
+        assert!(!read.is_empty(), "the process ended in its turn");
+        let read = Bytes::copy_from_slice(read);
+        self.stdout.consume(read.len());
+        // The last line may come in pieces.
+        if let Some(begin) = memchr::memrchr(b'\n', &read[..read.len() - 1]) {
+            self.line.clear();
+            self.line.extend_from_slice(&read[begin + 1..]);
+        } else {
+            self.line.extend_from_slice(&read);
+        }
+        let ended = self.line.ends_with(b"\n") && memmem::find(&self.line, b"\"type\":\"result\"").is_some();
+        (read, ended)
     }
 
     /// The next line that holds this. What is part of a text does not count: its quotes are escaped.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::bare::{self, Bare};
 use super::client::Conversation;
 use super::figures::{Samples, setting, table};
+use super::passthrough::Passthrough;
 use super::procfs::{cpu_time, quiet};
 use super::separate::Separate;
 use super::verdict;
@@ -29,14 +30,18 @@ const LOADS: [(usize, usize); 3] = [(1, 12), (16, 4), (64, 2)];
 struct Times {
     direct: Samples,
     proxied: Samples,
-    /// `GET /health`: what HTTP itself takes, from one process to another and back.
+    /// Over HTTP, with nothing between it and the process.
     http: Samples,
+    /// `GET /health`: an HTTP round trip that no process has a part in.
+    health: Samples,
     cpu: Duration,
+    http_cpu: Duration,
 }
 
 pub(crate) async fn measure(stand_in: &Path) {
     let mut rows = Vec::new();
-    for (conversations, batches) in LOADS {
+    let only = setting("AT_ONCE", 0);
+    for (conversations, batches) in LOADS.into_iter().filter(|(conversations, _)| only == 0 || only == *conversations) {
         let mut times = Times::default();
         for batch in 0..batches * setting("SCALE", 1) {
             run(stand_in, conversations, batch, &mut times).await;
@@ -49,39 +54,57 @@ pub(crate) async fn measure(stand_in: &Path) {
         "turns",
         "direct p50",
         "direct p99",
-        "proxy p50",
-        "proxy p99",
+        "HTTP alone p50",
+        "HTTP alone p99",
+        "server p50",
+        "server p99",
         "**added p50**",
         "**added p99**",
-        "an HTTP round trip alone, p50",
-        "CPU per request",
+        "of which not HTTP's, p50",
+        "`/health`, p50",
+        "CPU a request: HTTP alone, server",
         "target at 16: ≤ 0.3 and ≤ 1 ms",
     ];
     table("Latency to the first text, in milliseconds", &head, &rows);
 }
 
-fn row(conversations: usize, Times { direct, proxied, http, cpu }: &Times) -> Vec<String> {
+fn row(conversations: usize, Times { direct, proxied, http, health, cpu, http_cpu }: &Times) -> Vec<String> {
     let added = |share: f64| proxied.quantile(share) - direct.quantile(share);
     let mut row = vec![conversations.to_string(), proxied.len().to_string()];
-    for samples in [direct, proxied] {
+    for samples in [direct, http, proxied] {
         row.extend([0.5, 0.99].map(|share| format!("{:.3}", samples.quantile(share))));
     }
     row.extend([0.5, 0.99].map(|share| format!("{:.3}", added(share))));
-    row.push(format!("{:.3}", http.median()));
-    row.push(format!("{:.3} ms", cpu.as_secs_f64() * 1e3 / proxied.len() as f64));
+    row.push(format!("{:.3}", proxied.median() - http.median()));
+    row.push(format!("{:.3}", health.median()));
+    let each = |cpu: &Duration| cpu.as_secs_f64() * 1e3 / proxied.len() as f64;
+    row.push(format!("{:.3}, {:.3} ms", each(http_cpu), each(cpu)));
     row.push(format!("{}, {}", verdict(added(0.5), 0.3, true), verdict(added(0.99), 1.0, true)));
     row
 }
 
+/// The ways to a process, each of which has its own conversations.
+#[derive(Clone, Copy)]
+enum Way {
+    Direct,
+    Http,
+    Proxied,
+}
+
+const WAYS: [Way; 3] = [Way::Direct, Way::Http, Way::Proxied];
+
 async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Times) {
-    let server = Separate::start(stand_in, 2 * conversations + 1, setting("THREADS", 0) == 1);
-    let (mut direct, mut proxied) = (Vec::new(), Vec::new());
+    let one_thread = setting("THREADS", 0) == 1;
+    let server = Separate::start(stand_in, 2 * conversations + 1, one_thread);
+    let passthrough = Separate::passthrough(stand_in, one_thread);
+    let (mut direct, mut http, mut proxied) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..conversations {
         let hello = format!("hello from {number}");
         let mut process = Bare::start(stand_in, &[]);
         process.first_delta(&[bare::setup("opus", "Terse.", None), bare::user(&hello)].concat()).await;
         process.finish().await;
         direct.push(process);
+        http.push(Passthrough::open(passthrough.address).await);
         let mut conversation = Conversation::open(server.address, "opus", "Terse.", None).await;
         let answer = conversation.say(&hello).await;
         conversation.finish(answer).await;
@@ -89,36 +112,50 @@ async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Ti
     }
     quiet().await;
     for turn in 0..TURNS {
-        for directly in if (turn + batch).is_multiple_of(2) { [true, false] } else { [false, true] } {
+        for place in 0..WAYS.len() {
             let begin = Instant::now();
             let at = |number: usize| begin + WAVE * (number as u32) / (conversations as u32);
-            if directly {
-                let turns = direct.iter_mut().enumerate().map(|(number, process)| async move {
-                    sleep_until(at(number)).await;
-                    let took = process.first_delta(&bare::user(PROMPT)).await;
-                    process.finish().await;
-                    took
-                });
-                join_all(turns).await.into_iter().for_each(|took| times.direct.push(took));
-            } else {
-                let before = cpu_time(server.pid);
-                let turns = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
-                    sleep_until(at(number)).await;
-                    let answer = conversation.say(PROMPT).await;
-                    assert_eq!(answer.process, "live", "the turn was not the one that is measured");
-                    let took = answer.first;
-                    conversation.finish(answer).await;
-                    took
-                });
-                join_all(turns).await.into_iter().for_each(|took| times.proxied.push(took));
-                times.cpu += cpu_time(server.pid) - before;
-                let begin = Instant::now();
-                let rounds = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
-                    sleep_until(begin + WAVE * (number as u32) / (conversations as u32)).await;
-                    conversation.health().await
-                });
-                join_all(rounds).await.into_iter().for_each(|took| times.http.push(took));
+            match WAYS[(place + turn + batch) % WAYS.len()] {
+                Way::Direct => {
+                    let turns = direct.iter_mut().enumerate().map(|(number, process)| async move {
+                        sleep_until(at(number)).await;
+                        let took = process.first_delta(&bare::user(PROMPT)).await;
+                        process.finish().await;
+                        took
+                    });
+                    join_all(turns).await.into_iter().for_each(|took| times.direct.push(took));
+                }
+                Way::Http => {
+                    let before = cpu_time(passthrough.pid);
+                    let turns = http.iter_mut().enumerate().map(|(number, conversation)| async move {
+                        sleep_until(at(number)).await;
+                        let (took, answer) = conversation.say(bare::user(PROMPT)).await;
+                        conversation.finish(answer).await;
+                        took
+                    });
+                    join_all(turns).await.into_iter().for_each(|took| times.http.push(took));
+                    times.http_cpu += cpu_time(passthrough.pid) - before;
+                }
+                Way::Proxied => {
+                    let before = cpu_time(server.pid);
+                    let turns = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
+                        sleep_until(at(number)).await;
+                        let answer = conversation.say(PROMPT).await;
+                        assert_eq!(answer.process, "live", "the turn was not the one that is measured");
+                        let took = answer.first;
+                        conversation.finish(answer).await;
+                        took
+                    });
+                    join_all(turns).await.into_iter().for_each(|took| times.proxied.push(took));
+                    times.cpu += cpu_time(server.pid) - before;
+                }
             }
         }
+        let begin = Instant::now();
+        let rounds = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
+            sleep_until(begin + WAVE * (number as u32) / (conversations as u32)).await;
+            conversation.health().await
+        });
+        join_all(rounds).await.into_iter().for_each(|took| times.health.push(took));
     }
 }

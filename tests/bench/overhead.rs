@@ -7,8 +7,8 @@
 //! cargo build --release --example stand-in-cli && cargo bench --bench overhead
 //! ```
 //!
-//! `PARTS=latency,doors,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured, and `THREADS=1` measures
-//! latency on a server of one thread.
+//! `PARTS=latency,doors,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured, `AT_ONCE=16` picks a
+//! row of the latency's table, and `THREADS=1` measures latency on a server of one thread.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,6 +19,7 @@ mod doors;
 mod figures;
 mod latency;
 mod memory;
+mod passthrough;
 mod procfs;
 mod separate;
 mod server;

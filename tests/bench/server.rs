@@ -3,11 +3,14 @@
 #[path = "../../examples/claude-max-api/server/repoll.rs"]
 mod repoll;
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -36,22 +39,28 @@ impl Server {
             .abilities(ClaudeCli::abilities())
             .health(move || health.health());
         let service = TowerToHyperService::new(HttpStack::new(service, GuardLayer::new()));
-        let task = tokio::spawn(async move {
-            let mut running = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).unwrap();
-                let service = service.clone();
-                running.spawn(async move {
-                    let repoll = Repoll::new();
-                    let connection =
-                        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-                    let mut connection = pin!(connection);
-                    drop(poll_fn(|cx| repoll.poll(connection.as_mut(), cx)).await);
-                });
-                while running.try_join_next().is_some() {}
-            }
+        Server { address, task: tokio::spawn(serve(listener, move || service.clone())) }
+    }
+}
+
+/// Serves each connection with a service of its own.
+pub(crate) async fn serve<S, B>(listener: TcpListener, service: impl Fn() -> S)
+where
+    S: HttpService<Incoming, ResBody = B, Error: Into<Box<dyn Error + Send + Sync>>, Future: Send> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let mut running = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).unwrap();
+        let service = service();
+        running.spawn(async move {
+            let repoll = Repoll::new();
+            let connection =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+            let mut connection = pin!(connection);
+            drop(poll_fn(|cx| repoll.poll(connection.as_mut(), cx)).await);
         });
-        Server { address, task }
+        while running.try_join_next().is_some() {}
     }
 }
 
