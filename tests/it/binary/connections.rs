@@ -64,7 +64,10 @@ async fn the_connection_that_has_been_idle_longest_goes() {
 #[tokio::test]
 async fn a_connection_keeps_little_of_its_request_and_nothing_of_its_answer() {
     const CONNECTIONS: u64 = 20;
-    let server = started(&[]).await;
+    let mut command = example("claude-max-api");
+    // Else it depends on the threads that have read a request how many of glibc's heaps have a part of it.
+    command.arg("0").env("CLAUDE_BIN", stand_in()).env("MALLOC_ARENA_MAX", "1");
+    let server = ServerProcess::start(command).await;
     let kilobytes = || -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
@@ -83,7 +86,7 @@ async fn a_connection_keeps_little_of_its_request_and_nothing_of_its_answer() {
         connections.push(ask().await);
     }
     let of_each = kilobytes().saturating_sub(before) / CONNECTIONS;
-    assert!(of_each < 250, "{of_each} kB");
+    assert!(of_each < 200, "{of_each} kB");
 }
 
 #[tokio::test]
