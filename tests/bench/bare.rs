@@ -194,12 +194,11 @@ impl Lines {
         let read = Bytes::copy_from_slice(read);
         self.stdout.consume(read.len());
         // The last line may come in pieces.
-        if let Some(begin) = memchr::memrchr(b'\n', &read[..read.len() - 1]) {
+        let begin = memchr::memrchr(b'\n', &read[..read.len() - 1]).map_or(0, |before| before + 1);
+        if begin > 0 || self.line.ends_with(b"\n") {
             self.line.clear();
-            self.line.extend_from_slice(&read[begin + 1..]);
-        } else {
-            self.line.extend_from_slice(&read);
         }
+        self.line.extend_from_slice(&read[begin..]);
         let ended = self.line.ends_with(b"\n") && memmem::find(&self.line, b"\"type\":\"result\"").is_some();
         (read, ended)
     }

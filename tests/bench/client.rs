@@ -72,16 +72,6 @@ impl Conversation {
         self.send(self.door.result(&call, text)).await
     }
 
-    /// How long the server takes for an answer that no process has a part in, on this connection.
-    pub(crate) async fn health(&mut self) -> Duration {
-        self.connection.ready().await.unwrap();
-        let request = Request::get("/health").header(header::HOST, "localhost").body(Full::default()).unwrap();
-        let began = Instant::now();
-        let response = self.connection.send_request(request).await.unwrap();
-        response.into_body().collect().await.unwrap();
-        began.elapsed()
-    }
-
     async fn send(&mut self, message: Value) -> Answer {
         self.door.history(&mut self.request).push(message);
         let body = self.request.to_string();

@@ -32,8 +32,6 @@ struct Times {
     proxied: Samples,
     /// Over HTTP, with nothing between it and the process.
     http: Samples,
-    /// `GET /health`: an HTTP round trip that no process has a part in.
-    health: Samples,
     cpu: Duration,
     http_cpu: Duration,
 }
@@ -61,14 +59,13 @@ pub(crate) async fn measure(stand_in: &Path) {
         "**added p50**",
         "**added p99**",
         "of which not HTTP's, p50",
-        "`/health`, p50",
         "CPU a request: HTTP alone, server",
         "target at 16: ≤ 0.25 and ≤ 1 ms",
     ];
     table("Latency to the first text, in milliseconds", &head, &rows);
 }
 
-fn row(conversations: usize, Times { direct, proxied, http, health, cpu, http_cpu }: &Times) -> Vec<String> {
+fn row(conversations: usize, Times { direct, proxied, http, cpu, http_cpu }: &Times) -> Vec<String> {
     let added = |share: f64| proxied.quantile(share) - direct.quantile(share);
     let mut row = vec![conversations.to_string(), proxied.len().to_string()];
     for samples in [direct, http, proxied] {
@@ -76,7 +73,6 @@ fn row(conversations: usize, Times { direct, proxied, http, health, cpu, http_cp
     }
     row.extend([0.5, 0.99].map(|share| format!("{:.3}", added(share))));
     row.push(format!("{:.3}", proxied.median() - http.median()));
-    row.push(format!("{:.3}", health.median()));
     let each = |cpu: &Duration| cpu.as_secs_f64() * 1e3 / proxied.len() as f64;
     row.push(format!("{:.3}, {:.3} ms", each(http_cpu), each(cpu)));
     row.push(format!("{}, {}", verdict(added(0.5), 0.25, true), verdict(added(0.99), 1.0, true)));
@@ -151,11 +147,5 @@ async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Ti
                 }
             }
         }
-        let begin = Instant::now();
-        let rounds = proxied.iter_mut().enumerate().map(|(number, conversation)| async move {
-            sleep_until(begin + WAVE * (number as u32) / (conversations as u32)).await;
-            conversation.health().await
-        });
-        join_all(rounds).await.into_iter().for_each(|took| times.health.push(took));
     }
 }

@@ -1,5 +1,6 @@
 //! The least that HTTP can cost before a CLI: hyper, and a process whose lines go through as they are, in and out. What the
-//! proxy takes beyond that is its own.
+//! proxy takes beyond that is its own, and that its requests hold the whole conversation, where a process is told the last
+//! message alone.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -12,11 +12,9 @@ use super::passthrough;
 use super::server::Server;
 
 const STAND_IN: &str = "TOWER_CLAUDE_BENCH_STAND_IN";
+/// Room for so many processes. Without it, lines only go through.
 const PROCESSES: &str = "TOWER_CLAUDE_BENCH_PROCESSES";
 const THREADS: &str = "TOWER_CLAUDE_BENCH_THREADS";
-
-/// The number of processes that says that lines go through as they are.
-const PASSTHROUGH: &str = "passthrough";
 
 /// A proxy that runs until this is dropped.
 pub(crate) struct Separate {
@@ -28,18 +26,18 @@ pub(crate) struct Separate {
 impl Separate {
     /// Starts it, with room for this many processes, on one thread or on as many as the reference binary would have.
     pub(crate) fn start(stand_in: &Path, processes: usize, one_thread: bool) -> Separate {
-        Separate::run(stand_in, &processes.to_string(), one_thread)
+        Separate::run(stand_in, Some(processes), one_thread)
     }
 
     /// The same of what only lets lines through.
     pub(crate) fn passthrough(stand_in: &Path, one_thread: bool) -> Separate {
-        Separate::run(stand_in, PASSTHROUGH, one_thread)
+        Separate::run(stand_in, None, one_thread)
     }
 
-    fn run(stand_in: &Path, processes: &str, one_thread: bool) -> Separate {
+    fn run(stand_in: &Path, processes: Option<usize>, one_thread: bool) -> Separate {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(STAND_IN, stand_in)
-            .env(PROCESSES, processes)
+            .envs(processes.map(|processes| (PROCESSES, processes.to_string())))
             .env(THREADS, if one_thread { "one" } else { "many" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -71,20 +69,19 @@ pub(crate) fn serve() {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     runtime.enable_all().build().unwrap().block_on(async {
-        let (program, processes) = (PathBuf::from(setting(STAND_IN)), setting(PROCESSES));
-        let (address, _server);
-        if processes == PASSTHROUGH {
-            address = passthrough::start(program).await;
-        } else {
-            let claude = ClaudeCli::builder()
-                .program(program)
-                .max_processes(processes.parse().unwrap())
-                .request_timeout(Duration::from_secs(3600))
-                .build();
-            let server = Server::start(claude).await;
-            address = server.address;
-            _server = server;
-        }
+        let program = PathBuf::from(setting(STAND_IN));
+        let (address, _server) = match std::env::var(PROCESSES) {
+            Err(_) => (passthrough::start(program).await, None),
+            Ok(processes) => {
+                let claude = ClaudeCli::builder()
+                    .program(program)
+                    .max_processes(processes.parse().unwrap())
+                    .request_timeout(Duration::from_secs(3600))
+                    .build();
+                let server = Server::start(claude).await;
+                (server.address, Some(server))
+            }
+        };
         println!("{address}");
         std::io::stdout().flush().unwrap();
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
