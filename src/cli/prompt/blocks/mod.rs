@@ -307,7 +307,9 @@ pub(super) fn says(message: &Message) -> bool {
 
 /// Refuses what [`of`] would refuse.
 pub(super) fn check(message: &Message) -> Result<(), Error> {
-    content(message)?;
+    if !parts(message).is_empty() {
+        content(message)?;
+    }
     for (index, call) in message.calls().iter().enumerate() {
         arguments(call, index)?;
     }
