@@ -9,7 +9,7 @@ use tower::Service;
 
 use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
-use super::pool::{Health, NotReady, Origin, Pool, Status};
+use super::pool::{Health, Leased, NotReady, Origin, Pool, Status};
 use super::process::Version;
 use super::prompt;
 use super::turn::{Turn, TurnSpan};
@@ -120,24 +120,18 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     }
     let mut tries = 0;
     loop {
-        let mut closest = None;
-        let cache_lifetime = pool.cache_lifetime().get();
-        let continues = |live: &LiveConversation| match live.continues(&request, cache_lifetime) {
-            Ok(()) => true,
-            Err(mismatch) => {
-                if closest.as_ref().is_none_or(|closest: &Mismatch| closest.closeness() <= mismatch.closeness()) {
-                    closest = Some(mismatch);
-                }
-                false
+        let lifetime = pool.cache_lifetime().get();
+        let (lease, live) = match pool.lease_live(|live| live.is_continued_by_client(&request, lifetime)) {
+            Some(leased) => leased,
+            None => {
+                // Boxed, since most requests do not come here, and it is larger than all else that they wait in.
+                let leased = Box::pin(lease(&pool, request)).await?;
+                request = leased.1;
+                leased.0
             }
         };
-        let (lease, live) = pool.lease(&request.caller, continues).await?;
         let queued = span.leased(&lease);
         let (origin, pid) = (lease.origin, lease.pooled.process.pid);
-        if live.is_none() && request.has_history() {
-            pool.replayed(closest.map_or("none_held", |mismatch| mismatch.reason()));
-            log_why_not_live(closest);
-        }
         match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
@@ -167,6 +161,33 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
             Err(failed) => return Err(failed.error),
         }
     }
+}
+
+/// A process for a request that no process is known to wait for: one that holds its messages as they arrive, else another, for
+/// which they are replayed.
+async fn lease(pool: &Pool, mut request: Box<PreparedRequest>) -> Result<(Leased, Box<PreparedRequest>), Error> {
+    let request = blocking::run(size::of_messages(&request.messages), move || {
+        request.digest();
+        request
+    })
+    .await?;
+    let mut closest = None;
+    let lifetime = pool.cache_lifetime().get();
+    let continues = |live: &LiveConversation| match live.continues(&request, lifetime) {
+        Ok(()) => true,
+        Err(mismatch) => {
+            if closest.as_ref().is_none_or(|closest: &Mismatch| closest.closeness() <= mismatch.closeness()) {
+                closest = Some(mismatch);
+            }
+            false
+        }
+    };
+    let leased = pool.lease(&request.caller, continues).await?;
+    if leased.1.is_none() && request.has_history() {
+        pool.replayed(closest.map_or("none_held", |mismatch| mismatch.reason()));
+        log_why_not_live(closest);
+    }
+    Ok((leased, request))
 }
 
 /// Logs why a conversation is replayed: how it differs from the closest one that a process holds.

@@ -36,25 +36,28 @@ pub(crate) struct PreparedRequest {
     answers: usize,
     /// What the client sent and is told; `None` without a `RecognizeLayer`.
     client: Option<ClientSide>,
-    setup_digests: SetupDigests,
-    /// Digests of the messages that the client will send again: those before the assistant's last one, ...
-    history: Vec<Digest>,
-    /// ... that one, with its place, ...
-    last_reply: Option<(usize, Digest)>,
-    /// ... and those after it.
-    after_reply: Vec<Digest>,
+    /// The digest of the functions and the schema.
+    tools: u64,
+    /// That of the system prompt, to the letter.
+    system: u64,
+    /// The place of the assistant's last message.
+    last_reply: Option<usize>,
     results: Vec<ToolResult>,
+    /// `None` until [`PreparedRequest::digest`].
+    digests: Option<Digests>,
 }
 
-/// What is compared of a setup.
-#[derive(Clone, Debug, Default)]
-struct SetupDigests {
-    /// Of the functions and the schema.
-    tools: u64,
-    /// Of the system prompt, to the letter.
-    system: u64,
-    /// Of the messages that the system prompt was made from.
+/// What is compared of the messages as they arrive.
+#[derive(Debug, Default)]
+struct Digests {
+    /// Of those that the system prompt was made from.
     system_messages: Vec<Digest>,
+    /// Of the messages that the client will send again: those before the assistant's last one, ...
+    history: Vec<Digest>,
+    /// ... that one ...
+    reply: Option<Digest>,
+    /// ... and those after it.
+    after_reply: Vec<Digest>,
 }
 
 /// A tool message: its place, the canonical id of its call, and whether the control channel can carry it.
@@ -66,7 +69,8 @@ struct ToolResult {
 }
 
 impl PreparedRequest {
-    /// Reads the whole request, so it takes time in proportion to the request's size.
+    /// Reads the whole request, so it takes time in proportion to the request's size. What is compared of the messages as they
+    /// arrive is left to [`digest`](Self::digest).
     pub(crate) fn of(mut request: ChatRequest) -> Self {
         let client = ClientSide::of(&request);
         let settings = Settings::of(&request);
@@ -76,20 +80,16 @@ impl PreparedRequest {
             caller.session = request.prompt_cache_key.take();
         }
         let messages = request.messages;
-        let reply = messages.iter().rposition(|message| message.role == Role::Assistant);
-        let lasting = |messages: &[Message]| -> Vec<Digest> {
-            messages.iter().filter(|message| !message.ephemeral).map(Digest::of).collect()
-        };
         let result = |(place, message): (usize, &Message)| {
             let call = call_id::canonical(message.tool_call_id.as_deref()?);
             Some(ToolResult { place, call, fits: CallResult::of(message).is_some() })
         };
         PreparedRequest {
-            history: lasting(&messages[..reply.unwrap_or(0)]),
-            last_reply: reply.map(|at| (at, Digest::of(&messages[at]))),
-            after_reply: lasting(&messages[reply.map_or(0, |at| at + 1)..]),
+            last_reply: messages.iter().rposition(|message| message.role == Role::Assistant),
             results: messages.iter().enumerate().filter_map(result).collect(),
-            setup_digests: SetupDigests::of(&setup, &messages),
+            tools: tools_digest(&setup),
+            system: system_digest(&setup),
+            digests: None,
             door: request.door,
             answers: messages.iter().filter(|message| message.role == Role::Assistant).count(),
             client,
@@ -98,6 +98,35 @@ impl PreparedRequest {
             settings,
             messages,
         }
+    }
+
+    /// Digests the messages, unless that has been done: a conversation that is not recognised by its client's side is by them,
+    /// and what is kept of it has them. Takes time in proportion to their size.
+    pub(crate) fn digest(&mut self) {
+        if self.is_digested() {
+            return;
+        }
+        let system_messages: Vec<_> = prompt::leading_system(&self.messages).iter().map(Digest::of).collect();
+        let digest = |(at, message): (usize, &Message)| match system_messages.get(at) {
+            Some(digest) => *digest,
+            None => Digest::of(message),
+        };
+        let lasting = |from: usize, to: usize| -> Vec<Digest> {
+            let mut digests = Vec::with_capacity(to - from);
+            let messages = self.messages.iter().enumerate().take(to).skip(from);
+            digests.extend(messages.filter(|(_, message)| !message.ephemeral).map(digest));
+            digests
+        };
+        self.digests = Some(Digests {
+            history: lasting(0, self.last_reply.unwrap_or(0)),
+            reply: self.last_reply.map(|at| digest((at, &self.messages[at]))),
+            after_reply: lasting(self.last_reply.map_or(0, |at| at + 1), self.messages.len()),
+            system_messages,
+        });
+    }
+
+    pub(crate) fn is_digested(&self) -> bool {
+        self.digests.is_some()
     }
 
     /// Whether the client sends back the model's reasoning.
@@ -121,32 +150,35 @@ impl PreparedRequest {
         let first = self.first_new(live.recognized(self).is_ok());
         let leading = prompt::leading_system(&self.messages).len();
         // Layers may write something different there each time, such as the time of day.
-        let told = &live.setup_digests.system_messages;
+        let differs = self.system != live.system;
         let is_new = move |message: &Message| {
             let digest = Digest::of(message);
-            !told.iter().any(|told| told.matches(&digest))
+            !live.system_messages.iter().any(|told| told.matches(&digest))
         };
         let system = self.messages[..leading.min(first)].iter().enumerate();
-        let system = system.filter(move |(_, message)| is_new(message));
+        let system = system.filter(move |(_, message)| differs && is_new(message));
         system.chain(self.messages.iter().enumerate().skip(first))
     }
 
     /// The place of the first message that a process which holds the conversation has not been told.
     fn first_new(&self, by_client: bool) -> usize {
         let known = self.client.as_ref().filter(|_| by_client).map(ClientSide::known);
-        known.unwrap_or_else(|| self.last_reply.map_or(0, |(at, _)| at + 1))
+        known.unwrap_or_else(|| self.last_reply.map_or(0, |at| at + 1))
     }
 
-    /// The conversation as it stands after this answer. Drains the request.
-    pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> LiveConversation {
+    /// The conversation as it stands after this answer to the messages, which have been digested. Drains the request.
+    pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> Box<LiveConversation> {
         let Answered { reply, model: answered_by, tokens, pending } = answer;
-        let mut history = std::mem::take(&mut self.history);
-        history.extend(self.last_reply.map(|(_, digest)| digest));
-        history.append(&mut self.after_reply);
+        let digests = self.digests.take().unwrap_or_default();
+        let Digests { system_messages, mut history, reply: last_reply, after_reply } = digests;
+        history.extend(last_reply);
+        history.extend(after_reply);
         let client = self.client.take().inspect(ClientSide::keep);
-        LiveConversation {
+        Box::new(LiveConversation {
             caller: std::mem::take(&mut self.caller),
-            setup_digests: std::mem::take(&mut self.setup_digests),
+            tools: self.tools,
+            system: self.system,
+            system_messages,
             model: self.settings.model.take(),
             client,
             history,
@@ -158,23 +190,24 @@ impl PreparedRequest {
             pending,
             marks,
             silent_since: Instant::now(),
-        }
+        })
     }
 }
 
-impl SetupDigests {
-    fn of(setup: &Setup, messages: &[Message]) -> Self {
-        let mut tools = digest::hasher();
-        setup.functions.hash_into(&mut tools);
-        setup.schema.is_some().hash(&mut tools);
-        if let Some(schema) = &setup.schema {
-            digest::hash_value(schema, &mut tools);
-        }
-        let mut system = digest::hasher();
-        setup.system.hash(&mut system);
-        let system_messages = prompt::leading_system(messages).iter().map(Digest::of).collect();
-        SetupDigests { tools: tools.finish(), system: system.finish(), system_messages }
+fn system_digest(setup: &Setup) -> u64 {
+    let mut system = digest::hasher();
+    setup.system.hash(&mut system);
+    system.finish()
+}
+
+fn tools_digest(setup: &Setup) -> u64 {
+    let mut tools = digest::hasher();
+    setup.functions.hash_into(&mut tools);
+    setup.schema.is_some().hash(&mut tools);
+    if let Some(schema) = &setup.schema {
+        digest::hash_value(schema, &mut tools);
     }
+    tools.finish()
 }
 
 /// What the model answered in a turn.
@@ -210,7 +243,10 @@ pub(crate) struct LiveConversation {
     /// Different functions need another process. The CLI accepts another list in mid-conversation (`tools/list_changed`, or
     /// `mcp_set_servers` without and then with the server), but goes on offering the model the functions that are gone; and
     /// the prompt cache, which begins with the functions, is lost either way (2.1.328).
-    setup_digests: SetupDigests,
+    tools: u64,
+    /// The digests of the system prompt, and of the messages that it was made from.
+    system: u64,
+    system_messages: Vec<Digest>,
     /// A different model needs another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
     model: Option<String>,
@@ -238,22 +274,14 @@ impl LiveConversation {
         self.caller.name.as_deref()
     }
 
-    /// Whether the request continues this conversation in a way that this process can accept. Runs for each process under
-    /// the pool's lock, so it only compares numbers.
+    /// Whether the request continues this conversation in a way that this process can accept. Its messages have been digested.
+    /// Runs for each process under the pool's lock, so it only compares numbers.
     pub(crate) fn continues(
         &self,
         request: &PreparedRequest,
         cache_lifetime: Option<Lifetime>,
     ) -> Result<(), Mismatch> {
-        if self.caller != request.caller {
-            return Err(Mismatch::Caller);
-        }
-        if self.model != request.settings.model {
-            return Err(Mismatch::Model);
-        }
-        if self.setup_digests.tools != request.setup_digests.tools {
-            return Err(Mismatch::Tools);
-        }
+        self.same_settings(request)?;
         let by_client = self.recognized(request);
         if by_client.is_err() {
             self.same_messages(request).map_err(|mismatch| match by_client {
@@ -261,10 +289,27 @@ impl LiveConversation {
                 _ => mismatch,
             })?;
         }
-        if !self.marks.fit(cache_lifetime) {
-            return Err(Mismatch::Marks);
+        self.accepts(request, cache_lifetime, by_client.is_ok())
+    }
+
+    /// Whether it does by its client's side alone, for which its messages need not have been digested.
+    pub(crate) fn is_continued_by_client(&self, request: &PreparedRequest, cache_lifetime: Option<Lifetime>) -> bool {
+        self.same_settings(request).is_ok()
+            && self.recognized(request).is_ok()
+            && self.accepts(request, cache_lifetime, true).is_ok()
+    }
+
+    fn same_settings(&self, request: &PreparedRequest) -> Result<(), Mismatch> {
+        if self.caller != request.caller {
+            return Err(Mismatch::Caller);
         }
-        self.accepts(request, by_client.is_ok())
+        if self.model != request.settings.model {
+            return Err(Mismatch::Model);
+        }
+        if self.tools != request.tools {
+            return Err(Mismatch::Tools);
+        }
+        Ok(())
     }
 
     /// Whether it is the same conversation from the client's view; if not, and if that is known, why not.
@@ -277,14 +322,16 @@ impl LiveConversation {
 
     /// Whether the request's messages, as layers left them, are what this process was told and what it said.
     fn same_messages(&self, request: &PreparedRequest) -> Result<(), Mismatch> {
-        let Some((_, reply)) = &request.last_reply else { return Err(Mismatch::NoReply) };
-        if self.setup_digests.system != request.setup_digests.system {
+        let Some(Digests { history, reply: Some(reply), .. }) = &request.digests else {
+            return Err(Mismatch::NoReply);
+        };
+        if self.system != request.system {
             return Err(Mismatch::System);
         }
-        if self.history.len() != request.history.len() {
-            return Err(Mismatch::Length { held: self.history.len(), sent: request.history.len() });
+        if self.history.len() != history.len() {
+            return Err(Mismatch::Length { held: self.history.len(), sent: history.len() });
         }
-        let mut pairs = self.history.iter().zip(&request.history);
+        let mut pairs = self.history.iter().zip(history);
         if let Some(place) = pairs.position(|(held, sent)| !held.matches(sent)) {
             return Err(Mismatch::Message(place));
         }
@@ -293,7 +340,15 @@ impl LiveConversation {
 
     /// Whether the process can be given the new messages: a parked one accepts results of exactly the calls that it waits
     /// for, except those that the client never heard of; any other accepts none.
-    fn accepts(&self, request: &PreparedRequest, by_client: bool) -> Result<(), Mismatch> {
+    fn accepts(
+        &self,
+        request: &PreparedRequest,
+        cache_lifetime: Option<Lifetime>,
+        by_client: bool,
+    ) -> Result<(), Mismatch> {
+        if !self.marks.fit(cache_lifetime) {
+            return Err(Mismatch::Marks);
+        }
         let first = request.first_new(by_client);
         let mut results: Vec<&ToolResult> = request.results.iter().filter(|result| result.place >= first).collect();
         for call in self.pending.iter().flat_map(|pending| &pending.calls) {

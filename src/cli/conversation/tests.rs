@@ -13,7 +13,13 @@ fn request(json: Value) -> ChatRequest {
 }
 
 fn prepared(json: Value) -> PreparedRequest {
-    PreparedRequest::of(request(json))
+    digested(request(json))
+}
+
+fn digested(request: ChatRequest) -> PreparedRequest {
+    let mut request = PreparedRequest::of(request);
+    request.digest();
+    request
 }
 
 fn user(text: &str) -> Value {
@@ -43,7 +49,7 @@ fn messages(messages: &[Value]) -> Value {
 }
 
 /// The conversation held once the model has answered with this text and these calls, whose results the CLI waits for.
-fn held(request: &mut PreparedRequest, text: &str, calls: &[&str]) -> LiveConversation {
+fn held(request: &mut PreparedRequest, text: &str, calls: &[&str]) -> Box<LiveConversation> {
     let pending =
         |id: &&str| PendingCall { tool_use_id: (*id).to_owned(), request_id: String::new(), rpc_id: json!(1) };
     let parked = PendingToolCalls { calls: calls.iter().map(pending).collect(), deferred: VecDeque::new() };
@@ -115,7 +121,7 @@ fn a_conversation_belongs_to_a_key_and_a_session_which_has_two_names() {
     let of = |caller: Caller, prompt_cache_key: Option<&str>, said: &[Value]| {
         let mut json = messages(said);
         json["prompt_cache_key"] = json!(prompt_cache_key);
-        PreparedRequest::of(ChatRequest { caller, ..request(json) })
+        digested(ChatRequest { caller, ..request(json) })
     };
     let held = held(&mut of(caller(1, Some("a")), None, &[user("hi")]), "hello", &[]);
     let next = [user("hi"), assistant("hello"), user("go on")];
@@ -175,7 +181,7 @@ fn a_message_that_a_layer_says_once_is_no_part_of_what_is_compared() {
         let mut reminder = Message::new(Role::User, format!("only now, {at}"));
         reminder.ephemeral = true;
         request.messages.insert(at, reminder);
-        PreparedRequest::of(request)
+        digested(request)
     };
     let held = held(&mut with_reminder(&[user("hi")], 1), "hello", &[]);
     let next = [user("hi"), assistant("hello"), user("go on")];
@@ -236,9 +242,9 @@ fn tell(told: &Told, text: &str, calls: &[&str]) {
 #[test]
 fn what_the_client_was_told_decides_whatever_layers_made_of_it() {
     let (first, told) = recognized(&[user("hi")]);
-    let held = held(&mut PreparedRequest::of(first), "hello", &[]);
+    let held = held(&mut digested(first), "hello", &[]);
     tell(&told, "HELLO", &[]);
-    let next = |said: &[Value]| held.continues(&PreparedRequest::of(recognized(said).0), None);
+    let next = |said: &[Value]| held.continues(&digested(recognized(said).0), None);
     assert_eq!(next(&[user("hi"), assistant("HELLO"), user("go on")]), Ok(()));
     assert_eq!(
         next(&[user("hi"), assistant("neither"), user("go on")]),
@@ -251,15 +257,38 @@ fn what_the_client_was_told_decides_whatever_layers_made_of_it() {
 }
 
 #[test]
+fn what_the_client_repeats_is_recognised_before_the_messages_are_digested() {
+    let (first, told) = recognized(&[system("terse"), user("hi")]);
+    let mut first = PreparedRequest::of(first);
+    assert!(!first.is_digested());
+    first.digest();
+    let held = held(&mut first, "hello", &[]);
+    tell(&told, "HELLO", &[]);
+    let is_continued = |said: &[Value], model: &str| {
+        let mut request = recognized(said).0;
+        request.model = model.to_owned();
+        let next = PreparedRequest::of(request);
+        assert!(!next.is_digested());
+        let new: Vec<_> = next.new_messages(&held).map(|(place, _)| place).collect();
+        assert_eq!(new, [said.len() - 1], "the process knows the rest");
+        held.is_continued_by_client(&next, None)
+    };
+    let said = |answer: &str| [system("terse"), user("hi"), assistant(answer), user("go on")];
+    assert!(is_continued(&said("HELLO"), "sonnet"));
+    assert!(!is_continued(&said("HELLO"), "opus"));
+    assert!(!is_continued(&said("hello"), "sonnet"), "the model's own words are compared later");
+}
+
+#[test]
 fn a_call_that_layers_kept_from_the_client_needs_no_result() {
     let (first, told) = recognized(&[user("hi")]);
-    let held = held(&mut PreparedRequest::of(first), "", &["toolu_A", "toolu_B"]);
+    let held = held(&mut digested(first), "", &["toolu_A", "toolu_B"]);
     tell(&told, "One is not allowed.", &["toolu_A"]);
     let mut answer = called(&["toolu_A"]);
     answer["content"] = json!("One is not allowed.");
     let next = |after: &[Value]| {
         let said = [&[user("hi"), answer.clone()], after].concat();
-        held.continues(&PreparedRequest::of(recognized(&said).0), None)
+        held.continues(&digested(recognized(&said).0), None)
     };
     assert_eq!(next(&[result("toolu_A")]), Ok(()));
     assert_eq!(next(&[user("and")]), Err(Mismatch::ResultMissing));
@@ -282,7 +311,7 @@ fn a_system_message_that_layers_write_anew_is_told_again_and_an_old_one_is_not()
         let (mut request, told) = recognized(said);
         request.messages.insert(0, Message::new(Role::System, format!("It is {hour}.")));
         request.messages.insert(0, Message::new(Role::System, "Be terse."));
-        (PreparedRequest::of(request), told)
+        (digested(request), told)
     };
     let (mut first, told) = layered("nine", &[user("hi")]);
     let held = held(&mut first, "hello", &[]);
@@ -300,13 +329,13 @@ fn a_system_message_that_layers_write_anew_is_told_again_and_an_old_one_is_not()
 fn a_request_says_whether_it_has_a_past_and_reasoning_of_the_models() {
     let mut fresh = request(messages(&[system("terse"), user("hi")]));
     fresh.door = Some("messages");
-    let fresh = PreparedRequest::of(fresh);
+    let fresh = digested(fresh);
     assert!(!fresh.has_history() && !fresh.carries_reasoning());
     let conversation: Vec<_> = fresh.conversation().map(|(place, message)| (place, message.text())).collect();
     assert_eq!(conversation, [(1, "hi".to_owned())], "the system prompt is told with the setup");
     let mut next = request(messages(&[user("hi"), assistant("hello"), user("go on")]));
     next.messages[1].reasoning.push(crate::chat::Reasoning::signed("hm", "s", 0));
-    let next = PreparedRequest::of(next);
+    let next = digested(next);
     assert!(next.has_history() && next.carries_reasoning());
 }
 

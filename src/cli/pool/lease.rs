@@ -206,7 +206,7 @@ impl Lease {
     }
 
     /// Ends the turn, and keeps the process for the next message of its conversation, unless it was recalled.
-    pub(crate) fn park(self, held: LiveConversation) {
+    pub(crate) fn park(self, held: Box<LiveConversation>) {
         let Lease { mut pooled, hold, .. } = self;
         let Some(hold) = lock(&hold).take() else { return };
         pooled.process.shrink(held.pending.is_some());

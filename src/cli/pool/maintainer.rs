@@ -74,7 +74,7 @@ impl Shared {
 
     /// Keeps a conversation for its next request. The maintainer hears of it only if that changes what it has to do, since
     /// this is after every turn: another thread would have to be woken for it.
-    pub(super) fn keep(&self, pooled: PooledProcess, held: LiveConversation) {
+    pub(super) fn keep(&self, pooled: PooledProcess, held: Box<LiveConversation>) {
         let expires = self.expires(&held);
         let mut state = self.lock();
         // Ordered from the least to the most recently used.

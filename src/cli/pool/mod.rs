@@ -63,7 +63,10 @@ use crate::{Error, ErrorKind};
 const COLD_START_TIME: Duration = Duration::from_secs(5);
 
 /// A lease, and the conversation that its process holds if it is a live one.
-pub(crate) type Leased = (Lease, Option<LiveConversation>);
+pub(crate) type Leased = (Lease, Option<Box<LiveConversation>>);
+
+/// A live process with the conversation that it holds, or a warm one.
+type Found = (PooledProcess, Option<Box<LiveConversation>>);
 
 /// Shares the processes among requests. Clones share one pool; dropping the last ends every process.
 #[derive(Clone, Debug)]
@@ -95,7 +98,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     warm: Vec<PooledProcess>,
-    live: Vec<(PooledProcess, LiveConversation)>,
+    live: Vec<(PooledProcess, Box<LiveConversation>)>,
     circuit: Circuit,
     refill: Refill,
     /// The settings of the last new conversation: the best guess at those of the next.
@@ -104,6 +107,25 @@ struct State {
     measured: Option<Instant>,
     /// When the maintainer looks again by itself; `None` while it is at work, or if nothing is due.
     next_round: Option<Instant>,
+}
+
+impl State {
+    /// A live process whose conversation `fits`. Processes that have died are moved to `dead` on the way.
+    fn find_live(
+        &mut self,
+        fits: &mut impl FnMut(&LiveConversation) -> bool,
+        dead: &mut Vec<PooledProcess>,
+    ) -> Option<Found> {
+        // Newest first: if a client asked for the same answer twice, both conversations fit.
+        while let Some(at) = self.live.iter().rposition(|(_, held)| fits(held)) {
+            let (pooled, held) = self.live.remove(at);
+            if !pooled.process.has_exited() {
+                return Some((pooled, Some(held)));
+            }
+            dead.push(pooled.ending(EndReason::Crashed));
+        }
+        None
+    }
 }
 
 impl Drop for Shared {
@@ -184,6 +206,16 @@ impl Pool {
         }
     }
 
+    /// The live process whose conversation `fits`, if there is one and no request waits for its turn. Most turns go on with a
+    /// conversation, so this is what most of them need.
+    pub(crate) fn lease_live(&self, mut fits: impl FnMut(&LiveConversation) -> bool) -> Option<Leased> {
+        let permit = self.shared.queue.try_acquire()?;
+        // Dropped once the lock is released: dropping a process ends it.
+        let mut dead = Vec::new();
+        let found = self.shared.lock().find_live(&mut fits, &mut dead);
+        Some(self.leased(found?, permit))
+    }
+
     /// A process for a turn: a live one whose conversation `fits`, else a warm one, else a new one. Waits while all are
     /// busy.
     pub(crate) async fn lease(
@@ -206,14 +238,8 @@ impl Pool {
             freed.as_mut().enable();
             // `_dead` is dropped once `find` has released the lock: dropping a process ends it.
             let (found, _dead) = shared.find(&mut fits);
-            match found {
-                Some((pooled, Some(held))) => return Ok((self.leased(pooled, Origin::Live, permit), Some(held))),
-                Some((pooled, None)) => {
-                    // The maintainer then schedules the replacement, even if this turn never produces a token.
-                    shared.maintainer.notify_one();
-                    return Ok((self.leased(pooled, Origin::Warm, permit), None));
-                }
-                None => {}
+            if let Some(found) = found {
+                return Ok(self.leased(found, permit));
             }
             shared.lock().circuit.check()?;
             if permit_to_start.is_none() {
@@ -240,7 +266,7 @@ impl Pool {
                 let pooled = shared
                     .spawn(place, occupant, start_permit, Settings::default())
                     .inspect_err(|error| shared.lock().circuit.failed(start, error.clone()))?;
-                return Ok((self.leased(pooled, Origin::Cold, permit), None));
+                return Ok((self.lease_of(pooled, Origin::Cold, permit), None));
             }
             wanted.get_or_insert_with(|| shared.places.want());
             match shared.evict_if_short() {
@@ -254,7 +280,16 @@ impl Pool {
         }
     }
 
-    fn leased(&self, mut pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
+    fn leased(&self, (pooled, held): Found, permit: Permit) -> Leased {
+        let origin = if held.is_some() { Origin::Live } else { Origin::Warm };
+        if origin == Origin::Warm {
+            // The maintainer then schedules the replacement, even if this turn never produces a token.
+            self.shared.maintainer.notify_one();
+        }
+        (self.lease_of(pooled, origin, permit), held)
+    }
+
+    fn lease_of(&self, mut pooled: PooledProcess, origin: Origin, permit: Permit) -> Lease {
         pooled.counted.end = EndReason::Abandoned;
         pooled.holds_since.get_or_insert_with(Instant::now);
         self.shared.served[origin as usize].fetch_add(1, Ordering::Relaxed);
@@ -302,19 +337,12 @@ impl Shared {
     }
 
     /// A live or warm process, with the conversation that it holds, and the dead processes found on the way.
-    fn find(
-        &self,
-        fits: &mut impl FnMut(&LiveConversation) -> bool,
-    ) -> (Option<(PooledProcess, Option<LiveConversation>)>, Vec<PooledProcess>) {
+    fn find(&self, fits: &mut impl FnMut(&LiveConversation) -> bool) -> (Option<Found>, Vec<PooledProcess>) {
         let mut dead = Vec::new();
         let mut state = self.lock();
-        // Newest first: if a client asked for the same answer twice, both conversations fit.
-        while let Some(at) = state.live.iter().rposition(|(_, held)| fits(held)) {
-            let (pooled, held) = state.live.remove(at);
-            if !pooled.process.has_exited() {
-                return (Some((pooled, Some(held))), dead);
-            }
-            dead.push(pooled.ending(EndReason::Crashed));
+        let live = state.find_live(fits, &mut dead);
+        if live.is_some() {
+            return (live, dead);
         }
         // The oldest warm process is the most likely to be up. The maintainer removes the dead ones.
         let alive = state.warm.iter().position(|warm| !warm.process.has_exited());

@@ -46,17 +46,19 @@ pub(super) fn spawned(pool: &Pool) -> PooledProcess {
 }
 
 /// A conversation that has this many answers, and waits for the result of a call if it is `parked`.
-pub(super) fn conversation(answers: usize, parked: bool) -> LiveConversation {
+pub(super) fn conversation(answers: usize, parked: bool) -> Box<LiveConversation> {
     let request = ChatRequest::new("m", [Message::new(Role::User, "hi")]);
     let pending = parked.then(PendingToolCalls::default);
     let answered = Answered { reply: Reply::default(), model: "m".to_owned(), tokens: 0, pending };
-    let mut held = PreparedRequest::of(request).answered(answered, Marks::default());
+    let mut request = PreparedRequest::of(request);
+    request.digest();
+    let mut held = request.answered(answered, Marks::default());
     held.answers = answers;
     held
 }
 
 /// Lets a process hold this conversation from now on.
-pub(super) fn hold(pool: &Pool, held: LiveConversation) {
+pub(super) fn hold(pool: &Pool, held: Box<LiveConversation>) {
     let process = spawned(pool);
     pool.shared.lock().live.push((process, held));
 }
@@ -129,13 +131,40 @@ async fn live_turns_one_after_another_do_not_starve_the_warm_process() {
     // A conversation that has a turn every 30 ms, as the pool sees it.
     for _ in 0..4 {
         let permit = pool.shared.queue.try_acquire().unwrap();
-        let mut live = pool.leased(spawned(&pool), Origin::Live, permit);
+        let mut live = pool.lease_of(spawned(&pool), Origin::Live, permit);
         settle().await;
         tokio::time::advance(Duration::from_millis(30)).await;
         live.first_token();
     }
     settle().await;
     assert_eq!(pool.health().processes.warm, 1, "103 ms without the live turns");
+}
+
+#[tokio::test]
+async fn a_live_process_is_had_at_once_by_who_goes_on_with_its_conversation_unless_others_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| config.max_processes = 2);
+    hold(&pool, conversation(1, false));
+    hold(&pool, conversation(2, false));
+    assert!(pool.lease_live(|_| false).is_none());
+    assert_eq!(pool.shared.queue.held(), 0);
+    let (lease, held) = pool.lease_live(|held| held.answers == 1).unwrap();
+    assert_eq!((lease.origin, held.map(|held| held.answers)), (Origin::Live, Some(1)));
+    assert_eq!((pool.shared.queue.held(), pool.health().requests.live), (1, 1));
+    let busy = pool.shared.queue.try_acquire().unwrap();
+    assert!(pool.lease_live(|_| true).is_none(), "as many are busy as may be");
+    drop(busy);
+    assert_eq!(pool.lease_live(|_| true).and_then(|(_, held)| Some(held?.answers)), Some(2));
+}
+
+#[tokio::test]
+async fn a_live_process_that_has_died_is_counted_and_not_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = pool(&directory, "exit 3", |_| ());
+    hold(&pool, conversation(1, false));
+    until("the process's end", || pool.shared.lock().live[0].0.process.has_exited()).await;
+    assert!(pool.lease_live(|_| true).is_none());
+    assert_eq!(ends(&pool), [("crashed", 1)]);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Turn {
     pub(crate) async fn begin(
         pool: Pool,
         lease: Lease,
-        live: Option<LiveConversation>,
+        live: Option<Box<LiveConversation>>,
         request: Box<PreparedRequest>,
         span: TurnSpan,
     ) -> Result<Box<Self>, NotBegun> {
@@ -169,6 +169,7 @@ impl Turn {
     }
 
     async fn wait_for_first_sign(&mut self) -> Result<(), Error> {
+        self.digest().await?;
         while !self.reader.started() && self.lease.is_some() {
             self.advance().await?;
         }
@@ -176,7 +177,7 @@ impl Turn {
     }
 
     /// Tells the process the request: all of it, or what is new of it.
-    async fn tell(&mut self, live: Option<LiveConversation>) -> Result<(), Error> {
+    async fn tell(&mut self, live: Option<Box<LiveConversation>>) -> Result<(), Error> {
         let mut out = Outgoing::default();
         match &live {
             None => out.control("initialize", &self.request.setup.initialize(self.pool.config())),
@@ -237,12 +238,12 @@ impl Turn {
     }
 
     /// The lines to send, built on another thread if they are large. The CLI acknowledges each item but the last.
-    async fn lines(&mut self, live: Option<LiveConversation>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
+    async fn lines(&mut self, live: Option<Box<LiveConversation>>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
         let mut writer = TurnWriter::new(self.reader.model(), self.marks, self.pool.cache_lifetime().get());
         let (request, writer, lines) = blocking::run(size::of_messages(&request.messages), move || {
-            let lines = writer.lines(&request, live.as_ref(), pool.config(), out);
+            let lines = writer.lines(&request, live.as_deref(), pool.config(), out);
             (request, writer, lines)
         })
         .await?;
@@ -250,6 +251,20 @@ impl Turn {
         self.marks = writer.marks;
         self.ignored = writer.ignored;
         lines
+    }
+
+    /// Digests the messages for what is kept of the conversation, now that the process is at work.
+    async fn digest(&mut self) -> Result<(), Error> {
+        if self.request.is_digested() {
+            return Ok(());
+        }
+        let mut request = std::mem::take(&mut self.request);
+        self.request = blocking::run(size::of_messages(&request.messages), move || {
+            request.digest();
+            request
+        })
+        .await?;
+        Ok(())
     }
 
     async fn wait_for_acknowledgement(&mut self) -> Result<(), Error> {

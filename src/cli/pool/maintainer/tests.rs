@@ -4,7 +4,7 @@ use super::super::tests::{conversation, ends, hold, pool, reading, spawned, unti
 use super::*;
 
 /// The conversation, silent for so many seconds.
-fn silent(seconds: u64, mut held: LiveConversation) -> LiveConversation {
+fn silent(seconds: u64, mut held: Box<LiveConversation>) -> Box<LiveConversation> {
     held.silent_since = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
     held
 }
