@@ -29,6 +29,11 @@ pub(crate) async fn run<T: Send + 'static>(
     if bytes < LARGE || Handle::try_current().is_err() {
         return Ok(work());
     }
+    // Boxed, since it is rare and larger than all else that callers wait in.
+    Box::pin(on_another_thread(work)).await
+}
+
+async fn on_another_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::new(ErrorKind::Internal, format!("A large request was not worked on: {error}. Send it again."))
     };

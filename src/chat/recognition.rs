@@ -150,8 +150,8 @@ impl ClientSide {
         let ephemeral: Vec<u32> = (request.messages.iter().filter(|message| message.ephemeral))
             .filter_map(|message| Some(message.sent?.place))
             .collect();
-        let lasting = (0..).zip(sent).filter(|(place, _)| !ephemeral.contains(place));
-        let lasting = lasting.map(|(place, (_, digest))| (place, *digest)).collect();
+        let mut lasting: Vec<_> = (0..).zip(sent).map(|(place, (_, digest))| (place, *digest)).collect();
+        lasting.retain(|(place, _)| !ephemeral.contains(place));
         let last_reply =
             (0..).zip(sent).filter(|(_, (role, _))| *role == Role::Assistant).map(|(place, _)| place).last();
         let known = known(&request.messages, last_reply);

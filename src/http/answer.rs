@@ -54,26 +54,22 @@ where
     request.caller = Caller { session, ..caller };
     note.continues(&request);
 
-    let turn = async move {
-        let answer = ask(inner, request, bytes, streamed, noted).await;
-        // The inner service has taken the request; its body's memory is free again.
-        drop(share);
-        answer
-    };
     let (mut headers, body) = if background {
+        let turn = Box::pin(ask(inner, request, bytes, streamed, noted, share));
         let streaming = Streaming { streamed, keep_alive: options.keep_alive };
         let mut headers = HeaderMap::new();
-        let (id, body) = door.in_background(reply, Box::pin(turn), streaming, &mut headers)?;
+        let (id, body) = door.in_background(reply, turn, streaming, &mut headers)?;
         note.answer_id(&id);
         (headers, body)
     } else {
-        let (head, mut headers, events) = turn.await.map_err(|error| door.reword_error(&reply, error))?;
+        let answered = ask(inner, request, bytes, streamed, noted, share).await;
+        let (head, mut headers, events) = answered.map_err(|error| door.reword_error(&reply, error))?;
         note.answer_id(&door.answer_id(&head));
         door.headers(&reply, &head, &mut headers);
         let body = if streamed {
             Body::events(EventBytes::new(events, door.encoder(reply, head), options.keep_alive))
         } else {
-            collect(events, door.collector(reply, head)).await?
+            Box::pin(collect(events, door.collector(reply, head))).await?
         };
         (headers, body)
     };
@@ -111,13 +107,14 @@ where
 }
 
 /// Asks the inner service, behind the layers that handle `n` and `stop`, and notes how that went. `bytes` is the length of
-/// the request's body.
+/// the request's body, whose memory is free again once the inner service has taken the request.
 pub(crate) async fn ask<S>(
     inner: S,
     request: ChatRequest,
     bytes: usize,
     streamed: bool,
     note: Note,
+    share: Share,
 ) -> Result<(Head, HeaderMap, Settled), Error>
 where
     S: Service<ChatRequest, Response = ChatResponse, Error: Into<Error>, Future: Send> + Clone + Send + 'static,
@@ -131,6 +128,7 @@ where
         blocking::run(bytes, move || service.call(request)).await?.await
     };
     let response = asked.await.inspect_err(|error| note.failed(error.kind()))?;
+    drop(share);
     note.answering(&response, streamed);
     let ChatResponse { id, created, model, headers, events, .. } = response;
     Ok((Head { id, created, model, choices }, headers, Settled::new(events, choices, note)))

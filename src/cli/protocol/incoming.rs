@@ -146,7 +146,7 @@ pub(crate) fn read<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) 
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
-/// An event of the Messages API's stream.
+/// An event of the Messages API's stream. What only few events have is boxed: each line is moved several times.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StreamEvent<'a> {
     #[serde(rename = "type", borrow)]
@@ -156,11 +156,11 @@ pub(crate) struct StreamEvent<'a> {
     #[serde(borrow, default)]
     pub(crate) delta: Option<Delta<'a>>,
     #[serde(borrow, default)]
-    pub(crate) content_block: Option<Block<'a>>,
+    pub(crate) content_block: Option<Box<Block<'a>>>,
     #[serde(borrow, default)]
-    pub(crate) message: Option<MessageStart<'a>>,
+    pub(crate) message: Option<Box<MessageStart<'a>>>,
     #[serde(default)]
-    pub(crate) usage: Option<ApiUsage>,
+    pub(crate) usage: Option<Box<ApiUsage>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing(Vec<u8>);
 
+/// As much as a short line takes, in bytes.
+const LINE: usize = 256;
+
 #[derive(Serialize)]
 struct Control<'a, R> {
     r#type: &'a str,
@@ -86,6 +89,7 @@ impl Outgoing {
     }
 
     fn line(&mut self, value: &impl Serialize) {
+        self.0.reserve(LINE);
         // Serialising plain data into memory cannot fail.
         if serde_json::to_writer(&mut self.0, value).is_ok() {
             self.0.push(b'\n');

@@ -23,11 +23,14 @@ pub(crate) struct ChunkEncoder {
     usage: Usage,
 }
 
+/// About as much as the beginning of a chunk takes.
+const CHOICE_HEAD: usize = 256;
+
 const DELTA_END: &[u8] = br#"},"logprobs":null,"finish_reason":null}]"#;
 
 impl ChunkEncoder {
     pub(crate) fn new(head: &Head, include_usage: bool) -> Self {
-        let mut common = BytesMut::new();
+        let mut common = BytesMut::with_capacity(CHOICE_HEAD);
         common.put_slice(b"data: {\"id\":");
         json(&mut common, &head.id);
         common.put_slice(br#","object":"chat.completion.chunk","created":"#);

@@ -199,7 +199,7 @@ impl TurnReader {
                             "The JSON that the model gave does not fit the schema of response_format. Try again.",
                         ));
                     }
-                    self.start_block(index, block, request, out);
+                    self.start_block(index, *block, request, out);
                 }
             }
             "content_block_delta" => {
@@ -215,7 +215,7 @@ impl TurnReader {
                 }
             }
             "message_delta" => {
-                self.message.usage.update(event.usage.unwrap_or_default());
+                self.message.usage.update(*event.usage.unwrap_or_default());
                 let delta = event.delta.map(|delta| (delta.stop_reason, delta.stop_details));
                 if let Some((Some(reason), details)) = delta {
                     self.take_stop_details(read(details), out);
