@@ -14,9 +14,10 @@
 //! cargo bench --bench fresh
 //! ```
 //!
-//! `AT_ONCE=2,16,64` is how many at once; fewer than `LEAST` (48) are asked again until there were so many. `ROUNDS` (1) is how
-//! often all of that is done, `WARM` (0) how many processes are started beforehand on either side, and `CALLERS` (64) how many
-//! requests the two callers have together. With `CHECK=1` the program fails where a target is missed.
+//! `AT_ONCE=2,16,64` is how many at once. They are asked in `ROUNDS` (4) at least, in which either side is first in turn, and
+//! in as many as it takes until there were `LEAST` (48): a virtual machine may be a tenth slower in one half minute than in the
+//! next, so that a single round of 64 says little. `WARM` (0) is how many processes are started beforehand on either side, and
+//! `CALLERS` (64) how many requests the two callers have together. With `CHECK=1` the program fails where a target is missed.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
@@ -106,7 +107,9 @@ async fn throughput(setup: &Setup) -> bool {
     let numbers = at_once.split(',').map(|number| number.trim().parse::<usize>().unwrap()).filter(|number| *number > 0);
     for conversations in numbers {
         let (mut of_direct, mut of_server) = (Outcome::default(), Outcome::default());
-        for round in 0..setting("ROUNDS", 1) * setting("LEAST", 48).div_ceil(conversations) {
+        let mut by_round = Vec::new();
+        for round in 0..setting("ROUNDS", 4).max(setting("LEAST", 48).div_ceil(conversations)) {
+            let mut rates = [0.0; 2];
             for directly in if round % 2 == 0 { [true, false] } else { [false, true] } {
                 quiet().await;
                 let before = cpu_time_of_children().await;
@@ -115,12 +118,15 @@ async fn throughput(setup: &Setup) -> bool {
                     false => through_server(setup, &vec![(0, Duration::ZERO); conversations]).await,
                 };
                 outcome.cpu = cpu_time_of_children().await - before;
+                rates[usize::from(directly)] = outcome.rate();
                 if directly { of_direct.add(outcome) } else { of_server.add(outcome) }
             }
+            by_round.push(rates[0] / rates[1]);
         }
         eprintln!("{conversations} at once: done");
         let cpu = |outcome: &Outcome| format!("{:.2} s", outcome.cpu.as_secs_f64() / outcome.first.len() as f64);
         let ratio = of_server.rate() / of_direct.rate();
+        by_round.sort_by(f64::total_cmp);
         let as_timed = of_direct.whole.as_secs_f64() / of_server.whole.as_secs_f64();
         let in_order = of_server.is_in_order();
         missed |= ratio < OF_BARE || !in_order;
@@ -130,6 +136,7 @@ async fn throughput(setup: &Setup) -> bool {
             format!("{:.2}", of_direct.rate()),
             format!("{:.2}", of_server.rate()),
             format!("**{ratio:.3}**"),
+            format!("{:.2} to {:.2}", by_round[0], by_round[by_round.len() - 1]),
             format!("{as_timed:.3}"),
             format!("{:.0} %, {:.0} %", of_direct.taken_by_others(), of_server.taken_by_others()),
             format!("{}, {}", cpu(&of_direct), cpu(&of_server)),
@@ -146,6 +153,7 @@ async fn throughput(setup: &Setup) -> bool {
         "bare, a second",
         "server, a second",
         "of bare",
+        "by round",
         "as timed",
         "of the CPUs, taken by others",
         "CPU each: bare, server",

@@ -23,8 +23,21 @@ const PROMPT: &str = "[[slow 20 count 10]]";
 /// Turns of each conversation, in each of the two ways.
 const TURNS: usize = 10;
 
-/// Conversations at once, and how often all of it is begun anew.
-const LOADS: [(usize, usize); 3] = [(1, 12), (16, 4), (64, 2)];
+/// What is measured in one row.
+struct Load {
+    conversations: usize,
+    /// How often all of it is begun anew.
+    batches: usize,
+    /// The length of the system prompt, in bytes. An agent's is some 30 kB; each request repeats it.
+    prompt: usize,
+}
+
+const LOADS: [Load; 4] = [
+    Load { conversations: 1, batches: 12, prompt: 6 },
+    Load { conversations: 16, batches: 4, prompt: 6 },
+    Load { conversations: 64, batches: 2, prompt: 6 },
+    Load { conversations: 16, batches: 4, prompt: 30_000 },
+];
 
 #[derive(Default)]
 struct Times {
@@ -39,16 +52,17 @@ struct Times {
 pub(crate) async fn measure(stand_in: &Path) {
     let mut rows = Vec::new();
     let only = setting("AT_ONCE", 0);
-    for (conversations, batches) in LOADS.into_iter().filter(|(conversations, _)| only == 0 || only == *conversations) {
+    for load in LOADS.iter().filter(|load| only == 0 || only == load.conversations) {
         let mut times = Times::default();
-        for batch in 0..batches * setting("SCALE", 1) {
-            run(stand_in, conversations, batch, &mut times).await;
+        for batch in 0..load.batches * setting("SCALE", 1) {
+            run(stand_in, load, batch, &mut times).await;
         }
-        rows.push(row(conversations, &times));
-        eprintln!("latency at {conversations}: done");
+        rows.push(row(load, &times));
+        eprintln!("latency at {} with a prompt of {} bytes: done", load.conversations, load.prompt);
     }
     let head = [
         "conversations at once",
+        "prompt, in bytes",
         "turns",
         "direct p50",
         "direct p99",
@@ -65,9 +79,9 @@ pub(crate) async fn measure(stand_in: &Path) {
     table("Latency to the first text, in milliseconds", &head, &rows);
 }
 
-fn row(conversations: usize, Times { direct, proxied, http, cpu, http_cpu }: &Times) -> Vec<String> {
+fn row(load: &Load, Times { direct, proxied, http, cpu, http_cpu }: &Times) -> Vec<String> {
     let added = |share: f64| proxied.quantile(share) - direct.quantile(share);
-    let mut row = vec![conversations.to_string(), proxied.len().to_string()];
+    let mut row = vec![load.conversations.to_string(), load.prompt.to_string(), proxied.len().to_string()];
     for samples in [direct, http, proxied] {
         row.extend([0.5, 0.99].map(|share| format!("{:.3}", samples.quantile(share))));
     }
@@ -89,7 +103,10 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Direct, Way::Http, Way::Proxied];
 
-async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Times) {
+async fn run(stand_in: &Path, load: &Load, batch: usize, times: &mut Times) {
+    let conversations = load.conversations;
+    let prompt = "Terse. ".repeat(load.prompt.div_ceil(7));
+    let prompt = &prompt[..load.prompt];
     let one_thread = setting("THREADS", 0) == 1;
     let server = Separate::start(stand_in, 2 * conversations + 1, one_thread);
     let passthrough = Separate::passthrough(stand_in, one_thread);
@@ -97,11 +114,11 @@ async fn run(stand_in: &Path, conversations: usize, batch: usize, times: &mut Ti
     for number in 0..conversations {
         let hello = format!("hello from {number}");
         let mut process = Bare::start(stand_in, &[]);
-        process.first_delta(&[bare::setup("opus", "Terse.", None), bare::user(&hello)].concat()).await;
+        process.first_delta(&[bare::setup("opus", prompt, None), bare::user(&hello)].concat()).await;
         process.finish().await;
         direct.push(process);
         http.push(Passthrough::open(passthrough.address).await);
-        let mut conversation = Conversation::open(server.address, "opus", "Terse.", None).await;
+        let mut conversation = Conversation::open(server.address, "opus", prompt, None).await;
         let answer = conversation.say(&hello).await;
         conversation.finish(answer).await;
         proxied.push(conversation);
