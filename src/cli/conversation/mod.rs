@@ -166,6 +166,13 @@ impl PreparedRequest {
         known.unwrap_or_else(|| self.last_reply.map_or(0, |at| at + 1))
     }
 
+    /// Frees what the process has been told, of which only the digests are needed again: it may be megabytes, and the answer may
+    /// take minutes.
+    pub(crate) fn forget_prompt(&mut self) {
+        self.messages = Vec::new();
+        self.setup.system = String::new();
+    }
+
     /// The conversation as it stands after this answer to the messages, which have been digested. Drains the request.
     pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> Box<LiveConversation> {
         let Answered { reply, model: answered_by, tokens, pending } = answer;

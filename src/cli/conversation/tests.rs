@@ -280,6 +280,17 @@ fn what_the_client_repeats_is_recognised_before_the_messages_are_digested() {
 }
 
 #[test]
+fn what_a_process_was_told_is_not_kept_while_it_answers_and_yet_is_recognised() {
+    let mut first = prepared(messages(&[system("terse"), user("hi")]));
+    first.forget_prompt();
+    assert!(first.messages.is_empty() && first.setup.system.is_empty());
+    let held = held(&mut first, "hello", &[]);
+    let next = |prompt: &str| prepared(messages(&[system(prompt), user("hi"), assistant("hello"), user("go on")]));
+    assert_eq!(held.continues(&next("terse"), None), Ok(()));
+    assert_eq!(held.continues(&next("verbose"), None), Err(Mismatch::System));
+}
+
+#[test]
 fn a_call_that_layers_kept_from_the_client_needs_no_result() {
     let (first, told) = recognized(&[user("hi")]);
     let held = held(&mut digested(first), "", &["toolu_A", "toolu_B"]);

@@ -95,9 +95,8 @@ impl Turn {
                 if let Some(lease) = &mut turn.lease {
                     lease.acknowledged();
                 }
-                // From here on the turn is not retried elsewhere. The messages may be megabytes, and the answer may take
-                // minutes.
-                turn.request.messages = Vec::new();
+                // From here on the turn is not retried elsewhere.
+                turn.request.forget_prompt();
                 Ok(turn)
             }
             Err(error) => {
