@@ -20,7 +20,7 @@ const WAVE: Duration = Duration::from_millis(200);
 /// Each answer streams for as long as a wave lasts, at 50 deltas a second.
 const PROMPT: &str = "[[slow 20 count 10]]";
 
-/// Turns of each conversation, in each of the two ways.
+/// Turns of each conversation, in each of the three ways.
 const TURNS: usize = 10;
 
 /// What is measured in one row.

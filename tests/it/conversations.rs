@@ -237,11 +237,11 @@ fn the_model_is_told_what_the_client_sent_and_no_process_has_two_conversations()
     let clients = prop::collection::vec(prop::collection::vec(step(), 1..8), 1..4);
     let cases = live(100, &clients, async |clients| live_through(&pool.claude, clients).await);
     assert!(check_isolation(pool.told()) >= cases as usize);
-    // With fewer places than conversations, some give way. All others go on, which are nine of ten.
+    // With fewer places than conversations, some give way. All others go on, which are 90 to 95 % of them.
     let evicted = pool.claude.status().events.ends.get("evicted").copied().unwrap_or_default();
     let (gone_on, lost) = (GONE_ON.load(Ordering::Relaxed) as u64, LOST.load(Ordering::Relaxed) as u64);
     assert!(
-        lost <= evicted && 2 * lost < gone_on,
+        lost <= evicted && 5 * lost < gone_on,
         "of {gone_on} that went on {lost} were lost, and {evicted} gave way"
     );
 }

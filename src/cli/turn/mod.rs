@@ -167,6 +167,7 @@ impl Turn {
         }
     }
 
+    /// Waits until the model begins to answer. The process is at work, so there is time to digest the messages first.
     async fn wait_for_first_sign(&mut self) -> Result<(), Error> {
         self.digest().await?;
         while !self.reader.started() && self.lease.is_some() {
@@ -252,7 +253,7 @@ impl Turn {
         lines
     }
 
-    /// Digests the messages for what is kept of the conversation, now that the process is at work.
+    /// Digests the messages for what is kept of the conversation.
     async fn digest(&mut self) -> Result<(), Error> {
         if self.request.is_digested() {
             return Ok(());
