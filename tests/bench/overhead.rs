@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `PARTS=latency,doors,throughput,memory` picks parts, `SCALE` (1) multiplies how much is measured, `AT_ONCE=16` picks a
-//! row of the latency's table, and `THREADS=1` measures latency on a server of one thread.
+//! row of the latency's table, and `THREADS=1` measures latency on a server of one thread. `SERVER=PROGRAM` measures a reference server,
+//! with its log and metrics, in place of a server of the library alone.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 

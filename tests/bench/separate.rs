@@ -1,11 +1,13 @@
-//! The proxy in a process of its own: this program, started again with a variable that says so.
+//! The proxy in a process of its own: this program, started again with a variable that says so, or the reference server.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tower_claude::cli::ClaudeCli;
 
 use super::passthrough;
@@ -16,11 +18,16 @@ const STAND_IN: &str = "TOWER_CLAUDE_BENCH_STAND_IN";
 const PROCESSES: &str = "TOWER_CLAUDE_BENCH_PROCESSES";
 const THREADS: &str = "TOWER_CLAUDE_BENCH_THREADS";
 
+/// The program of a reference server (`claude-max-api`), to be measured in place of this program's own.
+const REFERENCE: &str = "SERVER";
+
 /// A proxy that runs until this is dropped.
 pub(crate) struct Separate {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     child: Child,
+    /// Whether it is the reference server, which ends when it is told to; this program ends with its standard input.
+    told_to_end: bool,
 }
 
 impl Separate {
@@ -35,24 +42,50 @@ impl Separate {
     }
 
     fn run(stand_in: &Path, processes: Option<usize>, one_thread: bool) -> Separate {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env(STAND_IN, stand_in)
-            .envs(processes.map(|processes| (PROCESSES, processes.to_string())))
-            .env(THREADS, if one_thread { "one" } else { "many" })
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let reference = std::env::var_os(REFERENCE).zip(processes);
+        let mut command = match &reference {
+            Some((program, processes)) => reference_server(program, stand_in, *processes, one_thread),
+            None => this_again(stand_in, processes, one_thread),
+        };
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Separate { address: line.trim().parse().unwrap(), pid: child.id(), child }
+        // This program writes its address, the reference server `Listening on http://ADDRESS/v1 (...)`.
+        let address = line.rsplit("http://").next().and_then(|address| address.split(['/', '\n']).next()).unwrap();
+        let address = address.parse().unwrap_or_else(|_| panic!("the server did not start: it said {line:?}"));
+        Separate { address, pid: child.id(), child, told_to_end: reference.is_some() }
     }
+}
+
+fn this_again(stand_in: &Path, processes: Option<usize>, one_thread: bool) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .env(STAND_IN, stand_in)
+        .envs(processes.map(|processes| (PROCESSES, processes.to_string())))
+        .env(THREADS, if one_thread { "one" } else { "many" });
+    command
+}
+
+/// As an operator would start it, but for its log, which goes nowhere.
+fn reference_server(program: &OsStr, stand_in: &Path, processes: usize, one_thread: bool) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--port", "0", "--config", "/dev/null", "--request-timeout", "1h", "--max-processes"])
+        .arg(processes.to_string())
+        .arg("--claude-bin")
+        .arg(stand_in)
+        .envs(one_thread.then_some(("TOKIO_WORKER_THREADS", "1")))
+        .stderr(Stdio::null());
+    command
 }
 
 impl Drop for Separate {
     fn drop(&mut self) {
-        // It ends with its standard input, and takes its processes along.
+        // Either takes its processes along.
         drop(self.child.stdin.take());
+        if self.told_to_end {
+            kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        }
         self.child.wait().unwrap();
     }
 }
