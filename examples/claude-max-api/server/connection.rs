@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
-use super::bodies::{Received, Sent};
+use super::bodies::{Over, Received, Sent};
 use super::connections::{Entry, Stage};
 use super::linger::linger;
 use super::repoll::Repoll;
@@ -42,9 +42,10 @@ pub(super) async fn serve<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let entry = Arc::new(entry);
+    let over = Over::new();
     let served = service_fn({
-        let entry = Arc::clone(&entry);
-        move |request| answer(service.clone(), Arc::clone(&entry), request)
+        let (entry, over) = (Arc::clone(&entry), over.clone());
+        move |request| answer(service.clone(), Arc::clone(&entry), over.clone(), request)
     });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
@@ -64,7 +65,12 @@ pub(super) async fn serve<S, B>(
                 connection.as_mut().graceful_shutdown();
             }
             () = entry.connection().told_to_close() => return,
-            ended = poll_fn(|cx| repoll.poll(connection.as_mut(), cx)) => break ended,
+            ended = poll_fn(|cx| {
+                let polled = repoll.poll(connection.as_mut(), cx);
+                // By now the last of it has been written, if the client takes it.
+                drop(over.take());
+                polled
+            }) => break ended,
         }
     };
     if let Err(error) = &ended {
@@ -81,7 +87,12 @@ pub(super) async fn serve<S, B>(
 }
 
 /// Answers one request, and keeps track of how far it is.
-async fn answer<S, B>(service: S, entry: Arc<Entry>, request: Request<Incoming>) -> Result<Response<Sent<B>>, S::Error>
+async fn answer<S, B>(
+    service: S,
+    entry: Arc<Entry>,
+    over: Over<B>,
+    request: Request<Incoming>,
+) -> Result<Response<Sent<B>>, S::Error>
 where
     S: Service<Request<Received>, Response = Response<B>>,
 {
@@ -93,5 +104,5 @@ where
         // The rest of the request is not read, so no other can follow it.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Sent::new(body, entry)))
+    Ok(response.map(|body| Sent::new(body, over, entry)))
 }

@@ -1,10 +1,11 @@
 //! A client's socket: a client must read what is written in time, and one that is gone is noticed, whatever is left unread.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +27,9 @@ const PROBE_AFTER: Duration = Duration::from_secs(60);
 
 /// A client's socket, shared by the connection that uses it and the tasks that watch it.
 pub(super) struct Socket {
-    stream: TcpStream,
+    /// Locked for one call at a time. tokio's `poll_read` and `poll_write`, which want it mutable, know after a short read or
+    /// write that there is no more, and do not ask the system again.
+    stream: Mutex<TcpStream>,
     client: SocketAddr,
     /// Whether bytes of an answer wait here for the client to read.
     unread: AtomicBool,
@@ -43,12 +46,12 @@ impl Socket {
         let _ = options.set_tcp_notsent_lowat(KERNEL_BUFFER as u32);
         #[cfg(not(target_os = "linux"))]
         let _ = options.set_send_buffer_size(4 * KERNEL_BUFFER);
-        Arc::new(Socket { stream, client, unread: AtomicBool::new(false) })
+        Arc::new(Socket { stream: Mutex::new(stream), client, unread: AtomicBool::new(false) })
     }
 
     /// Whether the client has closed its end, however many bytes it left before that.
     pub(super) fn hung_up(&self) -> bool {
-        let ready = self.stream.ready(Interest::READABLE).now_or_never();
+        let ready = self.stream().ready(Interest::READABLE).now_or_never();
         ready.is_some_and(|ready| ready.map_or(true, |ready| ready.is_read_closed()))
     }
 
@@ -59,18 +62,18 @@ impl Socket {
 
     /// Tells the client that nothing more comes.
     pub(super) fn close_writing(&self) -> io::Result<()> {
-        SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write)
+        SockRef::from(&*self.stream()).shutdown(std::net::Shutdown::Write)
     }
 
     /// Reads some bytes; 0 if the client has closed its end.
     pub(super) async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            match self.stream.try_read(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-        }
+        let mut buf = ReadBuf::new(bytes);
+        poll_fn(|cx| Pin::new(&mut *self.stream()).poll_read(cx, &mut buf)).await?;
+        Ok(buf.filled().len())
+    }
+
+    fn stream(&self) -> MutexGuard<'_, TcpStream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,45 +104,28 @@ impl Io {
             io::ErrorKind::TimedOut.into()
         })
     }
+
+    /// What a write has come to: its client's patience counts while the kernel takes nothing.
+    fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_pending() {
+            return self.poll_patience(cx).map(Err);
+        }
+        self.socket.unread.store(false, Ordering::Relaxed);
+        written
+    }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let stream = &self.socket.stream;
-        while stream.poll_read_ready(cx)?.is_ready() {
-            match stream.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result.map(|_| ())),
-            }
-        }
-        Poll::Pending
-    }
-}
-
-impl Io {
-    /// Writes with `write`, once the kernel takes some.
-    fn poll_write_with(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        while self.socket.stream.poll_write_ready(cx)?.is_ready() {
-            match write(&self.socket.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
-                    self.socket.unread.store(false, Ordering::Relaxed);
-                    return Poll::Ready(result);
-                }
-            }
-        }
-        self.poll_patience(cx).map(Err)
+        Pin::new(&mut *self.socket.stream()).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let bytes = &bytes[..bytes.len().min(KERNEL_BUFFER)];
-        self.poll_write_with(cx, |stream| stream.try_write(bytes))
+        let written = Pin::new(&mut *self.socket.stream()).poll_write(cx, bytes);
+        self.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -153,7 +139,9 @@ impl AsyncWrite for Io {
             *cut = IoSlice::new(&piece[..piece.len().min(room)]);
             room -= cut.len();
         }
-        self.poll_write_with(cx, |stream| stream.try_write_vectored(&cut[..pieces.len().min(MAX_PIECES)]))
+        let cut = &cut[..pieces.len().min(MAX_PIECES)];
+        let written = Pin::new(&mut *self.socket.stream()).poll_write_vectored(cx, cut);
+        self.written(cx, written)
     }
 
     /// Otherwise hyper would copy all that it writes into a buffer, and keep that, at its largest, with the connection.

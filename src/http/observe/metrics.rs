@@ -1,6 +1,8 @@
 //! [`MetricsLayer`]: counts and times requests, through the `metrics` facade.
 
-use metrics::{Label, Unit, counter, describe_counter, describe_histogram, histogram};
+use std::sync::Arc;
+
+use metrics::{Label, SharedString, Unit, counter, describe_counter, describe_histogram, histogram};
 use tower::Layer;
 
 use super::layer::{ObserveLayer, Observed};
@@ -153,14 +155,13 @@ impl<S> Layer<S> for MetricsLayer {
 
 fn record(report: &RequestReport) {
     let Some(door) = report.door else { return };
-    let own = vec![
-        Label::new("gen_ai_response_model", report.model.clone().unwrap_or_else(|| "none".to_owned())),
-        Label::new("door", door),
-        Label::new("key", report.key.as_deref().unwrap_or("none").to_owned()),
-    ];
+    let model = report.model.as_deref().map_or(SharedString::const_str("none"), |model| Arc::<str>::from(model).into());
+    let key = report.key.clone().map_or(SharedString::const_str("none"), SharedString::from);
+    // Shared texts, since each metric has its own copy of them.
+    let own = [Label::new("gen_ai_response_model", model), Label::new("door", door), Label::new("key", key)];
     let outcome = report.outcome.as_str();
     let with = |more: Option<Label>| {
-        let mut labels = own.clone();
+        let mut labels = own.to_vec();
         labels.extend([
             Label::new("gen_ai_operation_name", "chat"),
             Label::new("gen_ai_provider_name", "anthropic"),
@@ -175,7 +176,7 @@ fn record(report: &RequestReport) {
         histogram!(TIME_TO_FIRST_TOKEN, with(None)).record(first_token);
     }
     if let Some(queued) = report.queued {
-        histogram!(QUEUE_WAIT, own.clone()).record(queued);
+        histogram!(QUEUE_WAIT, own.to_vec()).record(queued);
     }
     let usage = report.usage;
     for (kind, tokens) in [("input", usage.prompt_tokens), ("output", usage.completion_tokens)] {
@@ -185,7 +186,7 @@ fn record(report: &RequestReport) {
     }
     for (name, tokens) in [(CACHE_READ, usage.cached_tokens), (CACHE_WRITE, usage.cache_write_tokens)] {
         if tokens > 0 {
-            counter!(name, own.clone()).increment(tokens);
+            counter!(name, own.to_vec()).increment(tokens);
         }
     }
 }

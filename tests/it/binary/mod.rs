@@ -12,6 +12,7 @@ mod fairness;
 mod flags;
 mod keys;
 mod killed;
+mod last_byte;
 mod log;
 mod plan;
 mod protocol;

@@ -1,7 +1,7 @@
 //! How often a connection is polled that wakes itself.
 
 #[path = "../../../examples/claude-max-api/server/repoll.rs"]
-mod repolled;
+pub(super) mod repolled;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
