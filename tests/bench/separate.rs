@@ -52,7 +52,9 @@ impl Separate {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         // This program writes its address, the reference server `Listening on http://ADDRESS/v1 (...)`.
         let address = line.rsplit("http://").next().and_then(|address| address.split(['/', '\n']).next()).unwrap();
-        let address = address.parse().unwrap_or_else(|_| panic!("the server did not start: it said {line:?}"));
+        let address = address
+            .parse()
+            .unwrap_or_else(|_| panic!("the server did not start: it wrote {line:?}. See why with {command:?}"));
         Separate { address, pid: child.id(), child, told_to_end: reference.is_some() }
     }
 }
