@@ -21,6 +21,9 @@ const THREADS: &str = "TOWER_CLAUDE_BENCH_THREADS";
 /// The program of a reference server (`claude-max-api`), to be measured in place of this program's own.
 const REFERENCE: &str = "SERVER";
 
+/// What either writes before its address, and a slash after it.
+const LISTENING: &str = "Listening on http://";
+
 /// A proxy that runs until this is dropped.
 pub(crate) struct Separate {
     pub(crate) address: SocketAddr,
@@ -50,11 +53,9 @@ impl Separate {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        // This program writes its address, the reference server `Listening on http://ADDRESS/v1 (...)`.
-        let address = line.rsplit("http://").next().and_then(|address| address.split(['/', '\n']).next()).unwrap();
-        let address = address
-            .parse()
-            .unwrap_or_else(|_| panic!("the server did not start: it wrote {line:?}. See why with {command:?}"));
+        let address = line.strip_prefix(LISTENING).and_then(|rest| rest.split('/').next()?.parse().ok());
+        let address =
+            address.unwrap_or_else(|| panic!("the server did not start: it wrote {line:?}. See why with {command:?}"));
         Separate { address, pid: child.id(), child, told_to_end: reference.is_some() }
     }
 }
@@ -117,7 +118,7 @@ pub(crate) fn serve() {
                 (server.address, Some(server))
             }
         };
-        println!("{address}");
+        println!("{LISTENING}{address}/");
         std::io::stdout().flush().unwrap();
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         ended.await.unwrap().unwrap();

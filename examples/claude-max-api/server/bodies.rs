@@ -1,4 +1,5 @@
-//! Bodies that report to their connection: a request's when all of it has come, an answer's when all of it has been sent.
+//! Bodies that report to their connection: a request's when all of it has come, an answer's when hyper has taken all of it, and what
+//! observes its end a moment later, when that has been written.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

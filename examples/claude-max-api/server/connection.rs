@@ -42,6 +42,7 @@ pub(super) async fn serve<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let entry = Arc::new(entry);
+    // Dropped before `entry`, so that the end of each answer is observed while its connection still counts.
     let over = Over::new();
     let served = service_fn({
         let (entry, over) = (Arc::clone(&entry), over.clone());
