@@ -10,6 +10,27 @@ pub(crate) fn canonical(id: &str) -> String {
     id.chars().filter(char::is_ascii_alphanumeric).take(MAX_LENGTH).collect()
 }
 
+/// An id in both forms: what names a call to the letter does so before what only looks like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallId {
+    exact: String,
+    canonical: String,
+}
+
+impl<T: AsRef<str>> From<T> for CallId {
+    fn from(id: T) -> Self {
+        CallId { exact: id.as_ref().to_owned(), canonical: canonical(id.as_ref()) }
+    }
+}
+
+impl CallId {
+    /// Which of these ids name this call: those that are the same to the letter or, if none is, those of the same form.
+    pub(crate) fn named_by<'a>(&self, ids: impl Iterator<Item = &'a CallId> + Clone) -> Vec<bool> {
+        let is_exact = ids.clone().any(|id| id.exact == self.exact);
+        ids.map(|id| if is_exact { id.exact == self.exact } else { id.canonical == self.canonical }).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::canonical;

@@ -12,7 +12,7 @@ use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
 use super::pool::{Health, Leased, NotReady, Origin, Pool, Status};
 use super::process::Version;
 use super::prompt;
-use super::turn::{Turn, TurnSpan};
+use super::turn::{NotBegun, Retry, Turn, TurnSpan};
 use crate::chat::abilities::IGNORED_HEADER;
 use crate::chat::size;
 use crate::{ChatRequest, ChatResponse, Error, EventStream, blocking};
@@ -147,16 +147,21 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
                 }
                 return Ok(response);
             }
-            // A process that was started for this request and died at once would do so again.
-            Err(failed) if failed.process_died && origin != Origin::Cold && tries < OTHER_PROCESSES => {
-                tracing::info!(pid, "a claude process had died between turns; another takes the turn");
+            Err(NotBegun { error, retry: Some(retry), request: back, span: its })
+                // A process that was started for this request and died at once would do so again.
+                if tries < OTHER_PROCESSES && !(retry == Retry::ProcessDied && origin == Origin::Cold) =>
+            {
+                match retry {
+                    Retry::ProcessDied => {
+                        tracing::info!(pid, "a claude process had died between turns; another takes the turn");
+                    }
+                    Retry::MarksRefused => {
+                        tracing::warn!(pid, %error, "the API refused marks for the prompt cache; tried without them");
+                    }
+                    Retry::OutOfStep => tracing::warn!(pid, %error, "another claude process takes the turn"),
+                }
                 tries += 1;
-                (request, span) = (failed.request, failed.span);
-            }
-            Err(failed) if failed.marks_refused && tries < OTHER_PROCESSES => {
-                tracing::warn!(pid, error = %failed.error, "the API refused marks for the prompt cache; tried without them");
-                tries += 1;
-                (request, span) = (failed.request, failed.span);
+                (request, span) = (back, its);
             }
             Err(failed) => return Err(failed.error),
         }

@@ -20,9 +20,10 @@ pub(crate) use self::mismatch::Mismatch;
 use super::prompt::marks::{Lifetime, Marks};
 use super::prompt::mcp::{CallResult, PendingCall};
 use super::prompt::{self, Settings, Setup};
+use crate::chat::call_id::CallId;
 use crate::chat::digest::{self, Digest, ReplyDigest};
 use crate::chat::recognition::{self, ClientSide};
-use crate::chat::{Caller, ChatRequest, Message, Role, ToolCall, call_id};
+use crate::chat::{Caller, ChatRequest, Message, Role, ToolCall};
 
 /// A request as a process will get it.
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ pub(crate) struct PreparedRequest {
     /// The place of the assistant's last message.
     last_reply: Option<usize>,
     results: Vec<ToolResult>,
+    /// The places of the messages that say something and are neither results nor the assistant's.
+    others: Vec<usize>,
     /// `None` until [`PreparedRequest::digest`].
     digests: Option<Digests>,
 }
@@ -60,12 +63,13 @@ struct Digests {
     after_reply: Vec<Digest>,
 }
 
-/// A tool message: its place, the canonical id of its call, and whether the control channel can carry it.
+/// A tool message: its place, the id of its call, and whether the control channel can carry it.
 #[derive(Debug)]
 struct ToolResult {
     place: usize,
-    call: String,
+    call: CallId,
     fits: bool,
+    is_error: bool,
 }
 
 impl PreparedRequest {
@@ -81,12 +85,16 @@ impl PreparedRequest {
         }
         let messages = request.messages;
         let result = |(place, message): (usize, &Message)| {
-            let call = call_id::canonical(message.tool_call_id.as_deref()?);
-            Some(ToolResult { place, call, fits: CallResult::of(message).is_some() })
+            let call = CallId::from(message.tool_call_id.as_deref()?);
+            Some(ToolResult { place, call, fits: CallResult::of(message).is_some(), is_error: message.is_error })
+        };
+        let is_other = |(_, message): &(usize, &Message)| {
+            message.role != Role::Assistant && message.tool_call_id.is_none() && prompt::says(message)
         };
         PreparedRequest {
             last_reply: messages.iter().rposition(|message| message.role == Role::Assistant),
             results: messages.iter().enumerate().filter_map(result).collect(),
+            others: messages.iter().enumerate().filter(is_other).map(|(place, _)| place).collect(),
             tools: tools_digest(&setup),
             system: system_digest(&setup),
             digests: None,
@@ -160,6 +168,13 @@ impl PreparedRequest {
         system.chain(self.messages.iter().enumerate().skip(first))
     }
 
+    /// Whether anything but results is new to a process that holds the conversation.
+    fn brings_others(&self, live: &LiveConversation, first: usize) -> bool {
+        let leading = prompt::leading_system(&self.messages).len();
+        let is_new = |&place: &usize| place >= first || place < leading && self.system != live.system;
+        self.others.iter().any(is_new)
+    }
+
     /// The place of the first message that a process which holds the conversation has not been told.
     fn first_new(&self, by_client: bool) -> usize {
         let known = self.client.as_ref().filter(|_| by_client).map(ClientSide::known);
@@ -186,7 +201,7 @@ impl PreparedRequest {
             tools: self.tools,
             system: self.system,
             system_messages,
-            model: self.settings.model.take(),
+            settings: std::mem::take(&mut self.settings),
             client,
             history,
             reply: ReplyDigest::of(&reply.texts, &reply.calls.iter().collect::<Vec<_>>()),
@@ -256,7 +271,7 @@ pub(crate) struct LiveConversation {
     system_messages: Vec<Digest>,
     /// A different model needs another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
-    model: Option<String>,
+    settings: Settings,
     client: Option<ClientSide>,
     history: Vec<Digest>,
     reply: ReplyDigest,
@@ -310,7 +325,7 @@ impl LiveConversation {
         if self.caller != request.caller {
             return Err(Mismatch::Caller);
         }
-        if self.model != request.settings.model {
+        if self.settings.model != request.settings.model {
             return Err(Mismatch::Model);
         }
         if self.tools != request.tools {
@@ -359,22 +374,45 @@ impl LiveConversation {
         let first = request.first_new(by_client);
         let mut results: Vec<&ToolResult> = request.results.iter().filter(|result| result.place >= first).collect();
         for call in self.pending.iter().flat_map(|pending| &pending.calls) {
-            let id = call_id::canonical(&call.tool_use_id);
+            let mut of_call =
+                CallId::from(&call.tool_use_id).named_by(results.iter().map(|result| &result.call)).into_iter();
             let before = results.len();
             let mut fits = true;
             results.retain(|result| {
-                let is_of_call = result.call == id;
+                let is_of_call = of_call.next() == Some(true);
                 fits &= !is_of_call || result.fits;
                 !is_of_call
             });
             if !fits {
-                return Err(Mismatch::ResultTooLarge);
+                return Err(Mismatch::ResultUnfit);
             }
             if before == results.len() && !self.withheld(call, by_client) {
                 return Err(Mismatch::ResultMissing);
             }
         }
-        if results.is_empty() { Ok(()) } else { Err(Mismatch::ResultUnknown) }
+        if !results.is_empty() {
+            return Err(Mismatch::ResultUnknown);
+        }
+        match &self.pending {
+            Some(pending) if !self.can_end_its_turn(pending, request, first, by_client) => Err(Mismatch::BesideResults),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is new besides the results, settings included, reaches the model as it is only in a turn of its own. The turn that
+    /// waits in the calls can be made to end with their results if none of these is a failure, and no call is still to come.
+    fn can_end_its_turn(
+        &self,
+        pending: &PendingToolCalls,
+        request: &PreparedRequest,
+        first: usize,
+        by_client: bool,
+    ) -> bool {
+        if self.settings == request.settings && !request.brings_others(self, first) {
+            return true;
+        }
+        let fails = request.results.iter().any(|result| result.place >= first && result.is_error);
+        !fails && pending.deferred.is_empty() && !pending.calls.iter().any(|call| self.withheld(call, by_client))
     }
 
     fn withheld(&self, call: &PendingCall, by_client: bool) -> bool {

@@ -52,7 +52,7 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     life: Arc<Life>,
-    /// Gone with the process. It is its working directory where the operator named none.
+    /// Gone with the process.
     _directory: PrivateDirectory,
 }
 
@@ -68,11 +68,14 @@ impl Process {
         on_unwanted: impl FnOnce() + Send + 'static,
         on_reaped: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
-        let private = PrivateDirectory::new(orphans.mark()).map_err(|error| {
-            Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
-        })?;
-        let directory = config.workspace.as_deref().unwrap_or(private.path());
-        let mut command = command::serve(config, directory);
+        let no_directory =
+            |error| Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"));
+        let private = PrivateDirectory::new(orphans.mark()).map_err(no_directory)?;
+        let directory = match &config.workspace {
+            Some(workspace) => workspace.clone(),
+            None => directory::working().map_err(no_directory)?,
+        };
+        let mut command = command::serve(config, &directory);
         let (mark, value) = orphans.variable();
         let spawned = command
             .env(mark, value)
@@ -89,9 +92,7 @@ impl Process {
         else {
             return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
         };
-        if config.workspace.is_some() {
-            private.note(pid);
-        }
+        private.note(pid);
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let life = Life::of(child, pid, config.agent(), orphans, on_unwanted, on_reaped);

@@ -2,7 +2,7 @@
 //!
 //! The CLI is handed the server's handshake and tool list with `initialize` and calls its tools with `tools/call`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::blocks::image_in;
+use super::blocks::{image_in, is_left_alone};
+use crate::chat::call_id::CallId;
 use crate::chat::data_url::DataUrl;
-use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice, call_id, digest};
+use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice, digest};
 use crate::cli::protocol::{MCP_SERVER, MCP_TOOL_PREFIX, Outgoing};
 use crate::{Error, ErrorKind};
 
@@ -299,10 +300,10 @@ impl PendingCall {
     }
 }
 
-/// The results in these messages, by the canonical id of the call.
-pub(crate) fn results<'a>(messages: impl IntoIterator<Item = &'a Message>) -> HashMap<String, &'a Message> {
-    let answer = |message: &'a Message| Some((call_id::canonical(message.tool_call_id.as_deref()?), message));
-    messages.into_iter().filter_map(answer).collect()
+/// The results in these messages, each with the id of its call.
+pub(crate) fn results<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<(CallId, &'a Message)> {
+    let result = |message: &'a Message| Some((CallId::from(message.tool_call_id.as_deref()?), message));
+    messages.into_iter().filter_map(result).collect()
 }
 
 /// The answer to a call.
@@ -311,6 +312,8 @@ pub(crate) struct CallResult<'a> {
     content: Vec<ResultBlock<'a>>,
     #[serde(rename = "isError")]
     is_error: bool,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -327,14 +330,15 @@ enum ResultBlock<'a> {
 }
 
 impl<'a> CallResult<'a> {
-    /// A tool message as the result of its call; `None` if only a replay can carry it, because it is too long or holds
-    /// anything but texts and inline images. Blank texts are left out, as in a replay: the API refuses them.
+    /// A tool message as the result of its call; `None` if only a replay can carry it as it is: because it is too long, holds
+    /// anything but texts and small inline images, or because the CLI would change it, which fills an empty result with words of
+    /// its own, and makes one trimmed text of a failure's parts (2.1.332). Blank texts are left out, as in a replay: the API
+    /// refuses them.
     pub(crate) fn of(message: &'a Message) -> Option<Self> {
         let longest = if message.is_error { MAX_ERROR } else { MAX_RESULT };
         let mut units = 0;
         let mut text = |text: &'a str| {
-            // The CLI puts a line feed between the texts of a failure.
-            units += text.encode_utf16().count() + usize::from(message.is_error);
+            units += text.encode_utf16().count();
             (units <= longest).then_some(ResultBlock::Text { text })
         };
         let blank = |text: &str| text.trim().is_empty();
@@ -346,20 +350,44 @@ impl<'a> CallResult<'a> {
                 let block = |part: &'a Part| match part.as_text() {
                     Some(part) => text(part),
                     None => image_in(part)
+                        .filter(is_left_alone)
                         .map(|DataUrl { media_type, base64 }| ResultBlock::Image { media_type, data: base64 }),
                 };
                 let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
                 parts.map(block).collect::<Option<_>>()?
             }
         };
-        Some(CallResult { content, is_error: message.is_error })
+        let arrives_as_it_is = match &content[..] {
+            // In a replay, too, an empty failure is given a text, which the API wants of it: the CLI's.
+            [] => message.is_error,
+            [ResultBlock::Text { text }] if message.is_error => is_trimmed(text),
+            _ if message.is_error => false,
+            blocks => blocks.iter().any(
+                |block| !matches!(block, ResultBlock::Text { text } if !is_trimmed(text) && trimmed(text).is_empty()),
+            ),
+        };
+        arrives_as_it_is.then_some(CallResult { content, is_error: message.is_error, meta: None })
+    }
+
+    /// The same, after which the CLI ends its turn rather than ask the model (2.1.280 to 2.1.332). A failure does not end it.
+    pub(crate) fn ending_the_turn(self) -> Self {
+        CallResult { meta: Some(json!({"claude/endTurn": true})), ..self }
     }
 
     /// The result of a call that layers withheld from the client, which has gone on without it.
     pub(crate) fn withheld() -> Self {
         let text = "This call was not carried out: it was withheld from the program that would have run it.";
-        CallResult { content: vec![ResultBlock::Text { text }], is_error: true }
+        CallResult { content: vec![ResultBlock::Text { text }], is_error: true, meta: None }
     }
+}
+
+/// The text as JavaScript trims it, for which a byte order mark is white space.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+fn is_trimmed(text: &str) -> bool {
+    trimmed(text).len() == text.len()
 }
 
 #[cfg(test)]

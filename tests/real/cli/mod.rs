@@ -1,5 +1,6 @@
 //! The whole proxy over the real Claude Code CLI, whose API is a stand-in on loopback.
 
+mod beside_results;
 mod chat;
 mod conversations;
 mod edges;

@@ -133,6 +133,11 @@ impl TurnReader {
         self.knows_model
     }
 
+    /// Forgets a failure that was asked for.
+    pub(crate) fn forget_failure(&mut self) {
+        self.failure = Failure::default();
+    }
+
     /// Takes the next line, and adds what it produces to `out`.
     pub(crate) fn take(&mut self, line: Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let main = line.parent_tool_use_id.is_none();
