@@ -85,6 +85,16 @@ impl Failure {
         }
     }
 
+    /// The conversation exceeds the limit that the CLI was given for it, so it does not ask the API.
+    pub(crate) fn blocked() -> Failure {
+        Failure {
+            error: "invalid_request",
+            text: "Prompt is too long".to_owned(),
+            terminal_reason: "blocking_limit",
+            ..Failure::default()
+        }
+    }
+
     /// What is asked is not in the plan.
     pub(crate) fn extra_usage() -> Failure {
         Failure {

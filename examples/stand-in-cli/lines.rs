@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) text: String,
     pub(crate) structured: Option<Value>,
     pub(crate) safety_stops: u64,
+    /// A result says that the turn ends with it.
+    pub(crate) ends: bool,
 }
 
 impl Tally {
@@ -34,6 +36,7 @@ impl Tally {
             text: String::new(),
             structured: None,
             safety_stops: 0,
+            ends: false,
         }
     }
 }

@@ -73,6 +73,22 @@ impl Told {
         self.messages.push(json!({"role": role, "content": content}));
     }
 
+    /// Adds what the user said, without empty texts, which the API would refuse.
+    pub(crate) fn push_said(&mut self, mut content: Value) {
+        if let Value::Array(blocks) = &mut content {
+            blocks.retain(|block| block["text"] != "");
+            if blocks.is_empty() {
+                return;
+            }
+        }
+        self.push("user", content);
+    }
+
+    /// Whether the conversation exceeds the limit that it was given. Any limit is taken for one that it exceeds.
+    pub(crate) fn exceeds_limit(&self) -> bool {
+        self.env.contains_key("CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE")
+    }
+
     /// The model's full name.
     pub(crate) fn model_name(&self) -> &str {
         let named = self.model.as_str().unwrap_or("default");

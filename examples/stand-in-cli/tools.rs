@@ -48,6 +48,8 @@ pub(crate) struct Call {
     read_only: bool,
     max_size: u64,
     state: State,
+    /// Its result says that the turn ends with it.
+    ends: bool,
 }
 
 enum State {
@@ -111,6 +113,7 @@ impl Call {
         if result["isError"] == true {
             return self.fail(&texts.join("\n"), meta);
         }
+        self.ends = result["_meta"]["claude/endTurn"] == true;
         let size: usize = texts.iter().map(|text| text.chars().count()).sum();
         let content = if size as u64 > self.max_size {
             json!(format!(
@@ -210,6 +213,7 @@ impl Session {
             id: block["id"].as_str().unwrap_or_default().to_owned(),
             input: block["input"].clone(),
             tool: tool.map(|(short, _)| short.to_owned()),
+            ends: false,
             read_only: tool.is_some_and(|(_, tool)| tool["annotations"]["readOnlyHint"] == true),
             max_size: tool
                 .and_then(|(_, tool)| tool["_meta"]["anthropic/maxResultSizeChars"].as_u64())
@@ -307,7 +311,7 @@ impl Session {
                     call.fail(LOST, meta);
                 }
             }
-            while let Some(Call { state: State::Done(block, more), name, input, .. }) = calls.get(written) {
+            while let Some(Call { state: State::Done(block, more), name, input, ends, .. }) = calls.get(written) {
                 let line = json!({"type": "user", "message": {"role": "user", "content": [block]}});
                 self.out.message(line, more.clone());
                 blocks.push(block.clone());
@@ -316,6 +320,7 @@ impl Session {
                     tally.text = input.to_string();
                 }
                 tally.turns += 1;
+                tally.ends |= *ends;
                 written += 1;
             }
             if written == calls.len() {

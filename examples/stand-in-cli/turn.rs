@@ -43,11 +43,15 @@ impl Session {
         self.busy = true;
         self.interrupt = None;
         self.wait_for_handshake();
-        self.told.push("user", content);
+        self.told.push_said(content);
         self.out.fault = fault(&self.told);
         self.init_line();
         loop {
             self.status_line();
+            if self.told.exceeds_limit() {
+                self.failure(&Failure::blocked(), &mut tally);
+                break;
+            }
             if !self.logged_in {
                 self.failure(&Failure::not_logged_in(), &mut tally);
                 break;
@@ -212,7 +216,7 @@ impl Session {
             if interrupted {
                 return After::Over;
             }
-            return if tally.structured.is_some() { After::Done } else { After::Again };
+            return if tally.structured.is_some() || tally.ends { After::Done } else { After::Again };
         }
         match stop {
             "max_tokens" => self.say_to_model(CONTINUE, json!({"isSynthetic": true}), tally),

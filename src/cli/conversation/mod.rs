@@ -394,25 +394,17 @@ impl LiveConversation {
             return Err(Mismatch::ResultUnknown);
         }
         match &self.pending {
-            Some(pending) if !self.can_end_its_turn(pending, request, first, by_client) => Err(Mismatch::BesideResults),
+            Some(pending) if !self.can_end_its_turn(pending, request, first) => Err(Mismatch::BesideResults),
             _ => Ok(()),
         }
     }
 
     /// What is new besides the results, settings included, reaches the model as it is only in a turn of its own. The turn that
     /// waits in the calls can be made to end with their results if none of these is a failure, and no call is still to come.
-    fn can_end_its_turn(
-        &self,
-        pending: &PendingToolCalls,
-        request: &PreparedRequest,
-        first: usize,
-        by_client: bool,
-    ) -> bool {
-        if self.settings == request.settings && !request.brings_others(self, first) {
-            return true;
-        }
+    fn can_end_its_turn(&self, pending: &PendingToolCalls, request: &PreparedRequest, first: usize) -> bool {
+        let only_results = self.settings == request.settings && !request.brings_others(self, first);
         let fails = request.results.iter().any(|result| result.place >= first && result.is_error);
-        !fails && pending.deferred.is_empty() && !pending.calls.iter().any(|call| self.withheld(call, by_client))
+        only_results || !fails && pending.deferred.is_empty()
     }
 
     fn withheld(&self, call: &PendingCall, by_client: bool) -> bool {

@@ -59,21 +59,54 @@ impl Drop for PrivateDirectory {
 
 /// The directory in which processes work where the operator names none: empty, private, and the same for all processes and from
 /// one run of this program to the next. The CLI tells the model where it works, and the API takes back the model's thinking only
-/// with the same words before it.
-pub(super) fn working() -> io::Result<PathBuf> {
-    let user = rustix::process::geteuid().as_raw();
-    let path = std::env::temp_dir().join(format!("tower-claude-{user}"));
-    match DirBuilder::new().mode(0o700).create(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+/// with the same words before it. The last one to be dropped removes it.
+#[derive(Debug)]
+pub(super) struct WorkingDirectory {
+    pub(super) path: PathBuf,
+    /// Shared by all that work in it.
+    lock: File,
+}
+
+impl WorkingDirectory {
+    pub(super) fn new() -> io::Result<Self> {
+        let user = rustix::process::geteuid().as_raw();
+        let path = std::env::temp_dir().join(format!("tower-claude-{user}"));
+        loop {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            // Never through a link, and nobody else's: anyone who can write here could have made it.
+            let Some(found) = found(path.symlink_metadata())? else { continue };
+            if !found.is_dir() || found.uid() != user || found.mode() & 0o077 != 0 {
+                let message = format!("{} is not a private directory of this user: remove it", path.display());
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            }
+            let Some(lock) = self::found(File::open(&path))? else { continue };
+            lock.lock_shared()?;
+            // Another process may have removed it meanwhile.
+            match self::found(path.symlink_metadata())? {
+                Some(now) if now.ino() == lock.metadata()?.ino() => return Ok(WorkingDirectory { path, lock }),
+                _ => {}
+            }
+        }
     }
-    // Never through a link, and nobody else's: anyone who can write here could have made it.
-    let found = path.symlink_metadata()?;
-    if found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
-        return Ok(path);
+}
+
+impl Drop for WorkingDirectory {
+    fn drop(&mut self) {
+        if self.lock.unlock().is_ok() && self.lock.try_lock().is_ok() {
+            let _ = std::fs::remove_dir(&self.path);
+        }
     }
-    let message = format!("{} is not a private directory of this user: remove it", path.display());
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+/// `None` where there is nothing.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// The marks of pools none of whose directories is locked: their programs are gone. Only this user's directories count.

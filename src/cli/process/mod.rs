@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ mod memory;
 mod orphans;
 mod version;
 
-use self::directory::PrivateDirectory;
+use self::directory::{PrivateDirectory, WorkingDirectory};
 pub(crate) use self::life::Life;
 use self::lines::Lines;
 pub(crate) use self::memory::Memory;
@@ -52,8 +53,8 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     life: Arc<Life>,
-    /// Gone with the process.
-    _directory: PrivateDirectory,
+    /// Gone with the process, or with the last of them.
+    _directories: (PrivateDirectory, Option<WorkingDirectory>),
 }
 
 impl Process {
@@ -71,11 +72,9 @@ impl Process {
         let no_directory =
             |error| Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"));
         let private = PrivateDirectory::new(orphans.mark()).map_err(no_directory)?;
-        let directory = match &config.workspace {
-            Some(workspace) => workspace.clone(),
-            None => directory::working().map_err(no_directory)?,
-        };
-        let mut command = command::serve(config, &directory);
+        let working = config.workspace.is_none().then(WorkingDirectory::new).transpose().map_err(no_directory)?;
+        let directory = working.as_ref().map(|working| &*working.path).or(config.workspace.as_deref());
+        let mut command = command::serve(config, directory.unwrap_or(Path::new(".")));
         let (mark, value) = orphans.variable();
         let spawned = command
             .env(mark, value)
@@ -109,7 +108,7 @@ impl Process {
             stderr: tail,
             stderr_reader,
             life,
-            _directory: private,
+            _directories: (private, working),
         })
     }
 

@@ -374,10 +374,11 @@ impl<'a> CallResult<'a> {
         CallResult { meta: Some(json!({"claude/endTurn": true})), ..self }
     }
 
-    /// The result of a call that layers withheld from the client, which has gone on without it.
+    /// The result of a call that layers withheld from the client, which has gone on without it. Not a failure: that could not
+    /// end the turn.
     pub(crate) fn withheld() -> Self {
         let text = "This call was not carried out: it was withheld from the program that would have run it.";
-        CallResult { content: vec![ResultBlock::Text { text }], is_error: true, meta: None }
+        CallResult { content: vec![ResultBlock::Text { text }], is_error: false, meta: None }
     }
 }
 

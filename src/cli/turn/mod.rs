@@ -295,7 +295,7 @@ impl Turn {
                     && match then {
                         Then::Acknowledgement => line.num_turns == Some(0) && !failed,
                         Then::EndOfTurn => !failed,
-                        Then::Refusal => failed,
+                        Then::Refusal => failed && line.api_error_status.is_none(),
                         Then::Answer => false,
                     };
                 if done { Ok(()) } else { turn.take(line) }
