@@ -70,7 +70,7 @@ pub(crate) enum Retry {
     ProcessDied,
     /// The API refused the prompt-cache marks that the process was sent: it may answer without them.
     MarksRefused,
-    /// The process asked the model when it should not have.
+    /// The process asked the model when it should not have, or is still at another turn.
     OutOfStep,
 }
 
@@ -112,7 +112,8 @@ impl Turn {
                 Ok(turn)
             }
             Err(error) => {
-                let process_died = !turn.acknowledged && error.kind() == ErrorKind::Cli;
+                let out_of_step = turn.out_of_step || turn.reader.out_of_step();
+                let process_died = !out_of_step && !turn.acknowledged && error.kind() == ErrorKind::Cli;
                 if let Some(lease) = &mut turn.lease {
                     lease.failed(&error);
                     if process_died {
@@ -120,7 +121,7 @@ impl Turn {
                     }
                 }
                 let named = error.kind() == ErrorKind::InvalidRequest && error.to_string().contains("cache_control");
-                let Turn { request, span, marks, out_of_step, .. } = *turn;
+                let Turn { request, span, marks, .. } = *turn;
                 let retry = match () {
                     () if process_died => Some(Retry::ProcessDied),
                     () if out_of_step => Some(Retry::OutOfStep),
