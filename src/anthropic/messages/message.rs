@@ -34,16 +34,47 @@ enum ContentBlock {
     ToolUse { id: String, name: String, input: Input },
 }
 
-/// A call's arguments: text as they come, JSON in the answer.
+/// A call's arguments: text as they come, an object in the answer.
 #[derive(Debug, Default)]
 struct Input(String);
 
+/// The object as far as it came, as Anthropic's SDKs read one that is streamed: without what may be half a field.
+fn as_far_as_it_came(json: &str) -> String {
+    let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
+    // Where all was complete but for what is open still.
+    let mut complete = 0;
+    for (at, c) in json.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = in_string,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '{' | '[' => {
+                open.push(if c == '{' { '}' } else { ']' });
+                complete = at + 1;
+            }
+            '}' | ']' => {
+                open.pop();
+                complete = at + 1;
+            }
+            ',' => complete = at,
+            _ => {}
+        }
+    }
+    let ends: String = open.iter().rev().collect();
+    let mut tried = [json.len(), complete].into_iter().map(|end| format!("{}{ends}", &json[..end]));
+    tried.find(|text| object(text).is_some()).unwrap_or_else(|| "{}".to_owned())
+}
+
+fn object(text: &str) -> Option<&RawValue> {
+    serde_json::from_str::<&RawValue>(text).ok().filter(|raw| raw.get().starts_with('{'))
+}
+
 impl Serialize for Input {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = if self.0.trim().is_empty() { "{}" } else { self.0.as_str() };
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(raw) => raw.serialize(serializer),
-            Err(_) => Err(serde::ser::Error::custom("the model's arguments are not JSON")),
+        match object(&self.0) {
+            Some(whole) => whole.serialize(serializer),
+            None => object(&as_far_as_it_came(&self.0)).serialize(serializer),
         }
     }
 }
@@ -149,5 +180,32 @@ impl Collector for MessageCollector {
             stop_details: self.stop_details,
             usage: UsageBody(usage),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Input;
+
+    #[test]
+    fn input_is_an_object_however_little_of_it_came() {
+        for (came, input) in [
+            (r#"{"a": 1.0}"#, r#"{"a": 1.0}"#),
+            (r#"{"a":"\ud800"}"#, r#"{"a":"\ud800"}"#),
+            ("", "{}"),
+            ("{", "{}"),
+            (r#"{"path":"a.txt","text":"unfini"#, r#"{"path":"a.txt"}"#),
+            (r#"{"path":"a.txt","te"#, r#"{"path":"a.txt"}"#),
+            (r#"{"path":"a.txt","#, r#"{"path":"a.txt"}"#),
+            (r#"{"path":"a.txt""#, r#"{"path":"a.txt"}"#),
+            (r#"{"a":"{[,\","b":tru"#, r#"{}"#),
+            (r#"{"a":"\"}","b":tru"#, r#"{"a":"\"}"}"#),
+            (r#"{"a":[1,{"b":[2],"c"#, r#"{"a":[1,{"b":[2]}]}"#),
+            (r#"{"a":é"#, "{}"),
+            ("[1]", "{}"),
+            ("{] nonsense", "{}"),
+        ] {
+            assert_eq!(serde_json::to_string(&Input(came.to_owned())).unwrap(), input, "{came}");
+        }
     }
 }

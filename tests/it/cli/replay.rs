@@ -156,16 +156,25 @@ async fn what_cannot_be_told_is_refused_and_costs_no_process() {
         (messages([system("hi")]), "messages"),
         (messages([user("hi"), assistant("yes")]), "messages"),
         (messages([user("hi"), json!({"role": "user", "content": [image]})]), "messages[1].content[0]"),
-        (
-            messages([user("x"), called("c", "f", "[1]"), result("c", "")]),
-            "messages[1].tool_calls[0].function.arguments",
-        ),
     ];
     for (json, param) in cases {
         let error = try_ask(&claude, json).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.param()), (400, Some(param)), "{error}");
         assert_eq!(claude.health().processes.warm, 1, "{error}");
         assert_eq!(claude.health().requests.warm, 0, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_are_no_object_are_told_as_the_cli_itself_keeps_them() {
+    for (arguments, input) in [
+        (r#"{"path":"a.t"#, json!({"__unparsedToolInput": {"raw": r#"{"path":"a.t"#, "len": 12}})),
+        ("[1]", json!({"__unparsedToolInput": {"raw": "[1]", "len": 3}})),
+        (r#"{"path":"\ud800"}"#, json!({"path": "\u{fffd}"})),
+    ] {
+        let history = [user("x"), called("c", "f", arguments), result("c", "cut"), user("[[history]]")];
+        let told = ask(&claude().build(), messages(history)).await.json();
+        assert_eq!(told["messages"][1]["content"][0]["input"], input);
     }
 }
 
