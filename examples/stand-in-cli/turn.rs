@@ -305,6 +305,7 @@ impl Session {
                     json!({"thinking_duration_ms": 1, "thinking_display": "updates"}),
                 )
             }
+            Block::Fallback => (json!({"type": "fallback"}), json!({})),
             Block::Tool(name, input) => {
                 let id = format!("toolu_{}_{}_{}", self.identity, self.messages, streamed.index);
                 start(self, json!({"type": "tool_use", "id": id, "name": name, "input": {}}), json!({}));

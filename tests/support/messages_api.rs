@@ -3,7 +3,7 @@
 //! The last user turn picks the answer: "echo: " and its text, or what a directive in double square brackets asks for.
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
 //! `think`, `ponder DIRECTIVE` (thinking and redacted thinking, then the directive), `cite TEXT`, `pause`, `window`,
-//! `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
+//! `blocks A|B|C`, `end REASON DIRECTIVE`, `fallback DIRECTIVE`, `nothing`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
 //! connection after a delta.
 //! A model whose name contains "nonexistent" does not exist. `cache_control` marks that the API would refuse are refused.

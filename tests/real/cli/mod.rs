@@ -4,6 +4,7 @@ mod beside_results;
 mod chat;
 mod conversations;
 mod edges;
+mod ends;
 mod failures;
 mod fields;
 mod functions;
