@@ -81,6 +81,8 @@ async fn the_cli_is_told_to_retry_little_and_not_to_do_by_itself_what_nobody_ask
         ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
         ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
         ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
+        ("CLAUDE_CODE_DISABLE_REFUSAL_RETRY", "1"),
+        ("CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK", "1"),
     ] {
         assert_eq!(ask_once(&claude, &format!("[[env {name}]]")).await.text, value, "{name}");
     }

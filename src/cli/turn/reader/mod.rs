@@ -35,8 +35,8 @@ pub(crate) struct TurnReader {
     /// Calls of the client's functions.
     calls: ToolCalls,
     message: Message,
-    /// The model has paused its turn (`pause_turn`), which the CLI does not resume (2.1.328).
-    paused: bool,
+    /// The model has had its last word, for this reason: the turn's `result` is all that is still to come.
+    last_word: Option<FinishReason>,
     /// What the process said cannot be of this turn, which it may not have heard of.
     out_of_step: bool,
     usage: Usage,
@@ -177,6 +177,14 @@ impl TurnReader {
             self.stop(&reason, false, out);
             return Ok(());
         }
+        // The CLI may have asked the model something else by itself, which is no part of this answer.
+        if let Some(reason) = self.last_word
+            && main
+            && (line.kind.as_str() == "user" || line.begins_a_message())
+        {
+            self.finish(reason, AfterTurn::Kill, out);
+            return Ok(());
+        }
         match line.kind.as_str() {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
@@ -299,11 +307,12 @@ impl TurnReader {
             // The CLI would continue unasked, behind the client's back: end it here.
             "max_tokens" => self.finish(FinishReason::Length, AfterTurn::Kill, out),
             "model_context_window_exceeded" => self.finish(FinishReason::ContextWindow, AfterTurn::Kill, out),
-            // Likewise: it would tell the model about the refusal and let it try once more.
+            // Likewise, where it has not been told not to: it would tell the model about the refusal and let it try once more.
             "refusal" => self.finish(FinishReason::ContentFilter, AfterTurn::Kill, out),
-            "pause_turn" if goes_on || (said && !calls) => self.paused = true,
-            // The CLI would run the calls, and calls an answer that says nothing an error.
-            "pause_turn" => self.finish(FinishReason::Pause, AfterTurn::Kill, out),
+            // The CLI does not resume it (2.1.328).
+            "pause_turn" if said && !calls && !goes_on => self.last_word = Some(FinishReason::Pause),
+            // It would run the calls, and calls an answer that says nothing an error.
+            "pause_turn" if !goes_on => self.finish(FinishReason::Pause, AfterTurn::Kill, out),
             // The CLI runs calls for whatever reason the message ends.
             _ if calls && self.calls.any_refused() => self.finish(FinishReason::ToolCalls, AfterTurn::Kill, out),
             _ if calls => {
@@ -313,7 +322,7 @@ impl TurnReader {
             _ if goes_on => {}
             // The CLI would ask the model for a visible answer, or for the call that it has not made.
             _ if !said || reason == "tool_use" => self.finish(FinishReason::Stop, AfterTurn::Kill, out),
-            _ => {}
+            _ => self.last_word = Some(FinishReason::Stop),
         }
     }
 
@@ -407,8 +416,7 @@ impl TurnReader {
         }
         // Of a message that ended without a reason.
         self.usage += std::mem::take(&mut self.message.usage).to_openai();
-        let reason = if self.paused { FinishReason::Pause } else { FinishReason::Stop };
-        self.keep(reason, None, out);
+        self.keep(self.last_word.unwrap_or(FinishReason::Stop), None, out);
         Ok(())
     }
 }

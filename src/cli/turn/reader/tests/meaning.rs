@@ -125,6 +125,19 @@ fn an_answer_that_says_nothing_ends_with_its_message_before_the_cli_asks_for_ano
 }
 
 #[test]
+fn what_the_cli_asks_the_model_after_its_last_word_is_no_part_of_the_answer() {
+    let asks_on = json!({"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": "Go on."}]}});
+    for (reason, told) in [("end_turn", FinishReason::Stop), ("pause_turn", FinishReason::Pause)] {
+        for next in [asks_on.clone(), message_start("msg_2")] {
+            let mut turn = begun(false);
+            turn.hears([text_block(0), text_delta(0, "So."), stop(reason)]);
+            assert_eq!(turn.hears([next]), [ChatEvent::finished(told, crate::Usage::new(12, 3))], "{reason}");
+            assert!(matches!(turn.step.after, Some(AfterTurn::Kill)), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn a_message_that_ends_without_a_reason_is_counted_all_the_same() {
     let mut turn = begun(false);
     turn.hears([text_block(0), text_delta(0, "So."), event(json!({"type": "message_stop"}))]);
