@@ -35,7 +35,7 @@ pub(super) fn arguments(call: &ToolCall) -> Cow<'_, RawValue> {
         Cow::Owned(object) => RawValue::from_string(object).ok().map(Cow::Owned),
     });
     raw.unwrap_or_else(|| {
-        let raw = json!({UNPARSED: {"raw": arguments, "len": arguments.len()}});
+        let raw = json!({UNPARSED: {"raw": arguments, "len": arguments.encode_utf16().count()}});
         Cow::Owned(to_raw_value(&raw).unwrap_or_default())
     })
 }
@@ -55,7 +55,8 @@ mod tests {
         assert_eq!(of(" {\"b\":1.0, \"a\":[\"\\n\"]}\n"), "{\"b\":1.0, \"a\":[\"\\n\"]}");
         assert_eq!(of("{\r\n \"a\": 1\n}"), "{   \"a\": 1 }");
         assert_eq!(of("{\"a\":\"\\ud800 \\ud83d\\ude00\",\n\"b\":1}"), "{\"a\":\"\u{fffd} \\ud83d\\ude00\", \"b\":1}");
-        let unparsed = |text: &str| json!({"__unparsedToolInput": {"raw": text, "len": text.len()}}).to_string();
+        let unparsed =
+            |text: &str| json!({"__unparsedToolInput": {"raw": text, "len": text.chars().count()}}).to_string();
         for other in
             ["[]", "{", "{} {}", "1", "é", "{\"a\":01}", "{\"path\":\"a.txt\",\n\"text\":\"unfini", "{\"a\":\"\\ud800"]
         {
