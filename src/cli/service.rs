@@ -23,6 +23,9 @@ const OTHER_PROCESSES: usize = 3;
 /// Says how the request got its process: `live`, `warm` or `cold`.
 const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
 
+/// Names what Claude Code changed of the request's content on its way to the model.
+const CHANGED_HEADER: HeaderName = HeaderName::from_static("x-changed-by-claude-code");
+
 /// A tower service that answers chat requests through the Claude Code CLI.
 ///
 /// It is always ready: a request waits for a process in its own future. That future resolves at the first sign of an
@@ -135,15 +138,15 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let ignored = turn.ignored().join(", ");
+                let names = [(IGNORED_HEADER, turn.ignored().join(", ")), (CHANGED_HEADER, turn.changed().join(", "))];
                 let mut response = ChatResponse::new(model, EventStream::new(turn.into_events()));
                 response.queued = Some(queued);
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
-                if let Ok(ignored) = HeaderValue::try_from(ignored)
-                    && !ignored.is_empty()
-                {
-                    response.headers.insert(IGNORED_HEADER, ignored);
+                for (header, names) in names {
+                    if let (false, Ok(names)) = (names.is_empty(), HeaderValue::try_from(&names)) {
+                        response.headers.insert(header, names);
+                    }
                 }
                 return Ok(response);
             }

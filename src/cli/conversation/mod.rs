@@ -32,6 +32,8 @@ pub(crate) struct PreparedRequest {
     pub(crate) setup: Setup,
     pub(crate) settings: Settings,
     pub(crate) messages: Vec<Message>,
+    /// The names of what Claude Code changes of its content.
+    pub(crate) changed: Vec<&'static str>,
     door: Option<&'static str>,
     /// How many assistant messages the conversation has.
     answers: usize,
@@ -77,6 +79,7 @@ impl PreparedRequest {
     /// arrive is left to [`digest`](Self::digest).
     pub(crate) fn of(mut request: ChatRequest) -> Self {
         let client = ClientSide::of(&request);
+        let changed = prompt::changes::of(&request);
         let settings = Settings::of(&request);
         let setup = Setup::of(&mut request);
         let mut caller = std::mem::take(&mut request.caller);
@@ -105,6 +108,7 @@ impl PreparedRequest {
             setup,
             settings,
             messages,
+            changed,
         }
     }
 
@@ -190,7 +194,12 @@ impl PreparedRequest {
 
     /// The conversation as it stands after this answer to the messages, which have been digested. Drains the request.
     pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> Box<LiveConversation> {
-        let Answered { reply, model: answered_by, tokens, pending } = answer;
+        let Answered { mut reply, model: answered_by, tokens, pending } = answer;
+        for call in &mut reply.calls {
+            if let Some(originals) = self.setup.functions.originals(&call.function.name) {
+                call.function.arguments = originals.restore(std::mem::take(&mut call.function.arguments));
+            }
+        }
         let digests = self.digests.take().unwrap_or_default();
         let Digests { system_messages, mut history, reply: last_reply, after_reply } = digests;
         history.extend(last_reply);

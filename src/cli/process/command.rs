@@ -28,7 +28,9 @@ const ARGUMENTS: [&str; 17] = [
     "--tools",
 ];
 
-const ENVIRONMENT: [(&str, &str); 8] = [
+const ENVIRONMENT: [(&str, &str); 9] = [
+    // It would cut descriptions of tools at 2,048 characters (2.1.280) or 4,096 (2.1.332).
+    ("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH", "10000000"),
     ("ENABLE_TOOL_SEARCH", "false"),
     ("DISABLE_AUTO_COMPACT", "1"),
     ("DISABLE_AUTOUPDATER", "1"),

@@ -6,10 +6,12 @@
 //! | `settings` | what it takes at any time |
 //! | `turns` | the conversation as the API's turns |
 //! | `blocks` | a message as the API's content blocks |
+//! | `changes` | what Claude Code changes of all that |
 //! | `marks` | which blocks are marked for the prompt cache |
 //! | `mcp` | the client's functions as an MCP server |
 
 mod blocks;
+pub(crate) mod changes;
 pub(crate) mod marks;
 pub(crate) mod mcp;
 mod settings;

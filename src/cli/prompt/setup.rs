@@ -27,7 +27,9 @@ impl Setup {
     pub(crate) fn of(request: &mut ChatRequest) -> Self {
         let functions = McpServer::of(request);
         let leading = leading_system(&request.messages);
-        let mut system: Vec<String> = leading.iter().map(Message::text).collect();
+        // The API refuses a blank one.
+        let mut system: Vec<String> =
+            leading.iter().map(Message::text).filter(|text| !text.trim().is_empty()).collect();
         if !functions.note.is_empty() {
             system.push(functions.note.clone());
         }

@@ -24,6 +24,7 @@ use super::conversation::{LiveConversation, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
 use super::prompt::Settings;
+use super::prompt::changes::{self, Restoring};
 use super::prompt::marks::Marks;
 use super::protocol::{Line, Outgoing, without_lone_surrogates};
 use crate::chat::size;
@@ -39,6 +40,8 @@ pub(crate) struct Turn {
     reader: TurnReader,
     /// What the lines so far have produced and nobody has taken yet.
     step: Step,
+    /// Gives calls' arguments the client's own names and values.
+    restoring: Restoring,
     watchdog: Watchdog,
     span: TurnSpan,
     /// The client's prompt-cache marks that are in the process's conversation.
@@ -90,6 +93,7 @@ impl Turn {
             lease: Some(lease),
             reader: TurnReader::fresh(),
             step: Step::default(),
+            restoring: Restoring::default(),
             watchdog,
             span,
             marks: live.as_ref().map(|live| live.marks).unwrap_or_default(),
@@ -144,6 +148,11 @@ impl Turn {
     /// Names of the client's fields that were not passed on to the process, for `x-ignored-parameters`.
     pub(crate) fn ignored(&self) -> &[&'static str] {
         &self.ignored
+    }
+
+    /// Names of what Claude Code changes of the request's content.
+    pub(crate) fn changed(&self) -> &[&'static str] {
+        &self.request.changed
     }
 
     /// The rest of the turn, as a stream.
@@ -348,16 +357,22 @@ impl Turn {
             subscription: self.pool.subscription(),
             cache_lifetime: self.pool.cache_lifetime(),
         };
+        let before = self.step.events.len();
         self.reader.take(line, context, &mut self.step)?;
+        let functions = &self.request.setup.functions;
+        if functions.has_originals() {
+            for event in self.step.events.split_off(before) {
+                self.restoring.take(event, functions, &mut self.step.events);
+            }
+        }
         if self.reader.started() {
             self.watchdog.started();
         }
         match self.step.after.take() {
             None => {}
-            Some(AfterTurn::Kill) => {
-                if let Some(mut lease) = self.end() {
-                    lease.unusable();
-                }
+            Some(AfterTurn::Kill) => self.end_process(),
+            Some(AfterTurn::Keep(answered)) if answered.reply.calls.iter().any(changes::spoils_call) => {
+                self.end_process()
             }
             // Park the process before the client sees the end: it may send its next request at once.
             Some(AfterTurn::Keep(answered)) => {
@@ -367,6 +382,12 @@ impl Turn {
             }
         }
         Ok(())
+    }
+
+    fn end_process(&mut self) {
+        if let Some(mut lease) = self.end() {
+            lease.unusable();
+        }
     }
 
     async fn send_replies(&mut self) -> Result<(), Error> {

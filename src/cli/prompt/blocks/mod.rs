@@ -5,8 +5,6 @@ mod call_ids;
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -278,21 +276,6 @@ pub(super) fn image_in(part: &Part) -> Option<DataUrl<'_>> {
             Some(DataUrl { media_type: field("media_type")?, base64: field("data")? })
         }
     }
-}
-
-/// Whether the CLI passes the image on as it is. In a user message, and in the result of a call that it waits in, it scales
-/// what has an edge of over 2,000 pixels or more squares of 28 by 28 than 4,761, and compresses what has over 500 KiB
-/// (2.1.332: 505,807 bytes were left alone, 520,304 were not). In results that are replayed, it changes none.
-pub(super) fn is_left_alone(image: &DataUrl<'_>) -> bool {
-    const MAX_BYTES: usize = 505_000;
-    const MAX_EDGE: usize = 2000;
-    const MAX_SQUARES: usize = 4761;
-    let bytes = image.base64.len() / 4 * 3;
-    let size = (bytes <= MAX_BYTES).then(|| STANDARD.decode(image.base64).ok()).flatten();
-    size.and_then(|image| imagesize::blob_size(&image).ok()).is_some_and(|size| {
-        let squares = size.width.div_ceil(28).saturating_mul(size.height.div_ceil(28));
-        size.width.max(size.height) <= MAX_EDGE && squares <= MAX_SQUARES
-    })
 }
 
 fn document(file: &File) -> Result<Source<'_>, Error> {
