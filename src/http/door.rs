@@ -141,9 +141,9 @@ pub(crate) struct Head {
 
 /// Writes the events of one answer as server-sent events.
 ///
-/// The events are settled (see [`Settled`](super::settle::Settled)): calls without arguments have got `{}`, the finish
-/// reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`]. Doors skip events
-/// that they do not show.
+/// The events are settled (see [`Settled`](super::settle::Settled)): a call's arguments follow its start, `{}` if it had
+/// none, the finish reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`].
+/// Doors skip events that they do not show.
 pub(crate) trait Encoder: Send + 'static {
     /// Writes what comes before the first event.
     fn start(&mut self, out: &mut BytesMut);

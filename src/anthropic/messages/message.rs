@@ -8,7 +8,7 @@ use super::events::stop_reason;
 use super::usage::UsageBody;
 use crate::http::Body;
 use crate::http::door::Collector;
-use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+use crate::{ChatEvent, Error, FinishReason, Usage};
 
 /// The answer as it grows.
 #[derive(Debug)]
@@ -17,8 +17,6 @@ pub(crate) struct MessageCollector {
     model: String,
     shows_thinking: bool,
     blocks: Vec<ContentBlock>,
-    /// Which call each block of a call is.
-    calls: Vec<(u32, usize)>,
     stop_sequence: Option<String>,
     stop_details: Option<Value>,
     end: Option<(FinishReason, Usage)>,
@@ -29,9 +27,18 @@ pub(crate) struct MessageCollector {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ContentBlock {
     Text { text: String, citations: Option<Vec<Value>> },
-    Thinking { thinking: String, signature: String },
-    RedactedThinking { data: String },
-    ToolUse { id: String, name: String, input: Input },
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Input,
+    },
 }
 
 /// A call's arguments: text as they come, JSON in the answer.
@@ -40,8 +47,7 @@ struct Input(String);
 
 impl Serialize for Input {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = if self.0.trim().is_empty() { "{}" } else { self.0.as_str() };
-        match serde_json::from_str::<&RawValue>(text) {
+        match serde_json::from_str::<&RawValue>(&self.0) {
             Ok(raw) => raw.serialize(serializer),
             Err(_) => Err(serde::ser::Error::custom("the model's arguments are not JSON")),
         }
@@ -70,7 +76,6 @@ impl MessageCollector {
             model,
             shows_thinking,
             blocks: Vec::new(),
-            calls: Vec::new(),
             stop_sequence: None,
             stop_details: None,
             end: None,
@@ -116,18 +121,12 @@ impl Collector for MessageCollector {
             ChatEvent::RedactedReasoning(data) => self.blocks.push(ContentBlock::RedactedThinking { data }),
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
             ChatEvent::StopDetails(details) => self.stop_details = Some(details),
-            ChatEvent::ToolCallStart { index, id, name } => {
-                self.calls.push((index, self.blocks.len()));
-                self.blocks.push(ContentBlock::ToolUse { id, name, input: Input::default() });
+            ChatEvent::ToolCallStart { id, name, .. } => {
+                self.blocks.push(ContentBlock::ToolUse { id: id, name, input: Input::default() });
             }
-            ChatEvent::ToolCallDelta { index, arguments } => {
-                let at = self.calls.iter().rev().find(|(of, _)| *of == index).map(|(_, at)| *at);
-                match at.and_then(|at| self.blocks.get_mut(at)) {
-                    Some(ContentBlock::ToolUse { input, .. }) => input.0.push_str(&arguments),
-                    _ => {
-                        let message = format!("Arguments came for tool call {index}, which never began.");
-                        return Err(Error::new(ErrorKind::Internal, message));
-                    }
+            ChatEvent::ToolCallDelta { arguments, .. } => {
+                if let Some(ContentBlock::ToolUse { input, .. }) = self.blocks.last_mut() {
+                    input.0.push_str(&arguments);
                 }
             }
             ChatEvent::Finished { reason, usage } => self.end = Some((reason, usage)),
