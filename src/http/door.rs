@@ -165,9 +165,10 @@ pub(crate) trait Encoder: Send + 'static {
         None
     }
 
-    /// Writes a comment, which clients skip, to keep a silent connection from looking dead.
+    /// Writes a comment, which clients skip, to keep a silent connection from looking dead. No blank line follows it, which
+    /// some clients take for the end of an event, although there is none.
     fn keep_alive(&mut self, out: &mut BytesMut) {
-        out.extend_from_slice(b": keep-alive\n\n");
+        out.extend_from_slice(b": keep-alive\n");
     }
 }
 
