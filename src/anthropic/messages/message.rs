@@ -26,7 +26,12 @@ pub(crate) struct MessageCollector {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ContentBlock {
-    Text { text: String, citations: Option<Vec<Value>> },
+    /// Without citations the API leaves their key out, and some clients refuse a `null`.
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<Value>,
+    },
     Thinking {
         thinking: String,
         signature: String,
@@ -103,14 +108,16 @@ impl ContentBlock {
 impl Collector for MessageCollector {
     fn event(&mut self, _choice: usize, event: ChatEvent) -> Result<(), Error> {
         match event {
-            ChatEvent::TextBlockStart => self.blocks.push(ContentBlock::Text { text: String::new(), citations: None }),
+            ChatEvent::TextBlockStart => {
+                self.blocks.push(ContentBlock::Text { text: String::new(), citations: Vec::new() })
+            }
             ChatEvent::TextDelta(delta) => match self.blocks.last_mut() {
                 Some(ContentBlock::Text { text, .. }) => text.push_str(&delta),
-                _ => self.blocks.push(ContentBlock::Text { text: delta, citations: None }),
+                _ => self.blocks.push(ContentBlock::Text { text: delta, citations: Vec::new() }),
             },
             ChatEvent::Citation(citation) => {
                 if let Some(ContentBlock::Text { citations, .. }) = self.blocks.last_mut() {
-                    citations.get_or_insert_default().push(citation);
+                    citations.push(citation);
                 }
             }
             ChatEvent::ReasoningBlockStart => self.blocks.push(ContentBlock::thinking("", "")),
