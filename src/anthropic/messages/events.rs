@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::usage::{FinalUsageBody, UsageBody};
+use crate::chat::call_id::anthropics;
 use crate::http::door::Encoder;
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
@@ -111,7 +112,7 @@ impl Encoder for EventEncoder {
                 self.close(out);
                 self.begin_block(Open::Call, out, |out| {
                     out.put_slice(br#"{"type":"tool_use","id":"#);
-                    json(out, &id);
+                    json(out, &anthropics(id));
                     out.put_slice(br#","name":"#);
                     json(out, &name);
                     out.put_slice(br#","input":{}}"#);

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::events::stop_reason;
 use super::usage::UsageBody;
+use crate::chat::call_id::anthropics;
 use crate::http::Body;
 use crate::http::door::Collector;
 use crate::{ChatEvent, Error, FinishReason, Usage};
@@ -129,7 +130,7 @@ impl Collector for MessageCollector {
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
             ChatEvent::StopDetails(details) => self.stop_details = Some(details),
             ChatEvent::ToolCallStart { id, name, .. } => {
-                self.blocks.push(ContentBlock::ToolUse { id: id, name, input: Input::default() });
+                self.blocks.push(ContentBlock::ToolUse { id: anthropics(id), name, input: Input::default() });
             }
             ChatEvent::ToolCallDelta { arguments, .. } => {
                 if let Some(ContentBlock::ToolUse { input, .. }) = self.blocks.last_mut() {

@@ -11,6 +11,7 @@ use super::echo::{Echo, Outcome};
 use super::events::Writer;
 use super::output::{ItemJson, Kind, OutputItem, Shown, Status, SummaryPart, TextPart};
 use super::tools::{Origin, Tools};
+use crate::chat::call_id::openais;
 use crate::openai::free_text::FreeText;
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
@@ -188,7 +189,7 @@ impl Answer {
             None => Origin { namespace: None, name, custom: false },
         };
         let text = tool.custom.then(FreeText::default);
-        let item = self.add(Kind::Call { id: id, tool, input: String::new() }, out);
+        let item = self.add(Kind::Call { id: openais(id), tool, input: String::new() }, out);
         self.open = None;
         self.call = Some(OpenCall { item, text });
     }
