@@ -81,15 +81,22 @@ impl Told {
 
     /// Whether the answer is to be a `StructuredOutput` call: a schema that the real CLI can use was given.
     pub(crate) fn structured(&self) -> bool {
-        const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
-        let Some(schema) = self.schema.as_object() else { return false };
-        let known = |name: &Value| name.as_str().is_some_and(|name| TYPES.contains(&name));
-        let type_is_known = match schema.get("type") {
-            None => true,
-            Some(Value::Array(names)) => names.iter().all(known),
-            Some(name) => known(name),
-        };
-        type_is_known && schema.get("properties").is_none_or(Value::is_object)
+        fn is_known(schema: &Value) -> bool {
+            const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
+            let Some(schema) = schema.as_object() else { return schema.is_boolean() };
+            let known = |name: &Value| name.as_str().is_some_and(|name| TYPES.contains(&name));
+            let type_is_known = match schema.get("type") {
+                None => true,
+                Some(Value::Array(names)) => names.iter().all(known),
+                Some(name) => known(name),
+            };
+            let dialect = schema.get("$schema").and_then(Value::as_str).unwrap_or("draft-07");
+            let properties = schema.get("properties").map(Value::as_object);
+            type_is_known
+                && dialect.contains("draft-07")
+                && properties.is_none_or(|named| named.is_some_and(|named| named.values().all(is_known)))
+        }
+        self.schema.is_object() && is_known(&self.schema)
     }
 
     /// The names of the tools, as the model sees them.
