@@ -11,7 +11,7 @@ use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
 use super::pool::{Health, Leased, NotReady, Origin, Pool, Status};
 use super::process::Version;
-use super::prompt;
+use super::prompt::{self, schema::Unwrap};
 use super::turn::{NotBegun, Retry, Turn, TurnSpan};
 use crate::chat::abilities::IGNORED_HEADER;
 use crate::chat::size;
@@ -121,6 +121,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     if pool.config().refuse_overage {
         pool.subscription().refuse_overage()?;
     }
+    let (wraps, drops_format) = (request.setup.wraps, request.setup.drops_format);
     let mut tries = 0;
     loop {
         let lifetime = pool.cache_lifetime().get();
@@ -138,8 +139,13 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let names = [(IGNORED_HEADER, turn.ignored().join(", ")), (CHANGED_HEADER, turn.changed().join(", "))];
+                let format = drops_format.then_some("response_format");
+                let ignored = turn.ignored().iter().copied().chain(format).collect::<Vec<_>>().join(", ");
+                let names = [(IGNORED_HEADER, ignored), (CHANGED_HEADER, turn.changed().join(", "))];
                 let mut response = ChatResponse::new(model, EventStream::new(turn.into_events()));
+                if wraps {
+                    response = response.translate(Unwrap::default());
+                }
                 response.queued = Some(queued);
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);

@@ -229,6 +229,7 @@ fn conversations_as_clients_send_them_are_let_through() {
     ]});
     for (case, messages) in [
         ("several users in a row", json!([hi(), hi()])),
+        ("a system message alone", json!([{"role": "system", "content": "be brief"}])),
         ("a system message last", json!([hi(), {"role": "system", "content": "be brief"}])),
         ("an assistant who said nothing", json!([hi(), {"role": "assistant", "content": null}, hi()])),
         ("an assistant who refused", json!([hi(), {"role": "assistant", "refusal": "no"}, hi()])),
@@ -251,9 +252,13 @@ fn conversations_as_clients_send_them_are_let_through() {
     ] {
         assert_eq!(checked(&conversation(messages)), Ok(vec![]), "{case}");
     }
-    for url in
-        ["data:image/jpeg;base64,AAAA", "data:image/gif;base64,AAAA", "data:image/webp;base64,AAAA", "https://e/x"]
-    {
+    for url in [
+        "data:image/jpeg;base64,AAAA",
+        "data:image/jpg;base64,AAAA",
+        "data:image/gif;base64,AAAA",
+        "data:image/webp;base64,AAAA",
+        "https://e/x",
+    ] {
         assert_eq!(checked(&image(url)), Ok(vec![]), "{url}");
     }
     for data in
@@ -329,7 +334,6 @@ fn refusals() -> Vec<Value> {
         ),
         request(json!({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}})),
         conversation(json!([])),
-        conversation(json!([{"role": "system", "content": "be brief"}])),
         conversation(json!([hi(), {"role": "assistant", "content": "so I"}])),
         conversation(json!([hi(), {"role": "function", "name": "f", "content": "x"}])),
         conversation(json!([{"role": "user", "content": "hi", "tool_calls": [

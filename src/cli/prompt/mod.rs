@@ -3,6 +3,7 @@
 //! | file | its idea |
 //! |---|---|
 //! | `setup` | what a process takes once, with `initialize` |
+//! | `schema` | the schema of the answer in words that the CLI takes |
 //! | `settings` | what it takes at any time |
 //! | `turns` | the conversation as the API's turns |
 //! | `blocks` | a message as the API's content blocks |
@@ -14,6 +15,7 @@ mod blocks;
 pub(crate) mod changes;
 pub(crate) mod marks;
 pub(crate) mod mcp;
+pub(crate) mod schema;
 mod settings;
 mod setup;
 mod turns;

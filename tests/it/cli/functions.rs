@@ -303,6 +303,29 @@ async fn json_of_a_schema_is_the_answer_and_the_conversation_goes_on() {
 }
 
 #[tokio::test]
+async fn json_that_is_no_object_is_the_answer_without_the_object_that_it_is_wrapped_in() {
+    let mut chat = Chat::new(&claude().build());
+    chat.request["response_format"] = json_format(json!({"type": "array"}));
+    for value in [json!(["}", {"a": 1}]), json!([])] {
+        let answer = chat.say(&format!("[[json {}]]", json!({"answer": value}))).await;
+        assert_eq!(answer.json(), value);
+    }
+}
+
+#[tokio::test]
+async fn where_a_call_is_required_no_json_is_asked_for() {
+    let claude = claude().build();
+    for choice in [json!("required"), json!({"type": "function", "function": {"name": "look"}})] {
+        let mut json = messages([user("[[tool look {}]]")]);
+        json["tools"] = json!([function("look")]);
+        json["response_format"] = json_format(json!({"type": "object"}));
+        json["tool_choice"] = choice;
+        let answer = ask(&claude, json).await;
+        assert_eq!(answer.calls[0].name, "look");
+    }
+}
+
+#[tokio::test]
 async fn a_json_object_is_the_answer_where_no_schema_is_given() {
     for format in [json!({"type": "json_object"}), json!({"type": "json_schema", "json_schema": {"name": "any"}})] {
         let mut json = messages([user(r#"[[json {"a":[1]}]]"#)]);

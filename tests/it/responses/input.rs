@@ -91,6 +91,19 @@ async fn what_the_model_did_in_one_go_is_one_message() {
 }
 
 #[tokio::test]
+async fn instructions_alone_are_answered() {
+    let instructions = json!({"role": "developer", "content": "Greet."});
+    let go_ahead = json!({"role": "user", "content": "Go ahead."});
+    for (input, instructed) in [(json!([]), "system"), (json!([instructions]), "developer")] {
+        let first = if instructed == "system" { json!("Greet.") } else { Value::Null };
+        let expected = json!([{"role": instructed, "content": "Greet."}, go_ahead]);
+        assert_eq!(messages(json!({"input": input, "instructions": first})).await, expected);
+    }
+    let answer = create(&saying("").api(), json!({"input": []})).await;
+    assert_eq!(answer.fault(), (400, json!("input"), Value::Null));
+}
+
+#[tokio::test]
 async fn what_clients_replay_without_a_thought_is_named() {
     let input = json!([
         {"role": "user", "content": "go"},

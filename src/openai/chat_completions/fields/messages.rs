@@ -68,7 +68,7 @@ fn check_turn(messages: &[Message], no_prefill: Option<&str>) -> Result<(), Erro
         (Role::User, Some(Content::Parts(parts))) => !parts.is_empty(),
         _ => false,
     };
-    if !messages.iter().any(asks) {
+    if !messages.iter().any(asks) && !messages.iter().all(|message| message.role.is_instructions()) {
         let message = "There is nothing to answer: no `user` message says anything. Send at least one that does.";
         return Err(invalid("messages", message));
     }
