@@ -15,7 +15,6 @@ use crate::flags::{API_KEY, Flags, Overage, UnknownModel};
 use crate::status::{self, Metrics, Reporter, Traffic};
 use crate::store::SqliteStore;
 use crate::supervisor;
-use crate::traces::Traces;
 
 /// The first argument by which this program is told to be the stand-in.
 pub(crate) const STAND_IN: &str = "stand-in";
@@ -67,7 +66,6 @@ pub(crate) fn stack(
     claude: ClaudeCli,
     store: Option<SqliteStore>,
     metrics: Metrics,
-    traces: &Traces,
     draining: Arc<AtomicBool>,
 ) -> Stack {
     let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
@@ -110,11 +108,7 @@ pub(crate) fn stack(
     let traffic = Arc::new(Traffic::default());
     let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), &flags.claude);
     let api = status::routes(api, Arc::new(reporter), metrics, claude, draining);
-    let traces = traces.clone();
-    let traffic = ObserveLayer::new(move |report: &RequestReport| {
-        traffic.finished(report);
-        traces.finished(report);
-    });
+    let traffic = ObserveLayer::new(move |report: &RequestReport| traffic.finished(report));
     let observers = (MetricsLayer::new(), traffic, ObserveLayer::access_log());
     observers.layer(HttpStack::new(api, guard))
 }

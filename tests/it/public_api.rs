@@ -162,8 +162,7 @@ impl Api {
     }
 }
 
-/// The path of what rustdoc says about the library with all its features but `otlp`, which adds nothing to it; `None` if this
-/// Rust's rustdoc cannot be read.
+/// The path of what rustdoc says about the library with all its features; `None` if this Rust's rustdoc cannot be read.
 fn rustdoc_json() -> Option<PathBuf> {
     // Build scripts look at the variable too: in the usual directory, all that depends on one would be built anew each time.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("public_api");

@@ -62,9 +62,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
         let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
         if changed(&path) < ["src", "examples"].iter().filter_map(|of| newest(&Path::new(PACKAGE).join(of))).max() {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
-            let traces: &[&str] = if cfg!(feature = "otlp") { &["--features", "otlp"] } else { &[] };
-            let options = [release, traces].concat();
+            let options: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
             let began = std::time::Instant::now();
             let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(options).status();
             assert!(status.is_ok_and(|status| status.success()), "could not build the example {name}");

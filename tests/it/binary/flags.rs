@@ -65,10 +65,9 @@ async fn so_does_the_help_of_each_command() {
 
 #[tokio::test]
 async fn help_does_not_show_what_variables_hold() {
-    for name in ["TOWER_CLAUDE_API_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
-        let output = example("claude-max-api").arg("--help").env(name, "sk-secret").output().await.unwrap();
-        assert!(!String::from_utf8(output.stdout).unwrap().contains("sk-secret"), "{name}");
-    }
+    let output =
+        example("claude-max-api").arg("--help").env("TOWER_CLAUDE_API_KEY", "sk-secret").output().await.unwrap();
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("sk-secret"));
 }
 
 #[tokio::test]

@@ -27,4 +27,3 @@ mod start;
 mod status;
 mod store;
 mod supervisor;
-mod traces;
