@@ -14,7 +14,6 @@ mod isolation;
 mod layers;
 mod openclaw_told;
 mod package;
-mod public_api;
 mod recordings;
 mod request_decoder;
 mod responses;
