@@ -37,10 +37,6 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .refuse_overage(flags.claude.overage == Overage::Refuse)
         // Otherwise Claude Code's own tools could read it.
         .env_remove(API_KEY);
-    let claude = match processes.max_memory {
-        Some(mebibytes) => claude.max_memory(u64::from(mebibytes) * 1024 * 1024),
-        None => claude,
-    };
     let claude = supervisor::VARIABLES.into_iter().fold(claude, |claude, name| claude.env_remove(name));
     let claude = if flags.claude.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));

@@ -7,10 +7,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::eviction::{self, Held};
-use super::places::Places;
 use super::{EndReason, Pool, PooledProcess, Shared, StartPermit};
 use crate::cli::conversation::LiveConversation;
-use crate::cli::process::Memory;
 
 #[cfg(test)]
 mod tests;
@@ -23,9 +21,6 @@ const HOLD_BACK_FROM: usize = 3;
 /// been. Conversations that are quicker, and fill all places, stay: evicting each in turn would make all of their turns
 /// replays.
 const HOLD_BACK_AFTER: Duration = Duration::from_secs(60);
-
-/// How often the memory of all processes is measured where it is limited.
-const MEASURE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a warm process may hold its permit to start.
 const START_TIME: Duration = Duration::from_secs(1);
@@ -41,7 +36,6 @@ pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
                 match pool.version().await {
                     Ok(_) => {
                         pool.shared.lock().next_round = None;
-                        pool.shared.measure().await;
                         let due = pool.shared.maintain();
                         pool.shared.lock().next_round = due;
                         due
@@ -61,10 +55,9 @@ impl Shared {
     /// One round. Returns when the next one is due at the latest.
     fn maintain(self: &Arc<Self>) -> Option<Instant> {
         let expires = self.end_expired();
-        let grows = self.end_over_memory();
         let starts = self.start_warm();
         let evicts = self.hold_a_place_back();
-        [expires, grows, starts, evicts].into_iter().flatten().min()
+        [expires, starts, evicts].into_iter().flatten().min()
     }
 
     /// When this conversation will have waited too long.
@@ -82,7 +75,7 @@ impl Shared {
         let is_known = state.next_round.is_some_and(|next| next <= expires);
         drop(state);
         self.places.process_waits();
-        if !is_known || self.places.has_memory_limit() || self.places.is_full() {
+        if !is_known || self.places.is_full() {
             self.maintainer.notify_one();
         }
     }
@@ -115,33 +108,6 @@ impl Shared {
         drop(state);
         drop((dead, expired));
         due
-    }
-
-    /// Measures the memory of all processes, if it is limited and a measurement is due.
-    async fn measure(&self) {
-        let now = Instant::now();
-        let is_due = self.lock().measured.is_none_or(|last| last + MEASURE_EVERY <= now);
-        if !self.places.has_memory_limit() || !is_due {
-            return;
-        }
-        let pids = self.places.pids();
-        // About 16 µs a process, a millisecond for 64: too long to block a runtime thread, or to hold a lock.
-        let of_all = move || pids.into_iter().filter_map(|pid| Some((pid, Memory::of(pid)?))).collect::<Vec<_>>();
-        let measured = tokio::task::spawn_blocking(of_all).await.unwrap_or_default();
-        self.places.record_memory(&measured);
-        self.lock().measured = Some(now);
-    }
-
-    /// Evicts conversations while the memory limit is exceeded. Returns when to measure again.
-    fn end_over_memory(&self) -> Option<Instant> {
-        if !self.places.has_memory_limit() {
-            return None;
-        }
-        while let Some(pooled) = self.evict_if(Places::exceeds_memory) {
-            tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way: max_memory is exceeded");
-        }
-        let due = self.lock().measured.map_or_else(Instant::now, |last| last + MEASURE_EVERY);
-        (self.places.taken() > 0).then_some(due)
     }
 
     /// Starts as many warm processes as are wanted and allowed. Returns when to try again.

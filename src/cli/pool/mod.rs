@@ -6,7 +6,6 @@
 //! | `queue` | which request is next to get a process, or to start one |
 //! | `places` | the places that processes take, and how many there may be |
 //! | `eviction` | which conversation is evicted |
-//! | `room` | how many more processes fit, by number and by memory |
 //! | `circuit` | whether starting processes works |
 //! | `refill` | when a warm process that was taken is replaced |
 //! | `maintainer` | the task that keeps processes warm, and ends those that have waited too long |
@@ -32,7 +31,6 @@ mod maintainer;
 mod places;
 mod queue;
 mod refill;
-mod room;
 mod status;
 mod tally;
 #[cfg(test)]
@@ -46,7 +44,6 @@ pub(crate) use self::lease::{Lease, Origin, PooledProcess, Recall};
 use self::places::{Occupant, Place, Places};
 use self::queue::{Permit, Queue};
 use self::refill::Refill;
-use self::room::Room;
 pub use self::status::{ConversationState, ConversationStatus, Status};
 pub use self::tally::ProcessEvents;
 use self::tally::{CountedProcess, EndReason, Tally};
@@ -103,8 +100,6 @@ struct State {
     refill: Refill,
     /// The settings of the last new conversation: the best guess at those of the next.
     expected: Settings,
-    /// When the memory of all processes was last measured.
-    measured: Option<Instant>,
     /// When the maintainer looks again by itself; `None` while it is at work, or if nothing is due.
     next_round: Option<Instant>,
 }
@@ -143,10 +138,7 @@ impl Pool {
                 state: Mutex::default(),
                 queue: Queue::new(config.max_processes, Arc::default()),
                 starts: Queue::new(cpus, Arc::clone(&maintainer)),
-                places: Places::new(
-                    Room { processes: config.max_processes, memory: config.max_memory },
-                    Arc::clone(&maintainer),
-                ),
+                places: Places::new(config.max_processes, Arc::clone(&maintainer)),
                 maintainer,
                 maintainer_runs: AtomicBool::new(false),
                 version: OnceCell::new(),
@@ -226,8 +218,6 @@ impl Pool {
         self.start();
         self.version().await?;
         let shared = &self.shared;
-        // If memory is limited, a request with a permit may still have to wait for a busy process to finish.
-        let mut no_room = std::pin::pin!(tokio::time::sleep(shared.config.queue_timeout));
         let permit = self.wait_in_queue(caller).await?;
         // Created on first use, since creating it takes a place in the queue.
         let mut turn_to_start = None;
@@ -254,7 +244,6 @@ impl Pool {
                     biased;
                     permit = turn => permit_to_start = permit.ok(),
                     () = freed => {}
-                    () = &mut no_room, if shared.places.has_memory_limit() => return Err(self.no_memory()),
                 }
                 continue;
             }
@@ -271,11 +260,7 @@ impl Pool {
             wanted.get_or_insert_with(|| shared.places.want());
             match shared.evict_if_short() {
                 Some(evicted) => evicted.end_quickly(),
-                None => tokio::select! {
-                    biased;
-                    () = freed => {}
-                    () = &mut no_room, if shared.places.has_memory_limit() => return Err(self.no_memory()),
-                },
+                None => freed.await,
             }
         }
     }
@@ -308,16 +293,6 @@ impl Pool {
                 Err(busy(format!("none was free within {queue_timeout:?}. Try again later, or raise max_processes.")))
             }
         }
-    }
-}
-
-impl Pool {
-    fn no_memory(&self) -> Error {
-        let waited = self.shared.config.queue_timeout;
-        busy(format!(
-            "the Claude Code processes that are busy leave no memory for another, and none was free within {waited:?}. Try \
-             again later, or raise max_memory."
-        ))
     }
 }
 
@@ -355,13 +330,8 @@ impl Shared {
 
     /// Evicts a conversation if requests are short of places, and returns its process.
     fn evict_if_short(&self) -> Option<PooledProcess> {
-        self.evict_if(Places::is_short)
-    }
-
-    /// Evicts a conversation if `are` holds for the places, and returns its process.
-    fn evict_if(&self, are: impl FnOnce(&Places) -> bool) -> Option<PooledProcess> {
         let mut state = self.lock();
-        if !are(&self.places) {
+        if !self.places.is_short() {
             return None;
         }
         let held = state.live.iter().map(|(_, held)| Held { answers: held.answers, is_parked: held.pending.is_some() });

@@ -112,12 +112,11 @@ async fn what_does_not_go_together_is_refused_with_advice() {
 
 #[tokio::test]
 async fn a_value_that_is_none_is_refused() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 8] = [
         &["70000"],
         &["--api-key", ""],
         &["--unknown-model", "gpt"],
         &["--max-processes", "0"],
-        &["--max-memory", "0"],
         &["--queue-timeout", "soon"],
         &["--first-token-timeout", "0"],
         &["--body-limit", "0"],
