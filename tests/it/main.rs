@@ -14,7 +14,6 @@ mod isolation;
 mod layers;
 mod openclaw_told;
 mod package;
-mod recordings;
 mod request_decoder;
 mod responses;
 mod stand_in_oddities;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::eviction::{self, Held};
 use super::{EndReason, Pool, PooledProcess, Shared, StartPermit};
 use crate::cli::conversation::LiveConversation;
 
@@ -70,7 +69,6 @@ impl Shared {
     pub(super) fn keep(&self, pooled: PooledProcess, held: Box<LiveConversation>) {
         let expires = self.expires(&held);
         let mut state = self.lock();
-        // Ordered from the least to the most recently used.
         state.live.push((pooled, held));
         let is_known = state.next_round.is_some_and(|next| next <= expires);
         drop(state);
@@ -145,12 +143,11 @@ impl Shared {
         }
     }
 
-    /// If conversations fill all places, evicts one that has been silent for long enough, so that a newcomer finds a warm
-    /// process. Returns when the next one may be evicted.
+    /// If conversations fill all places, evicts the one that has been silent for longest, if that is long enough, so that a newcomer
+    /// finds a warm process. Returns when the next one may be evicted.
     ///
-    /// Agents, chats and single questions together cost 0 to 3 % more input tokens with this than without it, and
-    /// newcomers wait 1 to 93 % as long (`--bench eviction`). A minute of silence required of single questions too would
-    /// cost up to 20 % more; no silence required of any conversation would cost coding sessions up to 42 % more.
+    /// Without it each new conversation waits half a second more once all places have been taken. That costs 0 to 3 % more input
+    /// tokens; no silence required of any conversation would cost coding sessions up to 42 % more (simulated).
     fn hold_a_place_back(&self) -> Option<Instant> {
         if self.config.warm_processes == 0 || self.config.max_processes < HOLD_BACK_FROM {
             return None;
@@ -163,13 +160,11 @@ impl Shared {
         let may_from = |held: &LiveConversation| {
             held.silent_since + if held.answers == 1 { Duration::ZERO } else { HOLD_BACK_AFTER }
         };
-        let silent = state.live.iter().enumerate().filter(|(_, (_, held))| held.pending.is_none());
-        let (may, later): (Vec<_>, Vec<_>) = silent.partition(|(_, (_, held))| may_from(held) <= now);
-        let answers = may.iter().map(|(_, (_, held))| Held { answers: held.answers, is_parked: false });
-        let Some(chosen) = eviction::choose(answers) else {
-            return later.iter().map(|(_, (_, held))| may_from(held)).min();
+        let may = |held: &LiveConversation| held.pending.is_none() && may_from(held) <= now;
+        let Some(at) = state.live.iter().position(|(_, held)| may(held)) else {
+            let later = state.live.iter().filter(|(_, held)| held.pending.is_none());
+            return later.map(|(_, held)| may_from(held)).min();
         };
-        let at = may[chosen].0;
         let (pooled, _) = state.live.remove(at);
         drop(state);
         let pooled = pooled.ending(EndReason::Evicted);

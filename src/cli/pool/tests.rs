@@ -409,6 +409,17 @@ async fn a_conversation_gives_way_to_a_request_that_waits_for_its_place() {
     assert_eq!(ends(&pool), [("evicted", 1)]);
 }
 
+#[tokio::test]
+async fn the_least_recently_used_conversation_gives_way_and_not_a_later_question() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| config.max_processes = 2);
+    hold(&pool, conversation(7, false));
+    hold(&pool, conversation(1, false));
+    let _lease = lease(&pool).await.unwrap();
+    let left: Vec<_> = pool.shared.lock().live.iter().map(|(_, held)| held.answers).collect();
+    assert_eq!((left, ends(&pool)), (vec![1], vec![("evicted", 1)]));
+}
+
 #[test]
 fn replays_are_counted_by_reason() {
     let pool = Pool::new(Config::default());
