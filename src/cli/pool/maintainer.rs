@@ -33,12 +33,7 @@ pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
                 let pool = Pool { shared };
                 // A CLI that is missing or too old is not started over and over; requests report what is wrong with it.
                 match pool.version().await {
-                    Ok(_) => {
-                        pool.shared.lock().next_round = None;
-                        let due = pool.shared.maintain();
-                        pool.shared.lock().next_round = due;
-                        due
-                    }
+                    Ok(_) => pool.shared.maintain(),
                     Err(_) => pool.shared.lock().circuit.retry_at(),
                 }
             }
@@ -64,18 +59,10 @@ impl Shared {
         held.silent_since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
     }
 
-    /// Keeps a conversation for its next request. The maintainer hears of it only if that changes what it has to do, since
-    /// this is after every turn: another thread would have to be woken for it.
+    /// Keeps a conversation for its next request.
     pub(super) fn keep(&self, pooled: PooledProcess, held: Box<LiveConversation>) {
-        let expires = self.expires(&held);
-        let mut state = self.lock();
-        state.live.push((pooled, held));
-        let is_known = state.next_round.is_some_and(|next| next <= expires);
-        drop(state);
-        self.places.process_waits();
-        if !is_known || self.places.is_full() {
-            self.maintainer.notify_one();
-        }
+        self.lock().live.push((pooled, held));
+        self.places.process_available();
     }
 
     /// Ends processes that have died or waited too long. Returns when the next one will have waited too long.

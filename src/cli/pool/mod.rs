@@ -98,8 +98,6 @@ struct State {
     refill: Refill,
     /// The settings of the last new conversation: the best guess at those of the next.
     expected: Settings,
-    /// When the maintainer looks again by itself; `None` while it is at work, or if nothing is due.
-    next_round: Option<Instant>,
 }
 
 impl State {

@@ -98,13 +98,8 @@ impl Places {
 
     /// Wakes waiting requests and the maintainer: a process, or a place for one, is available.
     pub(super) fn process_available(&self) {
-        self.process_waits();
-        self.shared.maintainer.notify_one();
-    }
-
-    /// Wakes waiting requests: a process is available.
-    pub(super) fn process_waits(&self) {
         self.shared.freed.notify_waiters();
+        self.shared.maintainer.notify_one();
     }
 }
 
