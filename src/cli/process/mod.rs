@@ -19,14 +19,12 @@ mod command;
 mod directory;
 mod life;
 mod lines;
-mod memory;
 mod orphans;
 mod version;
 
 use self::directory::{PrivateDirectory, WorkingDirectory};
 pub(crate) use self::life::Life;
 use self::lines::Lines;
-pub(crate) use self::memory::Memory;
 pub(crate) use self::orphans::Orphans;
 pub use self::version::Version;
 pub(crate) use self::version::ask;

@@ -100,12 +100,8 @@ async fn a_port_is_free_or_has_a_server_of_ours_or_is_taken() {
 #[tokio::test]
 async fn memory_that_processes_may_take_and_that_is_not_there_is_a_note() {
     for (args, status, words) in [
-        (
-            ["--max-processes", "100000"],
-            "note",
-            "100000 processes (--max-processes) hold some 10490495 MiB after some turns",
-        ),
-        (["--max-memory", "1"], "ok", "--max-memory lets processes hold 1 MiB together"),
+        (["--max-processes", "100000"], "note", "100000 processes (--max-processes) take up to 15000000 MB"),
+        (["--max-processes", "1"], "ok", "1 processes (--max-processes) take up to 150 MB"),
     ] {
         let (findings, _) = examine(Path::new("/nowhere/claude"), &[&["0"], &args[..]].concat()).await;
         let (is, message) = finding(&findings, "memory");

@@ -10,7 +10,6 @@ mod fields;
 mod functions;
 mod marks;
 #[cfg(target_os = "linux")]
-mod memory;
 mod messages;
 mod prompt_cache;
 mod responses;
