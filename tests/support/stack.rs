@@ -284,9 +284,6 @@ pub(crate) fn content(completion: &Value) -> &str {
     completion["choices"][0]["message"]["content"].as_str().unwrap_or_default()
 }
 
-/// The beginning of the CLI's note of the date, which 2.1.252 puts into a user message.
-const DATE_NOTE: &str = "<system-reminder>\nAs you answer the user's questions, you can use the following context:";
-
 /// The conversation in a request to the API: each turn's role and blocks, without what the CLI adds.
 pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
     let messages = upstream["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
@@ -295,8 +292,6 @@ pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
             Value::String(text) => vec![json!({"type": "text", "text": text})],
             blocks => blocks.as_array().unwrap().clone(),
         };
-        // The CLI's note of the date. Later versions have it in a system message (2.1.328).
-        blocks.retain(|block| !block["text"].as_str().is_some_and(|text| text.starts_with(DATE_NOTE)));
         for block in &mut blocks {
             block.as_object_mut().unwrap().remove("cache_control");
         }

@@ -20,7 +20,8 @@ use crate::chat::{ChatRequest, Function, Message, Role, ToolCall};
 /// The names of what it changes of these messages' content.
 pub(crate) fn of(request: &ChatRequest) -> Vec<&'static str> {
     let user = request.messages.iter().filter(|message| message.role == Role::User);
-    let images = user.flat_map(|message| parts(message)).filter_map(image_in).any(|image| !leaves_alone(&image));
+    let images =
+        user.flat_map(|message| parts(message)).filter_map(image_in).any(|image| changes_image(&image) == Some(true));
     let calls = request.messages.iter().flat_map(Message::calls);
     let numbers = calls.into_iter().any(|call| has_large_integers(&call.function.arguments));
     let tools = request.functions().any(|function| changes_definition(function));
@@ -28,24 +29,22 @@ pub(crate) fn of(request: &ChatRequest) -> Vec<&'static str> {
     names.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
 }
 
-/// Whether it passes an image on as it is. In a user message, and in the result of a call that it waits in, it scales what has
+/// Whether it changes an image; `None` if its size cannot be read. In a user message, and in the result of a call that it waits in, it scales what has
 /// an edge of over 2,000 pixels or more squares of 28 by 28 than 4,761, and compresses what has over 500 KiB (505,807 bytes were
 /// left alone, 520,304 were not). In results that are replayed, it changes none.
-pub(super) fn leaves_alone(image: &DataUrl<'_>) -> bool {
+pub(super) fn changes_image(image: &DataUrl<'_>) -> Option<bool> {
     const MAX_BYTES: usize = 505_000;
     const MAX_EDGE: usize = 2000;
     const MAX_SQUARES: usize = 4761;
     /// In characters of base64; the size stands near the beginning.
     const HEAD: usize = 128 * 1024;
     if image.base64.len() / 4 * 3 > MAX_BYTES {
-        return false;
+        return Some(true);
     }
     let head = image.base64.get(..HEAD).unwrap_or(image.base64);
-    let size = STANDARD.decode(head).ok().and_then(|head| imagesize::blob_size(&head).ok());
-    size.is_some_and(|size| {
-        let squares = size.width.div_ceil(28).saturating_mul(size.height.div_ceil(28));
-        size.width.max(size.height) <= MAX_EDGE && squares <= MAX_SQUARES
-    })
+    let size = imagesize::blob_size(&STANDARD.decode(head).ok()?).ok()?;
+    let squares = size.width.div_ceil(28).saturating_mul(size.height.div_ceil(28));
+    Some(size.width.max(size.height) > MAX_EDGE || squares > MAX_SQUARES)
 }
 
 /// Whether it changes a function's definition: its characters, its large integers, or what stands at the root of its schema

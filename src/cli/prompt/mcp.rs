@@ -350,7 +350,7 @@ impl<'a> CallResult<'a> {
                 let block = |part: &'a Part| match part.as_text() {
                     Some(part) => text(part),
                     None => image_in(part)
-                        .filter(changes::leaves_alone)
+                        .filter(|image| changes::changes_image(image) == Some(false))
                         .map(|DataUrl { media_type, base64 }| ResultBlock::Image { media_type, data: base64 }),
                 };
                 let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
