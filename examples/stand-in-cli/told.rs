@@ -1,6 +1,10 @@
 //! Everything the stand-in was told: what `[[history]]` answers, and what its answers depend on.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::{Map, Value, json};
+use unicode_normalization::UnicodeNormalization;
 
 /// The model names that stand for another.
 const ALIASES: [(&str, &str); 5] = [
@@ -10,6 +14,9 @@ const ALIASES: [(&str, &str); 5] = [
     ("sonnet", "claude-sonnet-5-5"),
     ("haiku", "claude-haiku-5-5"),
 ];
+
+/// How much the model gets of a tool's description, in UTF-16 units, unless the environment says otherwise.
+const MAX_DESCRIPTION: usize = 4096;
 
 /// What the client said, in the order in which it took effect.
 #[derive(Default)]
@@ -46,6 +53,26 @@ impl Told {
         self.server = request["sdkMcpServers"][0].as_str().map(str::to_owned);
         if let Some(server) = &self.server {
             self.server_config = request["sdkMcpServerConfigs"][server].clone();
+        }
+    }
+
+    /// Takes the server's tools, with their texts as the model gets them.
+    pub(crate) fn take_tools(&mut self, tools: &Value) {
+        self.tools = tools.as_array().cloned().unwrap_or_default();
+        for tool in &mut self.tools {
+            for field in ["description", "inputSchema"] {
+                if let Some(value) = tool.get_mut(field) {
+                    *value = normalized(std::mem::take(value));
+                }
+            }
+            let most =
+                super::number("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH").map_or(MAX_DESCRIPTION, |most| most as usize);
+            if let Some(text) = tool["description"].as_str()
+                && text.encode_utf16().count() > most
+            {
+                let units: Vec<u16> = text.encode_utf16().take(most).collect();
+                tool["description"] = json!(format!("{}\u{2026} [truncated]", String::from_utf16_lossy(&units)));
+            }
         }
     }
 
@@ -123,7 +150,10 @@ impl Told {
     pub(crate) fn tool_names(&self) -> Vec<String> {
         let server = self.server.as_deref().unwrap_or_default();
         let client = self.tools.iter().filter_map(|tool| Some(format!("mcp__{server}__{}", tool["name"].as_str()?)));
-        client.chain(self.structured().then(|| "StructuredOutput".to_owned())).collect()
+        let mut names: Vec<String> = client.collect();
+        names.sort();
+        names.extend(self.structured().then(|| "StructuredOutput".to_owned()));
+        names
     }
 
     /// The tool that this name, with or without its `mcp__server__`, means; an unknown name stays as it is.
@@ -155,6 +185,21 @@ impl Told {
             "settings": self.settings,
             "messages": self.messages,
         })
+    }
+}
+
+/// The texts of a tool's definition as the CLI passes them on: in NFKC, without characters that have no form of their own.
+fn normalized(value: Value) -> Value {
+    let text = |text: &str| {
+        static FORMLESS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{Cf}\p{Co}\p{Cn}]").ok());
+        let text: String = text.nfkc().collect();
+        FORMLESS.as_ref().map_or(text.clone(), |formless| formless.replace_all(&text, "").into_owned())
+    };
+    match value {
+        Value::String(value) => json!(text(&value)),
+        Value::Array(values) => values.into_iter().map(normalized).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (text(&name), normalized(value))).collect(),
+        value => value,
     }
 }
 

@@ -192,7 +192,7 @@ impl Session {
         if answer["subtype"] == "error" || result.is_null() {
             self.handshake = Handshake::Failed;
         } else if listing && acceptable(&result["tools"]) {
-            self.told.tools = result["tools"].as_array().cloned().unwrap_or_default();
+            self.told.take_tools(&result["tools"]);
             self.handshake = Handshake::Connected;
         } else if listing && tries == 4 {
             // One tool that it cannot take costs all of them.

@@ -347,6 +347,61 @@ async fn a_call_that_is_not_made() {
     .await;
 }
 
+/// The tools that a model is offered: of each its name, its description and its schema.
+fn offered(tools: &Value, schema: &str) -> Vec<(String, Value, Value)> {
+    let tools = tools.as_array().unwrap().iter();
+    let name = |tool: &Value| tool["name"].as_str().unwrap().trim_start_matches("mcp__c__").to_owned();
+    let mut tools: Vec<_> = tools.map(|tool| (name(tool), tool["description"].clone(), tool[schema].clone())).collect();
+    tools.sort_by(|one, two| one.0.cmp(&two.0));
+    tools
+}
+
+#[tokio::test]
+async fn definitions_reach_the_model_alike() {
+    let tool = |name: &str, description: &str, properties: Value| {
+        let schema = json!({"type": "object", "properties": properties});
+        json!({"name": name, "description": description, "inputSchema": schema})
+    };
+    let tools = json!([
+        tool(
+            "zeta",
+            "m² ½ ｶﾀｶﾅ x\u{200b}y 👨\u{200d}👩 ﬁ e\u{301} \u{ad}\u{feff}\u{202e}\t\u{e0041}\u{fe0f} ❤️ \u{e000}\u{378}",
+            json!({"m²": {"type": "string", "enum": ["½", "\u{200d}q"], "description": "ﬁ"}})
+        ),
+        tool("long", &"d".repeat(5_000), json!({})),
+        tool("wide", &"é".repeat(4_090).chars().chain("🦀🦀🦀🦀🦀".chars()).collect::<String>(), json!({})),
+        tool("alpha", "line\r\nx  \n", json!({})),
+    ]);
+    let api = MessagesApi::start().await;
+    for (nth, env) in [&[][..], &[("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH", "4500")]].into_iter().enumerate() {
+        let mut cli = Cli::start(&stand_in(), &api.url(), env);
+        cli.initialize(Some(tools.clone()), None).await;
+        cli.user("[[history]]").await;
+        let history: Value = serde_json::from_str(cli.result().await["result"].as_str().unwrap()).unwrap();
+        let ours = offered(&history["tools"], "inputSchema");
+        assert_eq!(ours[3].1, "m2 1⁄2 カタカナ xy 👨👩 fi é \t\u{fe0f} ❤️ ");
+        let Some(real) = real_cli() else { return };
+        let mut cli = Cli::start(&real, &api.url(), env);
+        cli.initialize(Some(tools.clone()), None).await;
+        cli.user("hi").await;
+        cli.result().await;
+        assert_eq!(ours, offered(&api.request(nth).await["tools"], "input_schema"));
+    }
+}
+
+#[tokio::test]
+async fn tools_are_listed_by_name() {
+    same("stand_in/tool_names", "Tools are listed by name, that of a format among them.", async |mut cli: Cli| {
+        let mut tools = tools(true);
+        tools.as_array_mut().unwrap().reverse();
+        cli.initialize(Some(tools), Some(json!({"type": "object"}))).await;
+        cli.user("hi").await;
+        cli.result().await;
+        cli
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn live_results() {
     same(

@@ -172,7 +172,8 @@ async fn arguments_that_are_no_object_are_told_as_the_cli_itself_keeps_them() {
         ("[1]", json!({"__unparsedToolInput": {"raw": "[1]", "len": 3}})),
         (r#"{"path":"\ud800"}"#, json!({"path": "\u{fffd}"})),
     ] {
-        let history = [user("x"), called("c", "f", arguments), result("c", "cut"), user("[[history]]")];
+        let history =
+            [user("x"), called("c", "f", arguments), result("c", "cut"), assistant("oh"), user("[[history]]")];
         let told = ask(&claude().build(), messages(history)).await.json();
         assert_eq!(told["messages"][1]["content"][0]["input"], input);
     }
