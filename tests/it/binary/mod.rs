@@ -9,7 +9,6 @@ mod flags;
 mod keys;
 mod killed;
 mod log;
-mod plan;
 mod protocol;
 mod raw;
 mod readme;
