@@ -69,8 +69,43 @@ impl Told {
     }
 
     /// Adds a message to the conversation.
-    pub(crate) fn push(&mut self, role: &str, content: Value) {
+    pub(crate) fn push(&mut self, role: &str, mut content: Value) {
+        for block in content.as_array_mut().into_iter().flatten().filter(|block| block["type"] == "tool_result") {
+            if self.repeats(block["tool_use_id"].as_str().unwrap_or_default()) {
+                block["content"] = json!("[Tool result missing due to internal error]");
+                block["is_error"] = json!(true);
+            }
+        }
         self.messages.push(json!({"role": role, "content": content}));
+    }
+
+    /// Adds what the user said, without empty texts, which the API would refuse.
+    pub(crate) fn push_said(&mut self, mut content: Value) {
+        if let Value::Array(blocks) = &mut content {
+            blocks.retain(|block| block["text"] != "");
+            if blocks.is_empty() {
+                return;
+            }
+        }
+        self.push("user", content);
+    }
+
+    /// Whether the conversation exceeds the limit that it was given. Any limit is taken for one that it exceeds.
+    pub(crate) fn exceeds_limit(&self) -> bool {
+        self.env.contains_key("CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE")
+    }
+
+    /// Takes back the model's last message.
+    pub(crate) fn retract(&mut self) {
+        self.messages.pop();
+    }
+
+    /// Whether the CLI takes this call for a repetition of another: its id is that one's and a number.
+    fn repeats(&self, id: &str) -> bool {
+        let Some((first, number)) = id.rsplit_once('_') else { return false };
+        let calls = self.messages.iter().filter_map(|message| message["content"].as_array()).flatten();
+        let mut ids = calls.filter(|block| block["type"] == "tool_use").map(|block| &block["id"]);
+        number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty() && ids.any(|id| id == first)
     }
 
     /// The model's full name.
@@ -81,15 +116,7 @@ impl Told {
 
     /// Whether the answer is to be a `StructuredOutput` call: a schema that the real CLI can use was given.
     pub(crate) fn structured(&self) -> bool {
-        const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
-        let Some(schema) = self.schema.as_object() else { return false };
-        let known = |name: &Value| name.as_str().is_some_and(|name| TYPES.contains(&name));
-        let type_is_known = match schema.get("type") {
-            None => true,
-            Some(Value::Array(names)) => names.iter().all(known),
-            Some(name) => known(name),
-        };
-        type_is_known && schema.get("properties").is_none_or(Value::is_object)
+        self.schema.is_object() && usable(&self.schema)
     }
 
     /// The names of the tools, as the model sees them.
@@ -129,6 +156,37 @@ impl Told {
             "messages": self.messages,
         })
     }
+}
+
+/// Whether the real CLI's validator takes a schema: ajv's of draft-07, strict.
+fn usable(schema: &Value) -> bool {
+    const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
+    let Some(schema) = schema.as_object() else { return schema.is_boolean() };
+    let is_type = |name: &Value| name.as_str().is_some_and(|name| TYPES.contains(&name));
+    let all = |value: &Value| value.as_array().is_some_and(|schemas| schemas.iter().all(usable));
+    let each = |value: &Value| value.as_object().is_some_and(|schemas| schemas.values().all(usable));
+    schema.iter().all(|(keyword, value)| match keyword.as_str() {
+        "$schema" => {
+            value.as_str().is_some_and(|url| url.trim_end_matches('#') == "http://json-schema.org/draft-07/schema")
+        }
+        "type" => value.as_array().map_or_else(|| is_type(value), |names| names.iter().all(is_type)),
+        "properties" | "patternProperties" | "definitions" | "$defs" => each(value),
+        "allOf" | "anyOf" | "oneOf" => all(value),
+        "items" => usable(value) || all(value),
+        "additionalItems" | "additionalProperties" | "contains" | "else" | "not" | "propertyNames" | "then" => {
+            usable(value)
+        }
+        "if" => usable(value) && (schema.contains_key("then") || schema.contains_key("else")),
+        "maxItems" | "maxLength" | "maxProperties" | "minItems" | "minLength" | "minProperties" => value.is_u64(),
+        "exclusiveMaximum" | "exclusiveMinimum" | "maximum" | "minimum" | "multipleOf" => value.is_number(),
+        "deprecated" | "nullable" | "readOnly" | "uniqueItems" | "writeOnly" => value.is_boolean(),
+        "enum" | "examples" | "required" => value.is_array(),
+        "dependencies" => value.is_object(),
+        "$comment" | "$id" | "$ref" | "contentEncoding" | "contentMediaType" | "description" | "format" | "pattern"
+        | "title" => value.is_string(),
+        "const" | "default" => true,
+        _ => false,
+    })
 }
 
 /// Whether the real CLI accepts a list of tools: each one's `inputSchema` is of type `object`.

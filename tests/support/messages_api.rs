@@ -3,10 +3,11 @@
 //! The last user turn picks the answer: "echo: " and its text, or what a directive in double square brackets asks for.
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
 //! `think`, `ponder DIRECTIVE` (thinking and redacted thinking, then the directive), `cite TEXT`, `pause`, `window`,
-//! `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
+//! `blocks A|B|C`, `end REASON DIRECTIVE`, `fallback DIRECTIVE`, `nothing`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
 //! connection after a delta.
-//! A model whose name contains "nonexistent" does not exist. `cache_control` marks that the API would refuse are refused.
+//! A model whose name contains "nonexistent" does not exist. `cache_control` marks and schemas of tools that the API would refuse
+//! are refused.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -190,6 +191,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     let streamed = body["stream"] == true;
     let refused =
         marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).map(|message| Answer::invalid(&message));
+    let refused = refused.or_else(|| schema_refusal(&body).map(|message| Answer::invalid(&message)));
     let answer = state.failure().or(refused).unwrap_or_else(|| Answer::to(&body));
     let mut message = envelope(number, &body, raw.len(), json!([]));
     if state.caches.load(Ordering::Relaxed) {
@@ -208,6 +210,28 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         }
         Answer::Message(answer) if streamed => stream(state, number, message, answer),
         Answer::Message(answer) => reply(200, &answer.whole(number, message), &[]),
+    })
+}
+
+/// Why the API would refuse the schema of a tool.
+fn schema_refusal(body: &Value) -> Option<String> {
+    fn has_tuple(schema: &Value) -> bool {
+        schema["items"].is_array()
+            || schema.as_object().is_some_and(|fields| fields.values().any(has_tuple))
+            || schema.as_array().is_some_and(|schemas| schemas.iter().any(has_tuple))
+    }
+    let tools = body["tools"].as_array().into_iter().flatten().map(|tool| &tool["input_schema"]).enumerate();
+    tools.filter(|(_, schema)| schema.is_object()).find_map(|(i, schema)| {
+        let problem = if schema["type"] != "object" {
+            ".type: Field required"
+        } else if ["allOf", "anyOf", "oneOf"].iter().any(|union| schema.get(union).is_some()) {
+            ": input_schema does not support oneOf, allOf, or anyOf at the top level"
+        } else if has_tuple(schema) {
+            ": JSON schema is invalid. It must match JSON Schema draft 2020-12"
+        } else {
+            return None;
+        };
+        Some(format!("tools.{i}.custom.input_schema{problem}"))
     })
 }
 

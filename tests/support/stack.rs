@@ -94,18 +94,21 @@ impl Stack {
 
     /// The whole answer of a door other than Chat Completions.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, body.to_string()).await
+    }
+
+    /// Likewise, to a body that need not be JSON that Rust can hold.
+    pub(crate) async fn post_text(&self, path: &str, body: String) -> Answer {
         Answer::of(self.send_to(path, body).await).await
     }
 
     async fn send(&self, body: &Value) -> Response<Body> {
-        self.send_to("/v1/chat/completions", body).await
+        self.send_to("/v1/chat/completions", body.to_string()).await
     }
 
-    async fn send_to(&self, path: &str, body: &Value) -> Response<Body> {
-        let request = Request::post(path)
-            .header("content-type", "application/json")
-            .body(Full::<Bytes>::from(body.to_string()))
-            .unwrap();
+    async fn send_to(&self, path: &str, body: String) -> Response<Body> {
+        let request =
+            Request::post(path).header("content-type", "application/json").body(Full::<Bytes>::from(body)).unwrap();
         let Ok(response) = in_time("the answer's head", self.service.clone().oneshot(request)).await;
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }

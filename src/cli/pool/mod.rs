@@ -87,6 +87,8 @@ struct Shared {
     orphans: OnceLock<Arc<Orphans>>,
     tally: Arc<Tally>,
     cache_lifetime: KnownLifetime,
+    /// Set once the CLI has asked the model in spite of a context limit.
+    ignores_context_limit: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +145,7 @@ impl Pool {
                 orphans: OnceLock::new(),
                 tally: Arc::default(),
                 cache_lifetime: KnownLifetime::default(),
+                ignores_context_limit: AtomicBool::new(false),
                 config,
             }),
         }
@@ -155,6 +158,16 @@ impl Pool {
     /// How long the CLI's own prompt-cache marks live.
     pub(crate) fn cache_lifetime(&self) -> &KnownLifetime {
         &self.shared.cache_lifetime
+    }
+
+    /// Whether a replay can have the CLI's note where the conversation first had it.
+    pub(crate) fn places_note(&self) -> bool {
+        !self.shared.ignores_context_limit.load(Ordering::Relaxed)
+    }
+
+    /// The CLI asks the model where it should have refused to, so no replay makes it refuse any more.
+    pub(crate) fn leave_note(&self) {
+        self.shared.ignores_context_limit.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn subscription(&self) -> &Subscription {

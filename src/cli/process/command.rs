@@ -28,13 +28,18 @@ const ARGUMENTS: [&str; 17] = [
     "--tools",
 ];
 
-const ENVIRONMENT: [(&str, &str); 7] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
+    // It would cut descriptions of tools at 2,048 characters (2.1.280) or 4,096 (2.1.332).
+    ("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH", "10000000"),
     ("ENABLE_TOOL_SEARCH", "false"),
     ("DISABLE_AUTO_COMPACT", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
     // After a stream breaks off, the CLI would ask again for an answer in one piece: without deltas or usage, and repeating
     // what was already streamed (2.1.328).
     ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
+    // After a refusal it would tell the model about that and ask it once more, or ask another model (2.1.328).
+    ("CLAUDE_CODE_DISABLE_REFUSAL_RETRY", "1"),
+    ("CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK", "1"),
     // Notes that earlier sessions left in a workspace would get into every conversation (2.1.328).
     ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
     // A command that outlives its turn would start another turn when it ends.

@@ -110,4 +110,7 @@ exec 3<&0
         read -r killed <"$file" && ! runs "$killed" && forget "$killed"
     done
     rm -rf "$temporary/tower-claude-own-$mark-"*
+    # Where they worked, unless others of this user do.
+    set -- "$temporary"/tower-claude-own-*
+    [ -e "$1" ] || rmdir "$temporary/tower-claude-$(id -u)"
 } <&3 3<&- >/dev/null 2>&1 &
