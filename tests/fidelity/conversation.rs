@@ -205,8 +205,10 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A text that says something, whatever is counted as white space.
 fn said() -> impl Strategy<Value = String> {
-    text().prop_map(|text| if text.trim().is_empty() { format!("said{text}") } else { text })
+    let mute = |character: char| character.is_whitespace() || "\u{feff}\u{200b}\u{1}".contains(character);
+    text().prop_map(move |text| if text.chars().all(mute) { format!("said{text}") } else { text })
 }
 
 fn part() -> impl Strategy<Value = Part> {
@@ -248,7 +250,7 @@ fn tool() -> impl Strategy<Value = Tool> {
     let descriptions = prop_oneof![
         5 => Just(Some("Reads.".to_owned())),
         1 => Just(None),
-        3 => text().prop_map(Some),
+        3 => said().prop_map(Some),
         1 => (1900_usize..5000).prop_map(|length| Some("long é ".repeat(length / 7))),
     ];
     (select(names).prop_map(str::to_owned), descriptions, weighted(0.9, select(schemas())))

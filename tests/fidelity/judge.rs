@@ -1,5 +1,6 @@
 //! Holds a conversation over the real CLI, and compares what the model and the client get with what is right.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ pub(crate) struct Difference {
     pub(crate) got: String,
     /// The request at which it was seen.
     pub(crate) request: Value,
+    /// Whether it is what the client hears that differs.
+    is_of_answer: bool,
 }
 
 impl fmt::Display for Difference {
@@ -65,7 +68,8 @@ impl Exchange<'_> {
             place => format!("{:?} {place}: {what}", self.ask.conversation.door),
         };
         let (right, got) = around(&right.to_string(), &got.to_string());
-        self.differences.push(Difference { kind, right, got, request: self.request.clone() });
+        let is_of_answer = self.place == "answer";
+        self.differences.push(Difference { kind, right, got, request: self.request.clone(), is_of_answer });
     }
 }
 
@@ -108,7 +112,15 @@ impl Court {
 
     /// Holds a conversation under a name that no other has, and says what is not as it should be.
     pub(crate) async fn hold(&self, conversation: &Conversation, name: &str) -> Vec<Difference> {
-        let mut held = Held { court: self, conversation, name, entries: Vec::new(), open: Vec::new(), calls: 0 };
+        let mut held = Held {
+            court: self,
+            conversation,
+            name,
+            entries: Vec::new(),
+            open: Vec::new(),
+            calls: 0,
+            thoughtless: Cell::new(false),
+        };
         let mut differences = Vec::new();
         let replayed = conversation.history + conversation.replayed % (conversation.turns.len() - conversation.history);
         for number in 0..conversation.turns.len() {
@@ -125,8 +137,9 @@ impl Court {
                 differences.extend(held.ask(number, "r").await.0);
             }
             let Some(answer) = answer else { break };
-            // The client does not know how to go on with nothing.
-            if matches!(conversation.turns[number].answer.end, End::Nothing | End::Refused) {
+            // The client does not know how to go on with nothing, and what comes after a wrong answer is its fault.
+            let wrong = differences.iter().any(|difference| difference.is_of_answer);
+            if wrong || matches!(conversation.turns[number].answer.end, End::Nothing | End::Refused) {
                 break;
             }
             held.keep(number, answer);
@@ -144,6 +157,8 @@ struct Held<'a> {
     open: Vec<String>,
     /// How many calls there have been.
     calls: usize,
+    /// Whether thinking was refused: the CLI leaves it out from then on.
+    thoughtless: Cell<bool>,
 }
 
 impl Held<'_> {
@@ -204,8 +219,12 @@ impl Held<'_> {
             let mut result = turn.results[at % turn.results.len()].clone();
             result.parts = parts(*door, &result.parts, true);
             result.is_error &= *door == Door::Messages;
-            if result.is_error && !says_something(&result.parts) {
-                result.parts = vec![Part::Text("failed".to_owned())];
+            if result.is_error {
+                // The API takes nothing else in a failure.
+                result.parts.retain(|part| matches!(part, Part::Text(_)));
+                if !says_something(&result.parts) {
+                    result.parts = vec![Part::Text("failed".to_owned())];
+                }
             }
             self.entries.push(Entry::Result(id, result));
         }
@@ -336,6 +355,7 @@ impl Held<'_> {
         for refusal in asked.iter().filter_map(|asked| asked.refusal.as_ref()) {
             let kind: String = refusal.chars().filter(|character| !character.is_ascii_digit()).take(120).collect();
             exchange.differs(&format!("the API refuses: {kind}"), "a request that the API takes", refusal);
+            self.thoughtless.set(self.thoughtless.get() || refusal.contains("`thinking`"));
         }
         let mut heard = heard(conversation.door, streamed, answer.status.as_u16(), &text);
         if let Some(error) = &heard.error {
@@ -348,13 +368,16 @@ impl Held<'_> {
         }
         let taken = asked.iter().filter(|asked| asked.refusal.is_none()).count();
         // A process that is killed at `max_tokens` may have asked to go on.
-        if taken != 1 && turn.answer.end != End::Cut {
+        if taken != 1 && !matches!(turn.answer.end, End::Cut | End::Window) {
             let why = reference::stop(&turn.answer, &own);
             exchange.differs(&format!("asks the model {taken} times where it stops for {why}"), 1, taken);
             return (exchange.differences, Some(heard));
         }
         if let Some(asked) = asked.first() {
-            let right = told(&exchange.ask, &self.court.defaults);
+            let mut right = told(&exchange.ask, &self.court.defaults);
+            if self.thoughtless.get() {
+                right.add_thoughtless();
+            }
             compare_told(&mut exchange, right, got(&asked.body, &conversation.tools));
         }
         if exchange.ask.settings.temperature && !exchange.ignored.contains("temperature") {
@@ -390,7 +413,7 @@ fn parts(door: Door, parts: &[Part], in_result: bool) -> Vec<Part> {
 }
 
 fn says_something(parts: &[Part]) -> bool {
-    parts.iter().any(|part| !matches!(part, Part::Text(text) if text.trim().is_empty()))
+    parts.iter().any(|part| !matches!(part, Part::Text(text) if reference::is_blank(text)))
 }
 
 /// What the API is to say.
@@ -398,8 +421,10 @@ fn message(answer: &Answer, own: &[Said]) -> Message {
     let mut said = own.iter();
     let mut blocks: Vec<Spoken> = Vec::new();
     if answer.end != End::Nothing {
-        for block in &answer.blocks {
+        for (at, block) in answer.blocks.iter().enumerate() {
             match block {
+                // None is known to be an answer's last.
+                Block::Unknown if at + 1 == answer.blocks.len() => {}
                 Block::Unknown => {
                     let start = json!({"type": reference::UNKNOWN, "from": {"model": "a"}, "to": {"model": "b"}});
                     blocks.push(Spoken::Given { start, deltas: Vec::new() });

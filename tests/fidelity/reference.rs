@@ -28,6 +28,18 @@ pub(crate) struct Turn {
     pub(crate) forms: Vec<Vec<Value>>,
 }
 
+impl Told {
+    /// Adds what the model has said without its thinking.
+    pub(crate) fn add_thoughtless(&mut self) {
+        let is_thought = |block: &Value| block["type"] == "thinking" || block["type"] == "redacted_thinking";
+        for turn in self.turns.iter_mut().filter(|turn| turn.role == "assistant") {
+            let mut without = turn.forms.clone();
+            without.iter_mut().for_each(|form| form.retain(|block| !is_thought(block)));
+            turn.forms.extend(without);
+        }
+    }
+}
+
 /// What a request is by default, by model.
 pub(crate) type Defaults = HashMap<String, Map<String, Value>>;
 
@@ -85,9 +97,10 @@ fn instructions(entry: &Entry) -> Option<String> {
     Some(texts.join("\n")).filter(|text| !is_blank(text))
 }
 
-/// The API refuses texts that are blank, so they are left out.
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+/// The API refuses texts that are blank, so they are left out. White space is what JavaScript takes for it: the CLI itself leaves
+/// out what is nothing else.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.chars().all(|character| character.is_whitespace() || character == '\u{feff}')
 }
 
 fn text(text: impl Into<String>) -> Value {

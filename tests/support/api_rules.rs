@@ -115,6 +115,9 @@ fn messages(body: &Value) -> Option<String> {
             if result["is_error"] == true && empty {
                 return Some(format!("messages.{at}: content cannot be empty if `is_error` is true"));
             }
+            if result["is_error"] == true && list(content).iter().any(|block| kind(block) != "text") {
+                return Some(format!("messages.{at}: all content must be type `text` if `is_error` is true"));
+            }
             if let Some(refusal) = texts(&format!("messages.{at}.tool_result"), content) {
                 return Some(refusal);
             }
