@@ -32,6 +32,8 @@ pub(crate) struct Conversation {
     pub(crate) turns: Vec<Turn>,
     /// The turn that is also asked for on a fresh process.
     pub(crate) replayed: usize,
+    /// How many of the user's last blocks are marked for the prompt cache, where the API has such marks.
+    pub(crate) marks: usize,
 }
 
 /// What a client makes of the ids of calls.
@@ -59,6 +61,7 @@ pub(crate) struct Tool {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     pub(crate) schema: Option<Value>,
+    pub(crate) strict: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +155,8 @@ pub(crate) enum Block {
     Text(String),
     Thinking(String),
     Redacted,
-    /// One of those that the API has had since this was written.
+    /// One of those that the API has had since this was written. In a history that the client made up, one that Anthropic's servers
+    /// have left there.
     Unknown,
 }
 
@@ -164,6 +168,7 @@ pub(crate) enum End {
     Cut,
     Refused,
     Window,
+    Paused,
     Nothing,
 }
 
@@ -253,8 +258,9 @@ fn tool() -> impl Strategy<Value = Tool> {
         3 => said().prop_map(Some),
         1 => (1900_usize..5000).prop_map(|length| Some("long é ".repeat(length / 7))),
     ];
-    (select(names).prop_map(str::to_owned), descriptions, weighted(0.9, select(schemas())))
-        .prop_map(|(name, description, schema)| Tool { name, description, schema })
+    let name = select(names).prop_map(str::to_owned);
+    (name, descriptions, weighted(0.9, select(schemas())), prop::bool::weighted(0.05))
+        .prop_map(|(name, description, schema, strict)| Tool { name, description, schema, strict })
 }
 
 /// Parameters as clients write them.
@@ -274,6 +280,8 @@ fn schemas() -> Vec<Value> {
         of(
             json!({"n": {"type": "integer", "maximum": 9_223_372_036_854_775_807_u64, "const": 9_007_199_254_740_993_u64}}),
         ),
+        json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+            "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}),
         json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": false,
             "properties": {"a": {"type": "array", "prefixItems": [{"type": "string"}]}}, "x-own": {"é": [1.0, null]}}),
     ]
@@ -321,7 +329,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         1 => Just(Choice::Required),
         1 => (0_usize..5).prop_map(Choice::Function),
     ];
-    let efforts = vec!["low", "medium", "high", "xhigh"];
+    let efforts = vec!["low", "medium", "high", "xhigh", "none"];
     (
         weighted(0.3, select(vec![50, 4096, 20_000])),
         weighted(0.3, select(efforts)),
@@ -360,6 +368,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         2 => Just(End::Cut),
         1 => Just(End::Refused),
         1 => Just(End::Window),
+        1 => Just(End::Paused),
         1 => Just(End::Nothing),
     ];
     let calls = prop_oneof![
@@ -411,9 +420,9 @@ pub(crate) fn conversations() -> impl Strategy<Value = Conversation> {
     (
         (select(vec![Door::Chat, Door::Responses, Door::Messages]), select(vec!["opus", "opus", "sonnet"])),
         (prop::bool::weighted(0.7), ids, vec(system(), 0..3), tools, settings()),
-        (history, turns, 0_usize..16),
+        (history, turns, 0_usize..16, prop_oneof![9 => Just(0), 1 => 1_usize..5]),
     )
-        .prop_map(|((door, model), (thinks, ids, system, tools, settings), (history, turns, replayed))| {
+        .prop_map(|((door, model), (thinks, ids, system, tools, settings), (history, turns, replayed, marks))| {
             let history = history.min(turns.len() - 1);
             let mut tools: Vec<Tool> = tools;
             for at in 0..tools.len() {
@@ -422,6 +431,6 @@ pub(crate) fn conversations() -> impl Strategy<Value = Conversation> {
                     tools[at].name = name[..name.len().min(64)].to_owned();
                 }
             }
-            Conversation { door, model, thinks, ids, system, tools, settings, history, turns, replayed }
+            Conversation { door, model, thinks, ids, system, tools, settings, history, turns, replayed, marks }
         })
 }

@@ -44,6 +44,8 @@ pub(crate) enum Said {
         data: String,
         item: Value,
     },
+    /// A block of Anthropic's servers.
+    Server(Value),
     /// `cut`: its arguments are not whole.
     Call {
         id: String,
@@ -97,6 +99,7 @@ impl<'a> Ask<'a> {
             let mut function = json!({"name": tool.name});
             set(&mut function, "description", tool.description.as_ref());
             set(&mut function, "parameters", tool.schema.as_ref());
+            set(&mut function, "strict", tool.strict.then_some(true));
             json!({"type": "function", "function": function})
         });
         let function = |name: &str| json!({"type": "function", "function": {"name": name}});
@@ -120,7 +123,7 @@ impl<'a> Ask<'a> {
         }
         body["input"] = entries.iter().flat_map(items).collect();
         let tools = self.conversation.tools.iter().map(|tool| {
-            let mut function = json!({"type": "function", "name": tool.name, "strict": null});
+            let mut function = json!({"type": "function", "name": tool.name, "strict": tool.strict.then_some(true)});
             set(&mut function, "description", tool.description.as_ref());
             function["parameters"] = tool.schema.clone().unwrap_or_default();
             function
@@ -186,10 +189,17 @@ impl<'a> Ask<'a> {
             }
             follows = is_result;
         }
+        let users = messages.iter_mut().filter(|message| message["role"] == "user").rev();
+        let blocks = users.flat_map(|message| message["content"].as_array_mut().unwrap().iter_mut().rev());
+        let markable = |block: &&mut Value| !block["text"].as_str().is_some_and(|text| text.trim().is_empty());
+        for block in blocks.filter(markable).take(self.conversation.marks) {
+            block["cache_control"] = json!({"type": "ephemeral"});
+        }
         for message in &mut messages {
             // A string is short for one text.
             if let [only] = message["content"].as_array().unwrap().as_slice()
                 && only["type"] == "text"
+                && only["cache_control"].is_null()
             {
                 message["content"] = only["text"].clone();
             }
@@ -221,7 +231,7 @@ impl<'a> Ask<'a> {
         if self.conversation.thinks {
             body["thinking"] = json!({"type": "adaptive", "display": "summarized"});
         }
-        if let Some(effort) = self.settings.effort {
+        if let Some(effort) = self.settings.effort.filter(|effort| *effort != "none") {
             body["output_config"] = json!({"effort": effort});
         }
         body
@@ -272,7 +282,7 @@ fn chat_message(entry: &Entry) -> Value {
                         let function = json!({"name": name, "arguments": arguments});
                         calls.push(json!({"id": id, "type": "function", "function": function}));
                     }
-                    Said::Thinking { .. } | Said::Redacted { .. } => {}
+                    Said::Thinking { .. } | Said::Redacted { .. } | Said::Server(_) => {}
                 }
             }
             let mut message = json!({"role": "assistant", "content": text});
@@ -316,6 +326,7 @@ fn items(entry: &Entry) -> Vec<Value> {
                 Said::Text(text) => json!({"type": "message", "role": "assistant",
                     "content": [{"type": "output_text", "text": text, "annotations": []}]}),
                 Said::Thinking { item, .. } | Said::Redacted { item, .. } => item.clone(),
+                Said::Server(_) => Value::Null,
                 Said::Call { id, name, arguments, .. } => {
                     json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments})
                 }
@@ -390,6 +401,7 @@ fn said_block(said: &Said) -> Value {
             json!({"type": "thinking", "thinking": text, "signature": signature})
         }
         Said::Redacted { data, .. } => json!({"type": "redacted_thinking", "data": data}),
+        Said::Server(block) => block.clone(),
         Said::Call { id, name, arguments, .. } => {
             json!({"type": "tool_use", "id": id, "name": name, "input": input(arguments)})
         }

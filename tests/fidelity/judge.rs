@@ -148,6 +148,14 @@ impl Court {
     }
 }
 
+/// What Anthropic's servers leave in histories.
+const SERVERS: [&str; 4] = [
+    r#"{"type": "compaction", "content": "What was said before."}"#,
+    r#"{"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "a"}}"#,
+    r#"{"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": {"type": "web_fetch_tool_error", "error_code": "unavailable"}}"#,
+    r#"{"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}}"#,
+];
+
 struct Held<'a> {
     court: &'a Court,
     conversation: &'a Conversation,
@@ -279,6 +287,13 @@ impl Held<'_> {
                 }
             });
         }
+        if self.conversation.door == Door::Messages {
+            let blocks = &self.conversation.turns[number].answer.blocks;
+            let places = (0..blocks.len()).filter(|at| matches!(blocks[*at], Block::Unknown));
+            let servers = places.map(|at| SERVERS[(number + at) % SERVERS.len()]);
+            let servers = servers.map(|block| serde_json::from_str(block).expect("it is JSON"));
+            said.splice(..0, servers.map(Said::Server).collect::<Vec<_>>());
+        }
         self.push(said, None);
     }
 
@@ -375,20 +390,41 @@ impl Held<'_> {
         }
         if let Some(asked) = asked.first() {
             let mut right = told(&exchange.ask, &self.court.defaults);
-            if self.thoughtless.get() {
+            if self.thoughtless.get() || exchange.ask.settings.effort == Some("none") {
                 right.add_thoughtless();
             }
             compare_told(&mut exchange, right, got(&asked.body, &conversation.tools));
         }
-        if exchange.ask.settings.temperature && !exchange.ignored.contains("temperature") {
-            let ignored = exchange.ignored.clone();
-            exchange.differs("temperature is not named as ignored", "temperature", ignored);
+        for name in without_effect(&exchange.ask) {
+            if !exchange.ignored.contains(&name) {
+                let ignored = exchange.ignored.clone();
+                exchange.differs(&format!("{name} is not named as ignored"), name, ignored);
+            }
         }
         let right = reference::heard(conversation.door, conversation.thinks, &turn.answer, &own);
         let unknown = turn.answer.blocks.iter().any(|block| matches!(block, Block::Unknown));
         compare_heard(&mut exchange, unknown, &right, &heard);
         (exchange.differences, Some(heard))
     }
+}
+
+/// What is to be named, since it can have no effect.
+fn without_effect(ask: &Ask) -> Vec<String> {
+    let mut names = Vec::new();
+    names.extend(ask.settings.temperature.then(|| "temperature".to_owned()));
+    let strict = ask.conversation.door != Door::Messages && ask.conversation.tools.iter().any(|tool| tool.strict);
+    names.extend(strict.then(|| "strict".to_owned()));
+    for entry in ask.entries {
+        let Entry::Assistant(assistant) = entry else { continue };
+        for said in &assistant.said {
+            if let Said::Server(block) = said
+                && block["type"] != "compaction"
+            {
+                names.push(block["type"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    names
 }
 
 fn calls(said: &[Said]) -> Vec<String> {
@@ -457,6 +493,7 @@ fn spoken(said: &Said, pieces: usize) -> Spoken {
             (json!({"type": "thinking", "thinking": "", "signature": ""}), deltas)
         }
         Said::Redacted { data, .. } => (json!({"type": "redacted_thinking", "data": data}), Vec::new()),
+        Said::Server(block) => (block.clone(), Vec::new()),
         Said::Call { id, name, arguments, .. } => (
             json!({"type": "tool_use", "id": id, "name": name, "input": {}}),
             deltas("input_json_delta", "partial_json", arguments),
@@ -518,7 +555,8 @@ fn compare_told(exchange: &mut Exchange, mut right: Told, mut got: Told) {
             compare_blocks(&mut trial, &right.role, form, &got.forms[0]);
             trial.differences
         });
-        let mut nearest = trials.min_by_key(Vec::len).unwrap_or_default();
+        let far = |found: &Vec<Difference>| (found.iter().any(|it| it.kind.ends_with("other blocks")), found.len());
+        let mut nearest = trials.min_by_key(far).unwrap_or_default();
         nearest.iter_mut().for_each(|difference| difference.request = exchange.request.clone());
         exchange.differences.extend(nearest);
     }

@@ -18,8 +18,8 @@ const KNOWN: [(&str, Forgive); 3] = [
     ("pictures of user messages over 500 kB or 2,000 pixels are recompressed or scaled, with a note", pictures),
     // 2.1.328: `initialize` with `"maximum":9007199254740993`; a call with `{"n":9007199254740993}`, live or appended.
     ("integers are JavaScript's", integers),
-    // 2.1.328: `initialize` with `"enum":["m²"]`. It must be named to the client.
-    ("schemas of tools are normalised to NFKC, and lose format characters", schemas),
+    // 2.1.328: `initialize` with `"enum":["m²"]`, and with a root `"anyOf":[{"required":["a"]}]`. It must be named to the client.
+    ("schemas of tools are normalised to NFKC, and lose format characters and the unions of their roots", schemas),
 ];
 
 pub(crate) fn forgive(exchange: &Exchange, right: &mut Told, got: &mut Told) {
@@ -77,6 +77,13 @@ fn integers(_: &Exchange, right: &mut Told, got: &mut Told) {
 fn schemas(exchange: &Exchange, right: &mut Told, got: &mut Told) {
     if !exchange.ignored.split([',', ' ']).any(|name| name.starts_with("tools")) {
         return;
+    }
+    for (right, got) in right.tools.iter_mut().zip(&got.tools) {
+        for union in ["anyOf", "oneOf", "allOf"] {
+            if got["input_schema"][union].is_null() {
+                right["input_schema"].as_object_mut().map(|schema| schema.shift_remove(union));
+            }
+        }
     }
     for told in [right, got] {
         for tool in &mut told.tools {

@@ -66,11 +66,18 @@ pub(crate) fn told(ask: &Ask, defaults: &Defaults) -> Told {
     if let Some(limit) = ask.settings.max_tokens.or(own_default) {
         settings.insert("max_tokens".to_owned(), json!(limit));
     }
-    if let Some(effort) = ask.settings.effort {
-        settings.insert("output_config".to_owned(), json!({"effort": effort}));
-    }
     if conversation.thinks && conversation.door != Door::Chat {
         settings["thinking"]["display"] = json!("summarized");
+    }
+    match ask.settings.effort {
+        // Messages has no such effort.
+        Some("none") if conversation.door == Door::Messages => {}
+        Some("none") => {
+            settings.insert("output_config".to_owned(), json!({"effort": "low"}));
+            settings.shift_remove("thinking");
+        }
+        Some(effort) => drop(settings.insert("output_config".to_owned(), json!({"effort": effort}))),
+        None => {}
     }
     let leading = ask.entries.iter().take_while(|entry| matches!(entry, Entry::System(_))).count();
     let (system, entries) = ask.entries.split_at(leading);
@@ -207,6 +214,8 @@ fn said_blocks(said: &[Said], first: usize) -> Vec<Value> {
             Some(json!({"type": "thinking", "thinking": text, "signature": signature}))
         }
         Said::Redacted { data, .. } => Some(json!({"type": "redacted_thinking", "data": data})),
+        // Of what the servers did the model has the text, and that is in a summary alone.
+        Said::Server(block) => block["content"].as_str().map(text),
         Said::Call { name, arguments, cut, .. } => {
             call += 1;
             // What is to become of arguments that are not whole, no documentation says.
@@ -320,7 +329,7 @@ pub(crate) fn own(answer: &Answer, turn: &str, tools: &[&Tool], one_call: bool) 
         Block::Unknown => None,
     };
     let mut said: Vec<Said> = answer.blocks.iter().enumerate().filter_map(block).collect();
-    if !tools.is_empty() && !matches!(answer.end, End::Refused | End::Window) {
+    if !tools.is_empty() && !matches!(answer.end, End::Refused | End::Window | End::Paused) {
         let most = if one_call { 1 } else { answer.calls.len() };
         for (at, (tool, arguments)) in answer.calls[..most.min(answer.calls.len())].iter().enumerate() {
             said.push(Said::Call {
@@ -350,6 +359,7 @@ pub(crate) fn stop(answer: &Answer, own: &[Said]) -> &'static str {
         End::Cut => "max_tokens",
         End::Refused => "refusal",
         End::Window => "model_context_window_exceeded",
+        End::Paused => "pause_turn",
     }
 }
 
@@ -401,10 +411,10 @@ pub(crate) fn heard(door: Door, thinks: bool, answer: &Answer, own: &[Said]) -> 
     let stop = match (door, answer.end) {
         (Door::Messages, _) => stop(answer, own),
         (Door::Chat, End::Done) if calls => "tool_calls",
-        (Door::Chat, End::Done | End::Nothing) => "stop",
+        (Door::Chat, End::Done | End::Nothing | End::Paused) => "stop",
         (Door::Chat, End::Cut | End::Window) => "length",
         (Door::Chat, End::Refused) => "content_filter",
-        (Door::Responses, End::Done | End::Nothing) => "completed",
+        (Door::Responses, End::Done | End::Nothing | End::Paused) => "completed",
         (Door::Responses, End::Cut | End::Window) => "incomplete: max_output_tokens",
         (Door::Responses, End::Refused) => "incomplete: content_filter",
     };
@@ -432,6 +442,7 @@ pub(crate) fn comparable(door: Door, said: &[Said]) -> Vec<Value> {
         Said::Thinking { text, .. } => json!({"type": "thinking", "thinking": text}),
         Said::Redacted { data, .. } if door == Door::Messages => json!({"type": "redacted_thinking", "data": data}),
         Said::Redacted { .. } => json!({"type": "redacted_thinking"}),
+        Said::Server(block) => block.clone(),
         Said::Call { name, cut: true, .. } => json!({"type": "tool_use", "name": name, "input": null}),
         Said::Call { name, arguments, .. } if door == Door::Messages || is_blank(arguments) => {
             json!({"type": "tool_use", "name": name, "input": input(arguments).to_string()})
