@@ -282,6 +282,8 @@ fn schemas() -> Vec<Value> {
         ),
         json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
             "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}),
+        json!({"anyOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+            {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}]}),
         json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": false,
             "properties": {"a": {"type": "array", "prefixItems": [{"type": "string"}]}}, "x-own": {"é": [1.0, null]}}),
     ]

@@ -504,8 +504,8 @@ fn spoken(said: &Said, pieces: usize) -> Spoken {
 
 /// Compares what the model is told.
 fn compare_told(exchange: &mut Exchange, mut right: Told, mut got: Told) {
-    unfold(exchange, &right, &mut got);
     known::forgive(exchange, &mut right, &mut got);
+    unfold(exchange, &right, &mut got);
     for name in ["model", "max_tokens", "thinking", "output_config", "stop_sequences", "temperature", "tool_choice"] {
         let (right, got) = (right.settings.get(name), got.settings.get(name));
         if right != got {

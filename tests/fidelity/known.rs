@@ -13,13 +13,15 @@ type Forgive = fn(&Exchange, &mut Told, &mut Told);
 
 /// The kinds. That the CLI adds its own notes to the model (`NOTES`, and the first two blocks of the system prompt), puts a
 /// prefix before tools' names, and sorts tools by name, `reference::got` reckons with.
-const KNOWN: [(&str, Forgive); 3] = [
+const KNOWN: [(&str, Forgive); 4] = [
     // 2.1.328: `[user(image of 600 kB)]`, first or in a history that is appended.
     ("pictures of user messages over 500 kB or 2,000 pixels are recompressed or scaled, with a note", pictures),
     // 2.1.328: `initialize` with `"maximum":9007199254740993`; a call with `{"n":9007199254740993}`, live or appended.
     ("integers are JavaScript's", integers),
-    // 2.1.328: `initialize` with `"enum":["m²"]`, and with a root `"anyOf":[{"required":["a"]}]`. It must be named to the client.
-    ("schemas of tools are normalised to NFKC, and lose format characters and the unions of their roots", schemas),
+    // 2.1.328: `initialize` with `"anyOf":[{"required":["a"]},{"required":["b"]}]`; the API takes no union there.
+    ("unions at the root of a tool's schema are told in words, before its description", unions),
+    // 2.1.328: `initialize` with `"enum":["m²"]`. It must be named to the client.
+    ("schemas of tools are normalised to NFKC, and lose format characters", schemas),
 ];
 
 pub(crate) fn forgive(exchange: &Exchange, right: &mut Told, got: &mut Told) {
@@ -74,16 +76,28 @@ fn integers(_: &Exchange, right: &mut Told, got: &mut Told) {
     }
 }
 
+fn unions(_: &Exchange, right: &mut Told, got: &mut Told) {
+    for (right, got) in right.tools.iter_mut().zip(&mut got.tools) {
+        let is_union = ["anyOf", "oneOf", "allOf"].iter().any(|union| right["input_schema"][union].is_array());
+        let words = got["description"].as_str().and_then(|told| told.strip_prefix("Input constraint: "));
+        let Some(description) =
+            words.filter(|_| is_union).map(|words| words.split_once("\n\n").map_or("", |(_, rest)| rest))
+        else {
+            continue;
+        };
+        got["description"] = json!(description);
+        let mut properties = right["input_schema"]["properties"].as_object().cloned().unwrap_or_default();
+        for branch in right["input_schema"]["anyOf"].as_array().into_iter().flatten() {
+            properties.extend(branch["properties"].as_object().cloned().into_iter().flatten());
+        }
+        right["input_schema"] = json!({"properties": properties});
+        got["input_schema"] = json!({"properties": got["input_schema"]["properties"]});
+    }
+}
+
 fn schemas(exchange: &Exchange, right: &mut Told, got: &mut Told) {
     if !exchange.ignored.split([',', ' ']).any(|name| name.starts_with("tools")) {
         return;
-    }
-    for (right, got) in right.tools.iter_mut().zip(&got.tools) {
-        for union in ["anyOf", "oneOf", "allOf"] {
-            if got["input_schema"][union].is_null() {
-                right["input_schema"].as_object_mut().map(|schema| schema.shift_remove(union));
-            }
-        }
     }
     for told in [right, got] {
         for tool in &mut told.tools {

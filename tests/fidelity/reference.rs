@@ -200,6 +200,17 @@ fn forms(door: Door, assistant: &Assistant, first: usize) -> Vec<Vec<Value>> {
         }
     }
     let mut forms = vec![said_blocks(&client, first)];
+    if door == Door::Responses {
+        // Messages of one answer, with a blank line between them as within one.
+        let mut joined: Vec<Said> = Vec::new();
+        for said in client {
+            match (&said, joined.last_mut()) {
+                (Said::Text(more), Some(Said::Text(text))) => *text = format!("{text}\n\n{more}"),
+                _ => joined.push(said),
+            }
+        }
+        forms.push(said_blocks(&joined, first));
+    }
     if let Some(own) = &assistant.own {
         forms.push(said_blocks(own, first));
     }
