@@ -228,7 +228,8 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 fn system() -> impl Strategy<Value = System> {
-    (any::<bool>(), vec(text(), 1..3)).prop_map(|(developer, texts)| System { developer, texts })
+    let texts = prop_oneof![1 => vec(text(), 1), 1 => vec(said(), 1..3)];
+    (any::<bool>(), texts).prop_map(|(developer, texts)| System { developer, texts })
 }
 
 fn says() -> impl Strategy<Value = Says> {

@@ -649,11 +649,10 @@ fn compare(exchange: &mut Exchange, place: &str, right: &Value, got: &Value) {
         if right == got || (name == "input" && right.is_null()) {
             continue;
         }
-        let how = match (right.as_str(), got.as_str()) {
-            (Some(right), Some(got)) => how(right, got),
-            _ => changed(right, got),
-        };
-        exchange.differs(&format!("{place}.{name} {how}"), right, got);
+        match (right.as_str(), got.as_str()) {
+            (Some(one), Some(other)) => exchange.differs(&format!("{place}.{name} {}", how(one, other)), right, got),
+            _ => exchange.differs(&format!("{place}.{name} {}", changed(right, got)), shortened(right), shortened(got)),
+        }
     }
 }
 

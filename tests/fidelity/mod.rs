@@ -36,6 +36,9 @@ const AT_ONCE: usize = 3;
 /// In how many trials the example of a difference is made smaller.
 pub(crate) const SHRINKS: usize = 40;
 
+/// The examples of so many kinds are made smaller: where there are more, most follow from others.
+const SHRUNK: usize = 10;
+
 /// The conversation of a seed with a number.
 fn conversation(seed: u64, number: u64) -> Conversation {
     let mut bytes = [0; 32];
@@ -81,9 +84,10 @@ pub(crate) async fn judge(court: &Court, seed: u64, numbers: std::ops::Range<u64
     for (kind, Seen { times, number, .. }) in &kinds {
         println!("{times:5} x {kind} (CASE={number})");
     }
-    let example = async |(kind, seen): (&String, &Seen)| {
+    let example = async |(at, (kind, seen)): (usize, (&String, &Seen))| {
         let mut smallest = seen.first.clone();
-        shrink::shrink(&conversation(seed, seen.number), shrinks, async |smaller| {
+        let trials = if at < SHRUNK { shrinks } else { 0 };
+        shrink::shrink(&conversation(seed, seen.number), trials, async |smaller| {
             let again = hold(smaller).await.into_iter().find(|difference| difference.kind == *kind);
             let is_one = again.is_some();
             smallest = again.unwrap_or(smallest.clone());
@@ -92,7 +96,11 @@ pub(crate) async fn judge(court: &Court, seed: u64, numbers: std::ops::Range<u64
         .await;
         println!("\n{smallest}\n  again: SEED={seed} CASE={}", seen.number);
     };
-    futures_util::stream::iter(&kinds).map(example).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    futures_util::stream::iter(kinds.iter().enumerate())
+        .map(example)
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<()>>()
+        .await;
     println!("{} conversations were held, with {} kinds of differences", held.load(Ordering::Relaxed), kinds.len());
     kinds.len()
 }
