@@ -6,7 +6,7 @@
 //! `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
 //! connection after a delta.
-//! A model whose name contains "nonexistent" does not exist. `cache_control` marks that the API would refuse are refused.
+//! A model whose name contains "nonexistent" does not exist. What the API would refuse is refused: `api_rules`, `marks`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
