@@ -7,6 +7,7 @@ mod agent;
 mod cli;
 mod clients;
 mod doctor;
+mod fidelity;
 mod hosts;
 mod messages_api;
 mod openclaw;

@@ -6,9 +6,10 @@
 //! `blocks A|B|C`, `end REASON DIRECTIVE`, `fallback DIRECTIVE`, `nothing`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
 //! connection after a delta.
-//! A model whose name contains "nonexistent" does not exist. `cache_control` marks and schemas of tools that the API would refuse
-//! are refused.
+//! A model whose name contains "nonexistent" does not exist. What the API would refuse is refused: `api_rules`, `marks`,
+//! and schemas of tools.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -26,8 +27,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use super::marks;
-use super::pretend_model::{Answer, Message};
+use super::pretend_model::{Answer, Block, Message};
+use super::{api_rules, marks};
 
 type Body = BoxBody<Bytes, std::io::Error>;
 
@@ -52,6 +53,22 @@ struct State {
     most_marks: AtomicUsize,
     /// The events of each streamed answer, by the number of its message.
     streamed: Mutex<Vec<Vec<Value>>>,
+    scripts: Mutex<HashMap<String, Script>>,
+    bindings: api_rules::Bindings,
+}
+
+/// What is said to the next request of a conversation, and what has been asked.
+#[derive(Default)]
+struct Script {
+    answer: Option<Message>,
+    asked: Vec<Asked>,
+}
+
+/// A request of a conversation whose answers are scripted.
+pub(crate) struct Asked {
+    pub(crate) body: Value,
+    /// Why it was refused, if it was.
+    pub(crate) refusal: Option<String>,
 }
 
 impl MessagesApi {
@@ -70,6 +87,8 @@ impl MessagesApi {
             caches: AtomicBool::new(false),
             most_marks: AtomicUsize::new(4),
             streamed: Mutex::default(),
+            scripts: Mutex::default(),
+            bindings: api_rules::Bindings::default(),
         });
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -115,6 +134,18 @@ impl MessagesApi {
         self.state.most_marks.store(at_most, Ordering::Relaxed);
     }
 
+    /// The next request that says `conversation-NAME.` gets this answer, by the rules of the API. Its tools are named as the client
+    /// does.
+    pub(crate) fn script(&self, name: &str, answer: Message) {
+        let script = Script { answer: Some(answer), asked: Vec::new() };
+        self.state.scripts.lock().unwrap().insert(name.to_owned(), script);
+    }
+
+    /// What has been asked in a conversation since its answer was set.
+    pub(crate) fn asked(&self, name: &str) -> Vec<Asked> {
+        self.state.scripts.lock().unwrap().remove(name).map(|script| script.asked).unwrap_or_default()
+    }
+
     /// The events of the last streamed answer.
     pub(crate) fn last_stream(&self) -> Vec<Value> {
         self.state.streamed.lock().unwrap().last().cloned().unwrap_or_default()
@@ -150,6 +181,29 @@ impl MessagesApi {
 }
 
 impl State {
+    /// The answer to a request of a scripted conversation. One that was not expected is told so.
+    fn scripted(&self, name: &str, body: &Value) -> Option<Answer> {
+        let mut scripts = self.scripts.lock().unwrap();
+        let script = scripts.get_mut(name)?;
+        let refusal =
+            api_rules::refusal(body).or_else(|| marks::refusal(body, 4)).or_else(|| self.bindings.refusal(body));
+        script.asked.push(Asked { body: body.clone(), refusal: refusal.clone() });
+        if let Some(refusal) = refusal {
+            return Some(Answer::invalid(&refusal));
+        }
+        let Some(mut answer) = script.answer.take() else {
+            return Some(Answer::Message(Message::said([Block::Text(vec![
+                "This was asked once already.".to_owned(),
+            ])])));
+        };
+        for block in &mut answer.blocks {
+            block.call_as_in(&body["tools"]);
+        }
+        let whole: Vec<Value> = answer.blocks.iter().map(Block::whole).collect();
+        self.bindings.note(body, &whole);
+        Some(Answer::Message(answer))
+    }
+
     fn failure(&self) -> Option<Answer> {
         let mut failing = self.failing.lock().unwrap();
         failing.0 = failing.0.checked_sub(1)?;
@@ -190,10 +244,15 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     }
     let streamed = body["stream"] == true;
     let refused =
-        marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).map(|message| Answer::invalid(&message));
-    let refused = refused.or_else(|| schema_refusal(&body).map(|message| Answer::invalid(&message)));
-    let answer = state.failure().or(refused).unwrap_or_else(|| Answer::to(&body));
+        || marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).map(|message| Answer::invalid(&message));
+    let schema = || schema_refusal(&body).map(|message| Answer::invalid(&message));
+    let scripted = conversation(&raw).and_then(|name| state.scripted(&name, &body));
+    let answer =
+        scripted.or_else(|| state.failure()).or_else(refused).or_else(schema).unwrap_or_else(|| Answer::to(&body));
     let mut message = envelope(number, &body, raw.len(), json!([]));
+    if let Answer::Message(Message { usage: Some(usage), .. }) = &answer {
+        message["usage"] = usage.clone();
+    }
     if state.caches.load(Ordering::Relaxed) {
         let written = marks::written(&body);
         message["usage"]["cache_creation_input_tokens"] = json!(11);
@@ -233,6 +292,13 @@ fn schema_refusal(body: &Value) -> Option<String> {
         };
         Some(format!("tools.{i}.custom.input_schema{problem}"))
     })
+}
+
+/// The name of the conversation that a request belongs to, if its answers may be scripted.
+fn conversation(raw: &[u8]) -> Option<String> {
+    let at = memchr::memmem::find(raw, b"conversation-")? + "conversation-".len();
+    let length = raw[at..].iter().position(|byte| *byte == b'.')?;
+    std::str::from_utf8(&raw[at..at + length]).ok().map(str::to_owned)
 }
 
 /// Notices a client that hangs up before the answer's head is sent: hyper then drops the request's future, and this with it.
@@ -331,6 +397,7 @@ async fn events(number: u64, message: Value, answer: Message, gap: Duration, fra
         send(frames, json!({"type": "content_block_stop", "index": index})).await?;
     }
     let delta = json!({"stop_reason": answer.stop, "stop_sequence": null, "stop_details": answer.details});
+    let tokens = answer.output_tokens.unwrap_or(tokens);
     send(frames, json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens}})).await?;
     send(frames, json!({"type": "message_stop"})).await
 }

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, unused_macros, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub(crate) mod answer;
+pub(crate) mod api_rules;
 pub(crate) mod chat;
 pub(crate) mod claude_bin;
 pub(crate) mod cli_process;

@@ -25,9 +25,27 @@ pub(crate) struct Message {
     pub(crate) dropped: bool,
     /// Whether to send nothing at all.
     pub(crate) silent: bool,
+    /// The usage at the answer's start, and its tokens at the end, if they are not those of the request's size.
+    pub(crate) usage: Option<Value>,
+    pub(crate) output_tokens: Option<u32>,
 }
 
 impl Message {
+    /// An answer of these blocks.
+    pub(crate) fn said(blocks: impl IntoIterator<Item = Block>) -> Message {
+        Message {
+            blocks: blocks.into_iter().collect(),
+            stop: "end_turn",
+            details: Value::Null,
+            gap: None,
+            headers: Vec::new(),
+            dropped: false,
+            silent: false,
+            usage: None,
+            output_tokens: None,
+        }
+    }
+
     /// The message in one piece.
     pub(crate) fn whole(self, number: u64, mut message: Value) -> Value {
         let blocks = self.blocks.into_iter().enumerate().map(|(index, block)| match block {
@@ -40,6 +58,7 @@ impl Message {
                 json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name,
                 "input": serde_json::from_str::<Value>(&input).unwrap_or_default()})
             }
+            Block::Given { .. } => block.whole(),
         });
         message["content"] = blocks.collect();
         message["stop_reason"] = json!(self.stop);
@@ -55,6 +74,11 @@ pub(crate) enum Block {
     Cited(String, Value),
     Tool(String, String),
     Fallback,
+    /// As it starts, and its deltas.
+    Given {
+        start: Value,
+        deltas: Vec<Value>,
+    },
 }
 
 fn fallback() -> Value {
@@ -74,6 +98,38 @@ impl From<directives::Block> for Block {
 }
 
 impl Block {
+    /// Makes a given call one of the tool that the model knows by this name of the client's, which the CLI has put a prefix before
+    /// and may have had to shorten.
+    pub(crate) fn call_as_in(&mut self, tools: &Value) {
+        let Block::Given { start, .. } = self else { return };
+        let Some(name) = start["name"].as_str().filter(|_| start["type"] == "tool_use") else { return };
+        let wire = format!("mcp__c__{name}");
+        let offered = || tools.as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str());
+        let shortened = |tool: &&str| tool.len() == 64 && wire.len() > 64 && tool[..55] == wire[..55];
+        let tool = offered().find(|tool| *tool == wire).or_else(|| offered().find(shortened));
+        start["name"] = json!(tool.unwrap_or(&wire));
+    }
+
+    /// A given block in one piece, as it is sent back.
+    pub(crate) fn whole(&self) -> Value {
+        let Block::Given { start, deltas } = self else { return Value::Null };
+        let mut block = start.clone();
+        let mut input = String::new();
+        for delta in deltas {
+            for (name, piece) in delta.as_object().into_iter().flatten().filter(|(name, _)| *name != "type") {
+                let piece = piece.as_str().unwrap_or_default();
+                match name.as_str() {
+                    "partial_json" => input.push_str(piece),
+                    name => block[name] = json!(block[name].as_str().unwrap_or_default().to_owned() + piece),
+                }
+            }
+        }
+        if block["type"] == "tool_use" {
+            block["input"] = serde_json::from_str(&input).unwrap_or_else(|_| json!({}));
+        }
+        block
+    }
+
     /// The block as it starts, and its deltas.
     pub(crate) fn parts(self, number: u64, index: usize) -> (Value, Vec<Value>) {
         match self {
@@ -106,6 +162,7 @@ impl Block {
                     parts.map(|part| json!({"type": "input_json_delta", "partial_json": part})).to_vec(),
                 )
             }
+            Block::Given { start, deltas } => (start, deltas),
         }
     }
 }
@@ -238,15 +295,7 @@ fn echo(text: &str) -> Answer {
 }
 
 fn message((blocks, stop): (Vec<impl Into<Block>>, &'static str)) -> Answer {
-    Answer::Message(Message {
-        blocks: blocks.into_iter().map(Into::into).collect(),
-        stop,
-        details: Value::Null,
-        gap: None,
-        headers: Vec::new(),
-        dropped: false,
-        silent: false,
-    })
+    Answer::Message(Message { stop, ..Message::said(blocks.into_iter().map(Into::into)) })
 }
 
 /// `CODE`, then `no-retry`, or headers as `name=value`.

@@ -102,6 +102,17 @@ impl Stack {
         Answer::of(self.send_to(path, body).await).await
     }
 
+    /// Sends a request of this session to a door.
+    pub(crate) async fn post_in(&self, session: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .header("x-session-affinity", session)
+            .body(Full::<Bytes>::from(body.to_string()))
+            .unwrap();
+        let Ok(response) = in_time("the answer's head", self.service.clone().oneshot(request)).await;
+        Answer::of(response).await
+    }
+
     async fn send(&self, body: &Value) -> Response<Body> {
         self.send_to("/v1/chat/completions", body.to_string()).await
     }
