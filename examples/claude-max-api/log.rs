@@ -2,6 +2,9 @@
 //!
 //! A separate thread writes the lines. If it cannot keep up (a pipe that nobody reads), lines are dropped and counted; if it
 //! cannot write at all (a closed pipe, a full disk), there is no log, and answers go on.
+//!
+//! tracing-appender has such a thread, but does not say in the log what is missing from it, writes to standard output, or panics
+//! there, where the log is stuck at the end (0.2.5), and brings eight more crates for the files that it rotates.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;

@@ -22,7 +22,6 @@
 //! | `stack` | the layers and services that the flags ask for |
 //! | `doctor` | whether this machine and its Claude Code are fit to serve |
 //! | `status` | what an operator sees: the page, `/status`, `/metrics` |
-//! | `traces` | spans of requests for an OpenTelemetry collector |
 //! | `log` | what is logged, and that nobody waits for it |
 //! | `server` | connections: how many, for how long, and how all of them end |
 
@@ -44,9 +43,6 @@ mod stand_in;
 mod status;
 mod store;
 mod supervisor;
-#[cfg_attr(feature = "otlp", path = "traces/otlp.rs")]
-#[cfg_attr(not(feature = "otlp"), path = "traces/left_out.rs")]
-mod traces;
 
 use std::process::ExitCode;
 

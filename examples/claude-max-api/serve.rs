@@ -11,7 +11,6 @@ use crate::flags::{Connections, Flags};
 use crate::log::Log;
 use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
 use crate::status::Metrics;
-use crate::traces::Traces;
 use crate::{command_line, stack, supervisor};
 
 /// Serves until a signal comes, or says why it cannot.
@@ -30,12 +29,7 @@ fn serve_until_the_end(flags: &Flags) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("Cannot start: {error}.")),
     };
-    let traces = match Traces::start(&flags.traces, runtime.handle()) {
-        Ok(traces) => traces,
-        Err(message) => return command_line::refuse(message),
-    };
-    let ended = runtime.block_on(run(flags, &traces));
-    traces.flush();
+    let ended = runtime.block_on(run(flags));
     // Whatever still runs is told to end, including every `claude` process.
     drop(runtime);
     if let Ok(descendants) = descendants {
@@ -44,7 +38,7 @@ fn serve_until_the_end(flags: &Flags) -> ExitCode {
     ended
 }
 
-async fn run(flags: &Flags, traces: &Traces) -> ExitCode {
+async fn run(flags: &Flags) -> ExitCode {
     let checked = match check::check(flags).await {
         Ok(checked) => checked,
         Err(contradiction) => return command_line::refuse(contradiction),
@@ -90,7 +84,7 @@ async fn run(flags: &Flags, traces: &Traces) -> ExitCode {
     supervisor::serving(&listening);
     tokio::spawn(supervisor::stay_alive());
     let draining = Arc::new(AtomicBool::new(false));
-    let service = stack::stack(flags, &checked, claude, store, metrics, traces, Arc::clone(&draining));
+    let service = stack::stack(flags, &checked, claude, store, metrics, Arc::clone(&draining));
     match server.run(service, signals, draining).await {
         Ended::Finished => ExitCode::SUCCESS,
         Ended::Cut => ExitCode::FAILURE,

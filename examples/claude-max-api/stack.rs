@@ -15,7 +15,6 @@ use crate::flags::{API_KEY, Flags, Overage, UnknownModel};
 use crate::status::{self, Metrics, Reporter, Traffic};
 use crate::store::SqliteStore;
 use crate::supervisor;
-use crate::traces::Traces;
 
 /// The first argument by which this program is told to be the stand-in.
 pub(crate) const STAND_IN: &str = "stand-in";
@@ -38,10 +37,6 @@ pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
         .refuse_overage(flags.claude.overage == Overage::Refuse)
         // Otherwise Claude Code's own tools could read it.
         .env_remove(API_KEY);
-    let claude = match processes.max_memory {
-        Some(mebibytes) => claude.max_memory(u64::from(mebibytes) * 1024 * 1024),
-        None => claude,
-    };
     let claude = supervisor::VARIABLES.into_iter().fold(claude, |claude, name| claude.env_remove(name));
     let claude = if flags.claude.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
@@ -67,7 +62,6 @@ pub(crate) fn stack(
     claude: ClaudeCli,
     store: Option<SqliteStore>,
     metrics: Metrics,
-    traces: &Traces,
     draining: Arc<AtomicBool>,
 ) -> Stack {
     let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
@@ -110,11 +104,7 @@ pub(crate) fn stack(
     let traffic = Arc::new(Traffic::default());
     let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), &flags.claude);
     let api = status::routes(api, Arc::new(reporter), metrics, claude, draining);
-    let traces = traces.clone();
-    let traffic = ObserveLayer::new(move |report: &RequestReport| {
-        traffic.finished(report);
-        traces.finished(report);
-    });
+    let traffic = ObserveLayer::new(move |report: &RequestReport| traffic.finished(report));
     let observers = (MetricsLayer::new(), traffic, ObserveLayer::access_log());
     observers.layer(HttpStack::new(api, guard))
 }

@@ -84,7 +84,7 @@ impl Session {
         if acceptable(&tools) {
             self.handshake = Handshake::Connected;
             self.next_rpc = 2;
-            self.told.tools = tools.as_array().cloned().unwrap_or_default();
+            self.told.take_tools(&tools);
         } else {
             self.begin_handshake();
         }

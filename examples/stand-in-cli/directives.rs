@@ -11,14 +11,28 @@ pub(crate) enum Block {
     Thinking(Vec<String>),
     /// A call: the tool's name, and its arguments as the model wrote them.
     Tool(String, String),
+    /// Another model takes over: of this the CLI does not stream a thing.
+    Fallback,
 }
 
 /// An answer: its blocks, and why it ends there.
 pub(crate) type Said = (Vec<Block>, &'static str);
 
+/// Why a message may end.
+const STOPS: [&str; 8] = [
+    "end_turn",
+    "max_tokens",
+    "model_context_window_exceeded",
+    "of_tomorrow",
+    "pause_turn",
+    "refusal",
+    "stop_sequence",
+    "tool_use",
+];
+
 /// What a directive has the model say, if it is one of those below. `tool` gives a name the form in which the model knows
 /// it.
-pub(crate) fn said(directive: &str, tool: impl Fn(&str) -> String) -> Option<Said> {
+pub(crate) fn said(directive: &str, tool: &dyn Fn(&str) -> String) -> Option<Said> {
     let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
     Some(match word {
         "tool" => {
@@ -32,6 +46,17 @@ pub(crate) fn said(directive: &str, tool: impl Fn(&str) -> String) -> Option<Sai
         "count" => (vec![Block::Count(rest.trim().parse().unwrap_or(0))], "end_turn"),
         "blocks" => (rest.split('|').map(|part| text([part])).collect(), "end_turn"),
         "think" => (vec![thinking(["let me ", "think"]), text(["echo: ", directive])], "end_turn"),
+        "end" => {
+            let (reason, rest) = rest.split_once(' ')?;
+            let stop = STOPS.into_iter().find(|stop| *stop == reason)?;
+            (said(rest, tool).unwrap_or_else(|| echo(rest)).0, stop)
+        }
+        "fallback" => {
+            let (mut blocks, stop) = said(rest, tool).unwrap_or_else(|| echo(rest));
+            blocks.insert(0, Block::Fallback);
+            (blocks, stop)
+        }
+        "nothing" => (vec![], "end_turn"),
         "long" => (vec![text(["cut ", "here"])], "max_tokens"),
         "refusal" => (vec![text(["I ", "cannot"])], "refusal"),
         "big" => (vec![Block::Text(vec!["x".repeat(rest.trim().parse().unwrap_or(0))])], "end_turn"),

@@ -19,6 +19,8 @@ pub(crate) struct Failure {
     pub(crate) limit: Option<Value>,
     /// Whether the CLI tries again first.
     pub(crate) retried: bool,
+    /// The model's message that was refused.
+    pub(crate) refused: Option<String>,
 }
 
 impl Failure {
@@ -85,6 +87,16 @@ impl Failure {
         }
     }
 
+    /// The conversation exceeds the limit that the CLI was given for it, so it does not ask the API.
+    pub(crate) fn blocked() -> Failure {
+        Failure {
+            error: "invalid_request",
+            text: "Prompt is too long".to_owned(),
+            terminal_reason: "blocking_limit",
+            ..Failure::default()
+        }
+    }
+
     /// What is asked is not in the plan.
     pub(crate) fn extra_usage() -> Failure {
         Failure {
@@ -95,6 +107,29 @@ impl Failure {
                    claude.ai/settings/usage and keep going."
                 .to_owned(),
             terminal_reason: "api_error",
+            ..Failure::default()
+        }
+    }
+
+    /// The model refused, and nobody else is to be asked.
+    pub(crate) fn refusal(message: &str) -> Failure {
+        let text = format!(
+            "API Error: Opus 5.5's safeguards flagged this session (https://www.anthropic.com/legal/aup). You may be seeing \
+             this for the first time: Opus 5.5 is more capable and has stronger safeguards as a result, which can sometimes \
+             flag biology-research-adjacent work. We're improving these safeguards to reduce the amount of incorrectly flagged \
+             messages. Claude Code can't respond to your last message with Opus 5.5.\n\nTry rephrasing the request in a new \
+             session or change your model.\n\nLearn more: https://support.claude.com/en/articles/8106465\n\nDetails: \
+             `[bio]`\n\nMessage ID: {message}"
+        );
+        let (error, terminal_reason) = ("invalid_request", "api_error");
+        Failure { error, text, terminal_reason, refused: Some(message.to_owned()), ..Failure::default() }
+    }
+
+    /// The model has announced a call again and again, and made none.
+    pub(crate) fn no_call() -> Failure {
+        Failure {
+            text: "The model's tool call could not be parsed (retry also failed).".to_owned(),
+            terminal_reason: "malformed_tool_use_exhausted",
             ..Failure::default()
         }
     }
@@ -122,11 +157,19 @@ impl Failure {
         }
     }
 
+    /// Why the turn ended.
+    pub(crate) fn stop_reason(&self) -> &'static str {
+        if self.refused.is_some() { "refusal" } else { "stop_sequence" }
+    }
+
     /// What the `assistant` line and the `result` line both say.
     pub(crate) fn fields(&self) -> Value {
         let mut fields = json!({});
         if let Some(status) = self.status {
             fields["api_error_status"] = json!(status);
+        }
+        if let Some(message) = &self.refused {
+            fields["refused_message_id"] = json!(message);
         }
         if self.limit.is_some() {
             fields["api_error"] = json!("usage_limit_reached");

@@ -20,7 +20,14 @@ pub(crate) struct Tally {
     /// The last block's text.
     pub(crate) text: String,
     pub(crate) structured: Option<Value>,
-    pub(crate) safety_stops: u64,
+    /// A result says that the turn ends with it.
+    pub(crate) ends: bool,
+    /// The model has refused, and been asked once more.
+    pub(crate) refused: bool,
+    /// The model has been asked to say something that can be seen.
+    pub(crate) asked_for_more: bool,
+    /// How often it has announced a call and made none.
+    pub(crate) missing_calls: u64,
 }
 
 impl Tally {
@@ -33,7 +40,10 @@ impl Tally {
             stop: Value::Null,
             text: String::new(),
             structured: None,
-            safety_stops: 0,
+            ends: false,
+            refused: false,
+            asked_for_more: false,
+            missing_calls: 0,
         }
     }
 }
@@ -89,17 +99,25 @@ impl Session {
 
     /// The synthetic message and the `result` of a failed turn.
     pub(crate) fn failure(&mut self, failure: &Failure, tally: &mut Tally) {
+        self.failure_message(failure);
+        self.failure_result(failure, tally);
+    }
+
+    pub(crate) fn failure_message(&mut self, failure: &Failure) {
         let text = failure.text.replace("MODEL", self.told.model_name());
         if let Some(limits) = &failure.limit {
             self.out.line(json!({"type": "rate_limit_event", "rate_limit_info": limits}));
         }
         let id = self.out.uuid();
         let line = json!({"type": "assistant", "message": {"id": id, "container": null, "model": "<synthetic>",
-            "role": "assistant", "stop_reason": "stop_sequence", "stop_sequence": "", "type": "message",
+            "role": "assistant", "stop_reason": failure.stop_reason(), "stop_sequence": "", "type": "message",
             "usage": {"input_tokens": 0, "output_tokens": 0, "cache_creation_input_tokens": 0,
                 "cache_read_input_tokens": 0},
             "content": [{"type": "text", "text": text}], "context_management": null}});
-        let mut fields = json!({"error": failure.error, "is_api_error_message": true});
+        let mut fields = json!({"is_api_error_message": true});
+        if !failure.error.is_empty() {
+            fields["error"] = json!(failure.error);
+        }
         extend(&mut fields, failure.fields());
         if let Some(limits) = &failure.limit {
             let mut info = limits.clone();
@@ -109,7 +127,11 @@ impl Session {
             fields["api_error_params"] = json!({"rate_limit_info": info});
         }
         self.out.message(line, fields);
-        tally.stop = json!("stop_sequence");
+    }
+
+    pub(crate) fn failure_result(&mut self, failure: &Failure, tally: &mut Tally) {
+        let text = failure.text.replace("MODEL", self.told.model_name());
+        tally.stop = json!(failure.stop_reason());
         let mut fields = json!({"terminal_reason": failure.terminal_reason, "is_error": true, "subtype": "success",
             "api_error_status": null, "result": text});
         extend(&mut fields, failure.fields());
@@ -133,7 +155,7 @@ impl Session {
                 "output_tokens_details": {"thinking_tokens": 0},
                 "server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 0}, "service_tier": "standard"},
             "modelUsage": usage(self.input_tokens, self.output_tokens, cached), "permission_denials": [],
-            "fast_mode_state": "off", "safety_stops": tally.safety_stops, "num_turns": tally.turns, "type": "result",
+            "fast_mode_state": "off", "safety_stops": self.safety_stops, "num_turns": tally.turns, "type": "result",
             "duration_ms": ms, "queued_turn_count": 0, "result_index": self.results,
             "model_usage_since_last_result": usage(tally.input_tokens, tally.output_tokens, cached)});
         extend(&mut line, fields);

@@ -56,7 +56,7 @@ pub(crate) fn fault(told: &Told) -> Option<Fault> {
 }
 
 fn directive(told: &Told, text: &str, gap: Option<Duration>) -> Answer {
-    if let Some(said) = directives::said(text, |name| told.full_name(name)) {
+    if let Some(said) = directives::said(text, &|name| told.full_name(name)) {
         return message(said, gap);
     }
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));

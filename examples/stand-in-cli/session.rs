@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) failed: bool,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
+    /// How often the model was stopped, or another one took over.
+    pub(crate) safety_stops: u64,
     /// Between deltas, where the prompt says nothing else.
     pub(crate) gap: Option<Duration>,
     pub(crate) logged_in: bool,
@@ -83,6 +85,7 @@ impl Session {
             failed: false,
             input_tokens: 0,
             output_tokens: 0,
+            safety_stops: 0,
             gap: super::number("STAND_IN_GAP_MS").map(Duration::from_millis),
             logged_in: std::env::var_os("STAND_IN_NOT_LOGGED_IN").is_none(),
             allowed: allowed.map(|list| list.split([',', ' ']).map(str::to_owned).collect()).unwrap_or_default(),

@@ -36,6 +36,9 @@ Answers "echo: " and the text of the last user turn, or what a directive in doub
   [[big N]]                             one delta of N bytes
   [[utf8]]                              multi-byte characters, written in pieces that end inside them
   [[garbage ...]]                       an echo among lines that are not JSON, unknown, blank, or end in CRLF
+  [[end REASON DIRECTIVE]]              the directive, ended for this reason (`max_tokens`: a call's arguments may be cut)
+  [[fallback DIRECTIVE]]                the directive, after a block that is not streamed
+  [[nothing]]                           an answer without blocks
   [[long ...]]                          an answer cut at max_tokens, and the CLI's own continuation of it
   [[refusal]]                           an answer cut by a refusal, and the CLI's own continuation of it
   [[drop ...]]                          an echo, whose connection to the API is lost after a delta: the whole text then

@@ -12,6 +12,9 @@ use super::version;
 /// How long the CLI waits for a handshake, and between two `tool_progress` lines.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much the model is told of an input that is not JSON, in characters.
+const SHOWN_OF_BAD_INPUT: usize = 200;
+
 /// What the model is told of an answer that its tool does not allow for; the size in characters.
 const RESULT_SIZE: u64 = 100_000;
 
@@ -48,6 +51,10 @@ pub(crate) struct Call {
     read_only: bool,
     max_size: u64,
     state: State,
+    /// Its result says that the turn ends with it.
+    ends: bool,
+    /// Which of the `user` lines written so far is its own.
+    written: Option<usize>,
 }
 
 enum State {
@@ -109,13 +116,22 @@ impl Call {
         let texts: Vec<_> =
             result["content"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect();
         if result["isError"] == true {
-            return self.fail(&texts.join("\n"), meta);
+            let text = texts.join("\n");
+            return match text.trim() {
+                "" if texts.is_empty() => self.fail("Unknown error", meta),
+                "" => self.fail("Command failed with no output", meta),
+                text => self.fail(text, meta),
+            };
         }
+        self.ends = result["_meta"]["claude/endTurn"] == true;
+        let has_others = result["content"].as_array().into_iter().flatten().any(|part| part["text"].is_null());
         let size: usize = texts.iter().map(|text| text.chars().count()).sum();
         let content = if size as u64 > self.max_size {
             json!(format!(
                 "<persisted-output>Output too large ({size} characters). Saved to a file.</persisted-output>"
             ))
+        } else if texts.concat().trim().is_empty() && !has_others {
+            json!(format!("({} completed with no output)", self.name))
         } else {
             result["content"].as_array().into_iter().flatten().map(block).collect()
         };
@@ -176,7 +192,7 @@ impl Session {
         if answer["subtype"] == "error" || result.is_null() {
             self.handshake = Handshake::Failed;
         } else if listing && acceptable(&result["tools"]) {
-            self.told.tools = result["tools"].as_array().cloned().unwrap_or_default();
+            self.told.take_tools(&result["tools"]);
             self.handshake = Handshake::Connected;
         } else if listing && tries == 4 {
             // One tool that it cannot take costs all of them.
@@ -210,12 +226,14 @@ impl Session {
             id: block["id"].as_str().unwrap_or_default().to_owned(),
             input: block["input"].clone(),
             tool: tool.map(|(short, _)| short.to_owned()),
+            ends: false,
             read_only: tool.is_some_and(|(_, tool)| tool["annotations"]["readOnlyHint"] == true),
             max_size: tool
                 .and_then(|(_, tool)| tool["_meta"]["anthropic/maxResultSizeChars"].as_u64())
                 .map_or(RESULT_SIZE, |size| size.min(500_000)),
             name,
             state: State::Waiting,
+            written: None,
         }
     }
 
@@ -233,6 +251,19 @@ impl Session {
     }
 
     fn start(&mut self, call: &mut Call) {
+        let unparsed = &call.input["__unparsedToolInput"];
+        if let (Some(raw), Some(length)) = (unparsed["raw"].as_str(), unparsed["len"].as_u64()) {
+            let shown: String = raw.chars().take(SHOWN_OF_BAD_INPUT).collect();
+            let text = format!(
+                "<tool_use_error>InputValidationError: {} was called with input that could not be parsed as JSON.\nYou sent \
+                 (first {} of {length} bytes): {shown}\nCommon causes: unescaped backslashes in file paths (use / or \\\\), \
+                 unescaped control characters, or truncated output. Retry with valid JSON.</tool_use_error>",
+                call.name,
+                shown.chars().count()
+            );
+            let result = json!(format!("InputValidationError: JSON parse failed ({length} bytes)"));
+            return call.done(json!(text), true, result, Value::Null);
+        }
         let Some(tool) = &call.tool else {
             if call.name == "StructuredOutput" {
                 let said = json!("Structured output provided successfully");
@@ -293,10 +324,34 @@ impl Session {
         }
     }
 
+    /// Writes a `user` line for each call that has been answered, in the calls' order.
+    pub(crate) fn write_results(&mut self, calls: &mut [Call], tally: &mut Tally) {
+        let mut waiting = false;
+        let mut count = calls.iter().flat_map(|call| call.written).count();
+        for call in calls {
+            let State::Done(block, more) = &call.state else {
+                waiting = true;
+                continue;
+            };
+            // The CLI's own answer to an input that it cannot read does not wait for others.
+            if (waiting && call.input["__unparsedToolInput"].is_null()) || call.written.is_some() {
+                continue;
+            }
+            call.written = Some(count);
+            tally.ends |= call.ends;
+            count += 1;
+            self.out.message(json!({"type": "user", "message": {"role": "user", "content": [block]}}), more.clone());
+            if call.name == "StructuredOutput" {
+                tally.structured = Some(call.input.clone());
+                tally.text = call.input.to_string();
+            }
+            tally.turns += 1;
+        }
+    }
+
     /// Waits for the calls' answers and writes a `user` line for each, in the calls' order. True if it was interrupted.
     pub(crate) fn finish_calls(&mut self, mut calls: Vec<Call>, tally: &mut Tally) -> bool {
         let (started, mut next_progress) = (Instant::now(), Instant::now() + PATIENCE);
-        let (mut written, mut blocks) = (0, Vec::new());
         loop {
             self.poll_calls(&mut calls);
             if self.interrupt.is_some() {
@@ -307,22 +362,10 @@ impl Session {
                     call.fail(LOST, meta);
                 }
             }
-            while let Some(Call { state: State::Done(block, more), name, input, .. }) = calls.get(written) {
-                let line = json!({"type": "user", "message": {"role": "user", "content": [block]}});
-                self.out.message(line, more.clone());
-                blocks.push(block.clone());
-                if name == "StructuredOutput" {
-                    tally.structured = Some(input.clone());
-                    tally.text = input.to_string();
-                }
-                tally.turns += 1;
-                written += 1;
-            }
-            if written == calls.len() {
-                break;
-            }
+            self.write_results(&mut calls, tally);
+            let Some(next) = calls.iter().position(|call| call.written.is_none()) else { break };
             self.start_calls(&mut calls);
-            if matches!(calls[written].state, State::Done(..)) {
+            if matches!(calls[next].state, State::Done(..)) {
                 continue;
             }
             self.take(Some(next_progress));
@@ -334,7 +377,12 @@ impl Session {
                 }
             }
         }
-        self.told.push("user", Value::Array(blocks));
+        calls.sort_by_key(|call| call.written);
+        let blocks = calls.into_iter().filter_map(|call| match call.state {
+            State::Done(block, _) => Some(block),
+            _ => None,
+        });
+        self.told.push("user", blocks.collect());
         if self.interrupt.take().is_none() {
             return false;
         }

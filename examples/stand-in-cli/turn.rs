@@ -23,8 +23,18 @@ const REFUSED: &str = "Your response above was stopped by a safety classifier \u
 const ENFORCE: &str = "[structured-output-enforce] You MUST call the StructuredOutput tool to complete this request. \
     Call this tool now.";
 
+const VISIBLE: &str =
+    "[Your previous response had no visible output. Please continue and produce a user-visible response.]";
+const NO_CALL: &str = "The previous response failed to produce a valid tool call. Please retry the tool call now.";
+
 /// How long a delta may take before input is looked at again, in deltas.
 const LOOK_EVERY: u64 = 512;
+
+/// How much is kept of an input that is not JSON, in characters.
+const KEPT_OF_BAD_INPUT: usize = 2048;
+
+/// What the environment says if a refusal is to be the end.
+const REFUSED_FOR_GOOD: [&str; 2] = ["CLAUDE_CODE_DISABLE_REFUSAL_RETRY", "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK"];
 
 /// What comes after a message of the model.
 enum After {
@@ -43,11 +53,15 @@ impl Session {
         self.busy = true;
         self.interrupt = None;
         self.wait_for_handshake();
-        self.told.push("user", content);
+        self.told.push_said(content);
         self.out.fault = fault(&self.told);
         self.init_line();
         loop {
             self.status_line();
+            if self.told.exceeds_limit() {
+                self.failure(&Failure::blocked(), &mut tally);
+                break;
+            }
             if !self.logged_in {
                 self.failure(&Failure::not_logged_in(), &mut tally);
                 break;
@@ -171,21 +185,40 @@ impl Session {
             {
                 fields["tool_use_meta"] = json!([meta]);
             }
-            self.out.message(line, fields);
-            self.out.event(json!({"type": "content_block_stop", "index": index}), &id, json!({}));
+            let blank = block["type"] == "text" && whole.trim().is_empty();
+            if !blank {
+                self.out.message(line, fields);
+            }
+            if block["type"] != "fallback" {
+                self.out.event(json!({"type": "content_block_stop", "index": index}), &id, json!({}));
+            }
             if block["type"] == "text" {
                 tally.text = whole;
             }
-            content.push(block);
+            if !blank {
+                content.push(block);
+            }
             // The CLI runs a call as soon as its block is whole.
             if let Some(call) = call {
                 calls.push(call);
                 self.start_calls(&mut calls);
+                self.write_results(&mut calls, tally);
             }
         }
         tally.output_tokens += tokens;
         tally.stop = json!(message.stop);
-        self.told.push("assistant", Value::Array(content));
+        let visible = content.iter().any(|block| matches!(block["type"].as_str(), Some("text" | "tool_use")));
+        if !content.is_empty() {
+            self.told.push("assistant", Value::Array(content));
+        }
+        let refused =
+            message.stop == "refusal" && REFUSED_FOR_GOOD.into_iter().all(|name| std::env::var_os(name).is_some());
+        let failure = refused.then(|| Failure::refusal(&id));
+        if let Some(failure) = &failure {
+            self.safety_stops += 1;
+            self.out.line(json!({"type": "system", "subtype": "model_refusal_no_fallback"}));
+            self.failure_message(failure);
+        }
         self.out.event(
             json!({"type": "message_delta", "delta": {"stop_reason": message.stop, "stop_sequence": null},
                 "usage": {"output_tokens": tokens}}),
@@ -197,7 +230,11 @@ impl Session {
         if let Some(limits) = &message.limits {
             self.out.line(json!({"type": "rate_limit_event", "rate_limit_info": limits}));
         }
-        self.after(message.stop, calls, tally, &id)
+        if let Some(failure) = failure {
+            self.failure_result(&failure, tally);
+            return After::Over;
+        }
+        self.after(message.stop, visible, calls, tally, &id)
     }
 
     /// The id of one more message of the model.
@@ -206,21 +243,40 @@ impl Session {
         format!("msg_{}_{}", self.identity, self.messages)
     }
 
-    fn after(&mut self, stop: &str, calls: Vec<Call>, tally: &mut Tally, id: &str) -> After {
+    fn after(&mut self, stop: &str, visible: bool, calls: Vec<Call>, tally: &mut Tally, id: &str) -> After {
         if !calls.is_empty() {
             let interrupted = self.finish_calls(calls, tally);
             if interrupted {
                 return After::Over;
             }
-            return if tally.structured.is_some() { After::Done } else { After::Again };
+            return if tally.structured.is_some() || tally.ends { After::Done } else { After::Again };
         }
         match stop {
-            "max_tokens" => self.say_to_model(CONTINUE, json!({"isSynthetic": true}), tally),
-            "refusal" if tally.safety_stops == 0 => {
-                tally.safety_stops += 1;
+            "max_tokens" | "model_context_window_exceeded" => {
+                self.say_to_model(CONTINUE, json!({"isSynthetic": true}), tally)
+            }
+            "refusal" if !std::mem::replace(&mut tally.refused, true) => {
+                self.safety_stops += 1;
                 self.out.line(json!({"type": "system", "subtype": "informational", "level": "notice",
                     "content": "Opus 5.5's safeguards stopped the response above \u{b7} continuing once with that noted"}));
                 self.say_to_model(REFUSED, json!({"isSynthetic": true, "refused_message_id": id}), tally)
+            }
+            "tool_use" if tally.missing_calls == 2 => {
+                self.failure(&Failure::no_call(), tally);
+                After::Over
+            }
+            "tool_use" => {
+                tally.missing_calls += 1;
+                self.told.retract();
+                self.say_to_model(NO_CALL, json!({"isSynthetic": true}), tally)
+            }
+            "pause_turn" if !visible => {
+                self.interrupted(tally, "completed");
+                After::Over
+            }
+            _ if !visible && !tally.asked_for_more && !self.told.structured() => {
+                tally.asked_for_more = true;
+                self.say_to_model(VISIBLE, json!({"isSynthetic": true}), tally)
             }
             _ if self.told.structured() => self.say_to_model(ENFORCE, json!({"isSynthetic": true}), tally),
             _ => After::Done,
@@ -301,6 +357,11 @@ impl Session {
                     json!({"thinking_duration_ms": 1, "thinking_display": "updates"}),
                 )
             }
+            Block::Fallback => {
+                self.safety_stops += 1;
+                let (from, to) = (json!({"model": "claude-fable-5-2"}), json!({"model": "claude-opus-5-5"}));
+                (json!({"type": "fallback", "from": from, "to": to}), json!({}))
+            }
             Block::Tool(name, input) => {
                 let id = format!("toolu_{}_{}_{}", self.identity, self.messages, streamed.index);
                 start(self, json!({"type": "tool_use", "id": id, "name": name, "input": {}}), json!({}));
@@ -308,7 +369,10 @@ impl Session {
                 for part in [&input[..half], &input[half..]] {
                     self.delta(DeltaKind::InputJson, part, streamed);
                 }
-                let input: Value = serde_json::from_str(&input).unwrap_or(json!({}));
+                let input: Value = serde_json::from_str(&input).unwrap_or_else(|_| {
+                    let raw: String = input.chars().take(KEPT_OF_BAD_INPUT).collect();
+                    json!({"__unparsedToolInput": {"raw": raw, "len": input.encode_utf16().count()}})
+                });
                 (json!({"type": "tool_use", "id": id, "name": name, "input": input}), json!({}))
             }
         }

@@ -40,6 +40,8 @@ fn overloaded() -> StatusCode {
 pub(crate) fn body(error: &Error, request_id: Option<&str>) -> Value {
     let (_, kind) = class(error.kind());
     let message = match error.param() {
+        // Programs recognise the error by these words of Anthropic's at the beginning.
+        _ if error.kind() == ErrorKind::ContextLengthExceeded => format!("prompt is too long: {error}"),
         // Anthropic's own messages begin with the path to the fault: `messages.0.content: ...`.
         Some(param) if !error.to_string().contains(param) => format!("{param}: {error}"),
         _ => error.to_string(),

@@ -1,18 +1,63 @@
-//! The form in which tool-call ids are compared.
+//! The forms of tool-call ids: how they are compared, and how each API's clients are told them.
 
 /// The longest id that clients reliably send back whole.
 const MAX_LENGTH: usize = 40;
 
-/// The id as clients may send it back: only its letters and digits, and at most 40 of them.
+/// How the ids of Claude's calls begin. They have some 30 letters and digits.
+const CLAUDES: &str = "toolu";
+
+/// The id as clients may send it back: only its letters and digits, and at most 40 of them, without what [`openais`] put
+/// before them.
 ///
 /// OpenClaw strips everything else from the ids in its history, so two ids name the same call if these forms are equal.
 pub(crate) fn canonical(id: &str) -> String {
-    id.chars().filter(char::is_ascii_alphanumeric).take(MAX_LENGTH).collect()
+    let mut canonical: String = id.chars().filter(char::is_ascii_alphanumeric).take(MAX_LENGTH).collect();
+    if canonical.strip_prefix("call").is_some_and(|own| own.starts_with(CLAUDES)) {
+        canonical.drain(.."call".len());
+    }
+    canonical
+}
+
+/// The id as OpenAI's clients are told it. Some of them give every call whose id does not begin so another one, which no
+/// process would know.
+#[cfg(feature = "http")]
+pub(crate) fn openais(id: String) -> String {
+    if id.starts_with(CLAUDES) { format!("call_{id}") } else { id }
+}
+
+/// The id as Anthropic's clients are told it.
+#[cfg(feature = "http")]
+pub(crate) fn anthropics(id: String) -> String {
+    match id.strip_prefix(CLAUDES) {
+        Some(rest) if !rest.starts_with('_') => format!("{CLAUDES}_{rest}"),
+        _ => id,
+    }
+}
+
+/// An id in both forms: what names a call to the letter does so before what only looks like it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallId {
+    exact: String,
+    canonical: String,
+}
+
+impl<T: AsRef<str>> From<T> for CallId {
+    fn from(id: T) -> Self {
+        CallId { exact: id.as_ref().to_owned(), canonical: canonical(id.as_ref()) }
+    }
+}
+
+impl CallId {
+    /// Which of these ids name this call: those that are the same to the letter or, if none is, those of the same form.
+    pub(crate) fn named_by<'a>(&self, ids: impl Iterator<Item = &'a CallId> + Clone) -> Vec<bool> {
+        let is_exact = ids.clone().any(|id| id.exact == self.exact);
+        ids.map(|id| if is_exact { id.exact == self.exact } else { id.canonical == self.canonical }).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::*;
 
     #[test]
     fn an_id_is_the_same_before_and_after_a_client_has_stripped_it() {
@@ -20,5 +65,24 @@ mod tests {
         let stripped = canonical(id);
         assert_eq!(stripped, "toolu01ABCdef012345678901234567890123456");
         assert_eq!(canonical(&stripped), stripped);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn an_id_is_the_same_as_either_apis_clients_are_told_it_and_as_openclaw_strips_that() {
+        for id in ["toolu_01A09q90qw90lq917835lq9", "toolu_bdrk_01A09q90qw90lq917835lq9AB"] {
+            let own = canonical(id);
+            let (openais, anthropics) = (openais(own.clone()), anthropics(own.clone()));
+            assert!(openais.starts_with("call_toolu") && anthropics.starts_with("toolu_"), "{openais} {anthropics}");
+            for told in [openais, anthropics] {
+                assert_eq!((canonical(&told), canonical(&canonical(&told))), (own.clone(), own.clone()));
+            }
+        }
+        for others in ["call_1", "call_abc", "functions.f:0"] {
+            assert_eq!(
+                (openais(others.to_owned()), anthropics(others.to_owned())),
+                (others.to_owned(), others.to_owned())
+            );
+        }
     }
 }

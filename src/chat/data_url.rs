@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 /// The two halves of a `data:` URL, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DataUrl<'a> {
-    /// The media type, such as `image/png`, without parameters.
+    /// The media type, such as `image/png`, without parameters. `image/jpg`, which is none, is `image/jpeg`.
     pub(crate) media_type: &'a str,
     /// The content in standard base64 with padding, as it was sent; [`DataUrl::parse`] has checked every byte.
     pub(crate) base64: &'a str,
@@ -26,6 +26,7 @@ impl<'a> DataUrl<'a> {
         if !parameter.is_empty() && !parameter.starts_with("charset=") {
             return Err("it has a parameter other than charset");
         }
+        let media_type = if media_type == "image/jpg" { "image/jpeg" } else { media_type };
         if base64.is_empty() {
             return Err("its data is empty");
         }
@@ -92,6 +93,11 @@ mod tests {
         assert_eq!(DataUrl::parse("data:image/png;base64,iVBORw=="), Ok(parsed));
         let parsed = DataUrl { media_type: "text/plain", base64: "aGk=" };
         assert_eq!(DataUrl::parse("data:text/plain;charset=utf-8;base64,aGk="), Ok(parsed));
+    }
+
+    #[test]
+    fn a_common_misspelling_of_jpeg_is_understood() {
+        assert_eq!(DataUrl::parse("data:image/jpg;base64,aGk=").unwrap().media_type, "image/jpeg");
     }
 
     /// The content, if it is text.

@@ -68,6 +68,12 @@ impl Message {
         Message { tool_call_id: Some(tool_call_id.into()), ..Message::new(Role::Tool, text) }
     }
 
+    /// The turn that a user is taken to have had where a request has nothing but instructions: the API answers users alone.
+    #[cfg(feature = "http")]
+    pub(crate) fn go_ahead() -> Self {
+        Message { ephemeral: true, ..Message::new(Role::User, "Go ahead.") }
+    }
+
     /// The message's text, its text parts joined by line feeds. Parts that are not text are left out.
     pub fn text(&self) -> String {
         match &self.content {

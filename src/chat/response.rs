@@ -120,7 +120,8 @@ pub enum ChatEvent {
         /// The function's name.
         name: String,
     },
-    /// More of a call's arguments.
+    /// More of a call's arguments. They come right after its start: any other event of the choice but a
+    /// [`Usage`](Self::Usage) ends the call.
     #[non_exhaustive]
     ToolCallDelta {
         /// Which call.

@@ -11,7 +11,7 @@ use serde_json::Number;
 use super::digest::{hash_number, hasher};
 
 /// Checks that a text is a JSON object, strings and numbers within it included.
-#[cfg(any(feature = "cli", feature = "http"))]
+#[cfg(feature = "cli")]
 pub(crate) fn check_object(text: &str) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(Read(&mut Nothing))?;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(any(feature = "cli", feature = "http"))]
+    #[cfg(feature = "cli")]
     fn an_object_is_one_to_its_last_string() {
         for object in ["{}", " {\"a\":[1,{\"b\":\"\\n\"}]} "] {
             assert!(check_object(object).is_ok(), "{object}");

@@ -15,7 +15,6 @@ pub(crate) struct Config {
     pub(crate) withheld: Vec<OsString>,
     pub(crate) warm_processes: usize,
     pub(crate) max_processes: usize,
-    pub(crate) max_memory: Option<u64>,
     pub(crate) idle_timeout: Duration,
     pub(crate) queue_limit: usize,
     pub(crate) queue_timeout: Duration,
@@ -40,7 +39,6 @@ impl Default for Config {
             withheld: Vec::new(),
             warm_processes: 1,
             max_processes: 8,
-            max_memory: None,
             idle_timeout: Duration::from_secs(600),
             queue_limit: 64,
             queue_timeout: Duration::from_secs(30),
@@ -133,21 +131,10 @@ impl ClaudeCliBuilder {
         self
     }
 
-    /// How many processes there may be in all: busy, parked, live and warm together. Default: 8, at least 1.
+    /// How many processes there may be in all: busy, parked, live and warm together. Default: 8, at least 1. Each has some 110 MB
+    /// of its own after some turns, and 82 MB that all of them share (2.1.328).
     pub fn max_processes(mut self, processes: usize) -> Self {
         self.config.max_processes = processes.max(1);
-        self
-    }
-
-    /// How much memory all processes may hold together, in bytes. When that is exceeded, a conversation that waits is ended.
-    /// No process starts for which there is no room, unless there is no process at all. Default: as much as
-    /// [`max_processes`](Self::max_processes) of them take, about 110 MB each and 82 MB that they share (2.1.328).
-    ///
-    /// What each process has of its own counts, and what they share, once. Commands that an agent runs do not count. Busy
-    /// processes are never ended for this limit, so running answers may exceed it. On systems without `/proc`, such as
-    /// macOS, each process counts 110 MB.
-    pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.config.max_memory = Some(bytes);
         self
     }
 

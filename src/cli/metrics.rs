@@ -17,11 +17,6 @@ impl Status {
             Unit::Bytes,
             "What Claude Code processes hold of memory together."
         );
-        describe_gauge!(
-            "tower_claude_processes_memory_max_bytes",
-            Unit::Bytes,
-            "What they may hold, where it is limited."
-        );
         describe_gauge!("tower_claude_queue_length", "Requests that wait for a process.");
         describe_gauge!("tower_claude_queue_max", "How many requests may wait for a process.");
         describe_counter!("tower_claude_turns_total", "Turns, by how they came by their process.");
@@ -50,7 +45,6 @@ impl Status {
     /// | `tower_claude_processes` | gauge | by `state`: `busy`, `live`, `parked`, `warm`, `ending` |
     /// | `tower_claude_processes_max` | gauge | how many there may be |
     /// | `tower_claude_processes_memory_bytes` | gauge | what they hold together; absent where the system does not say (macOS) |
-    /// | `tower_claude_processes_memory_max_bytes` | gauge | what they may hold; absent where that is not limited |
     /// | `tower_claude_queue_length`, `tower_claude_queue_max` | gauge | requests that wait for a process, and how many may |
     /// | `tower_claude_turns_total` | counter | by `process`, how they got it: `live`, `warm`, `cold` |
     /// | `tower_claude_process_starts_total` | counter | |
@@ -75,13 +69,8 @@ impl Status {
             gauge!("tower_claude_processes", "state" => state).set(count as f64);
         }
         gauge!("tower_claude_processes_max").set(processes.max as f64);
-        for (name, bytes) in [
-            ("tower_claude_processes_memory_bytes", health.memory.held),
-            ("tower_claude_processes_memory_max_bytes", health.memory.max),
-        ] {
-            if let Some(bytes) = bytes {
-                gauge!(name).set(bytes as f64);
-            }
+        if let Some(bytes) = health.memory.held {
+            gauge!("tower_claude_processes_memory_bytes").set(bytes as f64);
         }
         gauge!("tower_claude_queue_length").set(health.queue.length as f64);
         gauge!("tower_claude_queue_max").set(health.queue.max as f64);

@@ -11,8 +11,8 @@ use super::config::{ClaudeCliBuilder, Config};
 use super::conversation::{LiveConversation, Mismatch, PreparedRequest};
 use super::pool::{Health, Leased, NotReady, Origin, Pool, Status};
 use super::process::Version;
-use super::prompt;
-use super::turn::{Turn, TurnSpan};
+use super::prompt::{self, schema::Unwrap};
+use super::turn::{NotBegun, Retry, Turn, TurnSpan};
 use crate::chat::abilities::IGNORED_HEADER;
 use crate::chat::size;
 use crate::{ChatRequest, ChatResponse, Error, EventStream, blocking};
@@ -22,6 +22,9 @@ const OTHER_PROCESSES: usize = 3;
 
 /// Says how the request got its process: `live`, `warm` or `cold`.
 const PROCESS_HEADER: HeaderName = HeaderName::from_static("x-claude-process");
+
+/// Names what Claude Code changed of the request's content on its way to the model.
+const CHANGED_HEADER: HeaderName = HeaderName::from_static("x-changed-by-claude-code");
 
 /// A tower service that answers chat requests through the Claude Code CLI.
 ///
@@ -118,6 +121,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     if pool.config().refuse_overage {
         pool.subscription().refuse_overage()?;
     }
+    let (wraps, drops_format) = (request.setup.wraps, request.setup.drops_format);
     let mut tries = 0;
     loop {
         let lifetime = pool.cache_lifetime().get();
@@ -135,28 +139,38 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
         match Turn::begin(pool.clone(), lease, live, request, span).await {
             Ok(turn) => {
                 let model = turn.model().to_owned();
-                let ignored = turn.ignored().join(", ");
+                let format = drops_format.then_some("response_format");
+                let ignored = turn.ignored().iter().copied().chain(format).collect::<Vec<_>>().join(", ");
+                let names = [(IGNORED_HEADER, ignored), (CHANGED_HEADER, turn.changed().join(", "))];
                 let mut response = ChatResponse::new(model, EventStream::new(turn.into_events()));
+                if wraps {
+                    response = response.translate(Unwrap::default());
+                }
                 response.queued = Some(queued);
                 response.headers.insert(PROCESS_HEADER, HeaderValue::from_static(origin.as_str()));
                 pool.subscription().headers(&mut response.headers);
-                if let Ok(ignored) = HeaderValue::try_from(ignored)
-                    && !ignored.is_empty()
-                {
-                    response.headers.insert(IGNORED_HEADER, ignored);
+                for (header, names) in names {
+                    if let (false, Ok(names)) = (names.is_empty(), HeaderValue::try_from(&names)) {
+                        response.headers.insert(header, names);
+                    }
                 }
                 return Ok(response);
             }
-            // A process that was started for this request and died at once would do so again.
-            Err(failed) if failed.process_died && origin != Origin::Cold && tries < OTHER_PROCESSES => {
-                tracing::info!(pid, "a claude process had died between turns; another takes the turn");
+            Err(NotBegun { error, retry: Some(retry), request: back, span: its })
+                // A process that was started for this request and died at once would do so again.
+                if tries < OTHER_PROCESSES && !(retry == Retry::ProcessDied && origin == Origin::Cold) =>
+            {
+                match retry {
+                    Retry::ProcessDied => {
+                        tracing::info!(pid, "a claude process had died between turns; another takes the turn");
+                    }
+                    Retry::MarksRefused => {
+                        tracing::warn!(pid, %error, "the API refused marks for the prompt cache; tried without them");
+                    }
+                    Retry::OutOfStep => tracing::warn!(pid, %error, "another claude process takes the turn"),
+                }
                 tries += 1;
-                (request, span) = (failed.request, failed.span);
-            }
-            Err(failed) if failed.marks_refused && tries < OTHER_PROCESSES => {
-                tracing::warn!(pid, error = %failed.error, "the API refused marks for the prompt cache; tried without them");
-                tries += 1;
-                (request, span) = (failed.request, failed.span);
+                (request, span) = (back, its);
             }
             Err(failed) => return Err(failed.error),
         }

@@ -75,7 +75,7 @@ where
     };
     // The inner service may have named ignored fields too.
     if let Some(names) = headers.remove(IGNORED_HEADER) {
-        ignored.extend(names.to_str().unwrap_or_default().split(", ").map(str::to_owned));
+        ignored.extend(names.to_str().unwrap_or_default().split(", ").map(|name| door.name_of(name).to_owned()));
     }
     if let Some(names) = header_list(&ignored) {
         headers.insert(IGNORED_HEADER, names);

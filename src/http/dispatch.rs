@@ -177,9 +177,17 @@ fn whole<B>(request: &Request<B>, response: Result<Response<Body>, Error>) -> Re
 
 fn no_such_route<B>(request: &Request<B>) -> Result<Response<Body>, Error> {
     let path = request.uri().path();
-    let message = format!(
-        "There is no `{path}` here. Chat completions are at `POST /v1/chat/completions`, responses at `POST /v1/responses`."
-    );
+    let hint = match path.trim_end_matches('/').trim_start_matches("/v1") {
+        "/responses/compact" => "Conversations are not compacted here: send fewer messages, or a summary of your own.",
+        _ if path.starts_with("/v1/v1/") => {
+            "The client adds `/v1` to its base URL by itself: give it the URL without that at the end."
+        }
+        _ => {
+            "Chat completions are at `POST /v1/chat/completions`, responses at `POST /v1/responses`, Anthropic's messages at \
+             `POST /v1/messages`."
+        }
+    };
+    let message = format!("There is no `{path}` here. {hint}");
     Err(Error::new(ErrorKind::NotFound, message))
 }
 

@@ -37,8 +37,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     /// which must be linear in the body's length.
     fn decode(&self, incoming: Incoming) -> Result<DecodedRequest<Self::Reply>, Error>;
 
-    /// What this dialect calls a setting of a [`ChatRequest`].
-    fn name_of(&self, setting: &'static str) -> &'static str {
+    /// What this dialect calls a setting of a [`ChatRequest`], or a place in one.
+    fn name_of<'a>(&self, setting: &'a str) -> &'a str {
         setting
     }
 
@@ -70,12 +70,20 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
 
     /// Translates an error of the inner service, which names parameters as [`ChatRequest`] does, into this dialect's names.
     fn reword_error(&self, _reply: &Self::Reply, error: Error) -> Error {
-        error
+        renamed(self, error)
     }
 
     /// The answer to a request that failed before the head of its answer was sent.
     fn error(&self, error: &Error) -> Response<Body> {
         error_response(error)
+    }
+}
+
+/// The error with this dialect's name of the setting that it is about.
+pub(crate) fn renamed<D: Door>(door: &D, error: Error) -> Error {
+    match error.param().map(|param| door.name_of(param).to_owned()) {
+        Some(param) => error.with_param(param),
+        None => error,
     }
 }
 
@@ -141,9 +149,9 @@ pub(crate) struct Head {
 
 /// Writes the events of one answer as server-sent events.
 ///
-/// The events are settled (see [`Settled`](super::settle::Settled)): calls without arguments have got `{}`, the finish
-/// reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`]. Doors skip events
-/// that they do not show.
+/// The events are settled (see [`Settled`](super::settle::Settled)): a call's arguments follow its start, `{}` if it had
+/// none, the finish reason of an answer with calls is `tool_calls`, and each choice ends with [`ChatEvent::Finished`].
+/// Doors skip events that they do not show.
 pub(crate) trait Encoder: Send + 'static {
     /// Writes what comes before the first event.
     fn start(&mut self, out: &mut BytesMut);
@@ -165,9 +173,10 @@ pub(crate) trait Encoder: Send + 'static {
         None
     }
 
-    /// Writes a comment, which clients skip, to keep a silent connection from looking dead.
+    /// Writes a comment, which clients skip, to keep a silent connection from looking dead. No blank line follows it, which
+    /// some clients take for the end of an event, although there is none.
     fn keep_alive(&mut self, out: &mut BytesMut) {
-        out.extend_from_slice(b": keep-alive\n\n");
+        out.extend_from_slice(b": keep-alive\n");
     }
 }
 

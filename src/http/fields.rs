@@ -45,6 +45,8 @@ pub(crate) enum Treatment {
     Honoured,
     /// It does not change the answer.
     Accepted,
+    /// It has no effect here.
+    Ignored,
     /// This crate's answers cannot carry what it asks for: 400, with this advice on what to do instead.
     Refused(&'static str),
 }
@@ -57,6 +59,10 @@ pub(crate) const fn field(name: &'static str, shape: Shape) -> Field {
 impl Field {
     pub(crate) const fn accepted(self) -> Self {
         Field { treatment: Treatment::Accepted, ..self }
+    }
+
+    pub(crate) const fn ignored(self) -> Self {
+        Field { treatment: Treatment::Ignored, ..self }
     }
 
     pub(crate) const fn refused(self, advice: &'static str) -> Self {
@@ -115,7 +121,7 @@ fn decide(path: &str, name: &str, treatment: Option<Treatment>, ignored: &mut Ig
         (Some(Ability::Refused(advice)), _) => return refused(advice),
         (None, Some(Treatment::Refused(advice))) => return refused(advice),
         (None, Some(Treatment::Accepted)) => {}
-        (Some(Ability::Ignored), _) | (None, None) => ignored.mention(path),
+        (Some(Ability::Ignored), _) | (None, None | Some(Treatment::Ignored)) => ignored.mention(path),
     }
     Ok(false)
 }
@@ -156,6 +162,20 @@ impl Ignored {
         for (name, value) in fields {
             if !accepted.contains(&name.as_str()) {
                 self.name(prefix, name, value);
+            }
+        }
+    }
+
+    /// Adds what has no effect in a function's definition: `strict`, since arguments are not checked, and at the root of its
+    /// schema a choice between others, of which their properties alone are left.
+    pub(crate) fn name_function(&mut self, prefix: &str, strict: bool, schema: (&str, Option<&Value>)) {
+        if strict {
+            self.name(prefix, "strict", &Value::Bool(true));
+        }
+        let (name, schema) = schema;
+        for union in ["allOf", "anyOf", "oneOf"] {
+            if schema.is_some_and(|schema| schema.get(union).is_some()) {
+                self.name(prefix, &format!("{name}.{union}"), &Value::Bool(true));
             }
         }
     }

@@ -41,6 +41,8 @@ impl<'a> Route<'a> {
             "chat/completions" => Some(Route::ChatCompletions),
             "responses" => Some(Route::Responses),
             "responses/input_tokens" => Some(Route::InputTokens),
+            // Not an id: a conversation is not compacted here.
+            "responses/compact" => None,
             "messages" => Some(Route::Messages),
             "messages/count_tokens" => Some(Route::CountTokens),
             "" => Some(Route::Root),
@@ -116,7 +118,16 @@ mod tests {
         assert_eq!(Route::of("/v1/responses/resp_a/cancel"), Some(Route::Response("resp_a/cancel")));
         assert_eq!(Route::of("/"), Some(Route::Root));
         assert_eq!(Route::of("/v1/messages/count_tokens"), Some(Route::CountTokens));
-        for path in ["/v1", "/v2/models", "/v1/chat", "/v1/chat/completions/x", "/modelsx", "/v1/responses/a/b"] {
+        for path in [
+            "/v1",
+            "/v2/models",
+            "/v1/chat",
+            "/v1/chat/completions/x",
+            "/modelsx",
+            "/v1/responses/a/b",
+            "/v1/responses/compact",
+            "/v1/v1/models",
+        ] {
             assert_eq!(Route::of(path), None, "{path}");
         }
     }

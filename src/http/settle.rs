@@ -12,10 +12,13 @@ use crate::{ChatEvent, Error, ErrorKind, EventStream, FinishReason, Usage};
 
 /// The events of all choices, each with its choice's index, settled:
 ///
-/// - A call that had no arguments gets `{}`, before the next call or the finish: clients parse them as JSON.
+/// - A call ends with the first event of its choice that is neither its arguments nor a usage. If it had none, it gets `{}`
+///   before that event: clients parse arguments as JSON.
 /// - An answer with calls that ended with `stop` ends with `tool_calls`: clients that are told `stop` drop the calls.
 ///   Claude Code's turns already end with `tool_calls`; this is for other inner services, and for layers that add calls.
-/// - Arguments of a call that never began are an error, and so is an end before every choice has finished.
+/// - Arguments of a call that never began, or has ended, are an error, and so is an end before every choice has finished.
+///
+/// The writers rely on all of it.
 ///
 /// The first failure is the last item.
 #[derive(Debug)]
@@ -34,8 +37,10 @@ pub(crate) struct Settled {
 /// What is known about a choice so far.
 #[derive(Clone, Debug, Default)]
 struct Choice {
-    /// Its calls in the order in which they began, each with whether it has had any arguments.
-    calls: Vec<(u32, bool)>,
+    /// Whether it has had any call.
+    called: bool,
+    /// The call whose arguments may come, and whether any have.
+    open: Option<(u32, bool)>,
     /// Why it ended, if it has.
     finished: Option<FinishReason>,
     usage: Usage,
@@ -65,32 +70,35 @@ impl Settled {
             self.note.first_token();
         }
         match event {
-            ChatEvent::Choice(index) => self.current = index as usize,
-            ChatEvent::ToolCallStart { index: call, .. } => {
-                self.ready.extend(choice.close_call().map(|event| (index, event)));
-                choice.calls.push((call, false));
-                self.ready.push_back((index, event));
+            ChatEvent::Choice(index) => {
+                self.current = index as usize;
+                return Ok(());
             }
-            ChatEvent::ToolCallDelta { index: call, ref arguments } => {
-                let known = choice.calls.iter_mut().rev().find(|(of, _)| *of == call);
-                let (_, has_arguments) = known.ok_or_else(|| {
-                    let message = format!("Arguments came for tool call {call}, which never began.");
-                    Error::new(ErrorKind::Internal, message)
-                })?;
-                if !arguments.is_empty() {
-                    *has_arguments = true;
-                    self.ready.push_back((index, event));
+            ChatEvent::ToolCallDelta { index: call, ref arguments } => match &mut choice.open {
+                Some((open, has_arguments)) if *open == call => *has_arguments |= !arguments.is_empty(),
+                _ => {
+                    let message = format!("Arguments came for tool call {call}, which is not the one that is open.");
+                    return Err(Error::new(ErrorKind::Internal, message));
+                }
+            },
+            ChatEvent::Usage(usage) => choice.usage = usage,
+            _ => {
+                if let Some((call, false)) = choice.open.take() {
+                    self.ready.push_back((index, ChatEvent::tool_call_delta(call, "{}")));
                 }
             }
-            ChatEvent::Usage(usage) => {
-                choice.usage = usage;
+        }
+        match event {
+            ChatEvent::ToolCallDelta { ref arguments, .. } if arguments.is_empty() => {}
+            ChatEvent::ToolCallStart { index: call, .. } => {
+                choice.called = true;
+                choice.open = Some((call, false));
                 self.ready.push_back((index, event));
             }
             ChatEvent::Finished { reason, usage } => {
                 choice.usage = usage;
-                self.ready.extend(choice.close_call().map(|event| (index, event)));
-                let called = !choice.calls.is_empty();
-                let reason = if called && reason == FinishReason::Stop { FinishReason::ToolCalls } else { reason };
+                let called = choice.called && reason == FinishReason::Stop;
+                let reason = if called { FinishReason::ToolCalls } else { reason };
                 choice.finished = Some(reason);
                 self.ready.push_back((index, ChatEvent::Finished { reason, usage }));
                 if self.choices.iter().all(|choice| choice.finished.is_some()) {
@@ -102,15 +110,6 @@ impl Settled {
             event => self.ready.push_back((index, event)),
         }
         Ok(())
-    }
-}
-
-impl Choice {
-    /// The arguments of the last call, if it had none. Those before it were closed when it began.
-    fn close_call(&mut self) -> Option<ChatEvent> {
-        let (index, has_arguments @ false) = self.calls.last_mut()? else { return None };
-        *has_arguments = true;
-        Some(ChatEvent::ToolCallDelta { index: *index, arguments: "{}".to_owned() })
     }
 }
 
@@ -147,6 +146,61 @@ impl Stream for Settled {
                 this.events = None;
                 return Poll::Ready(Some(Err(error)));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+
+    /// What the writers get of these events, and how it failed, if it did.
+    fn settled(events: impl IntoIterator<Item = ChatEvent>) -> (Vec<ChatEvent>, Option<String>) {
+        let events = Settled::new(EventStream::from_iter(events), 1, Note::default());
+        let (mut told, mut failure) = (Vec::new(), None);
+        for item in events.collect::<Vec<_>>().now_or_never().unwrap() {
+            match item {
+                Ok((_, event)) => told.push(event),
+                Err(error) => failure = Some(error.to_string()),
+            }
+        }
+        (told, failure)
+    }
+
+    fn start(index: u32) -> ChatEvent {
+        ChatEvent::tool_call_start(index, format!("call{index}"), "f")
+    }
+
+    fn end(reason: FinishReason) -> ChatEvent {
+        ChatEvent::finished(reason, Usage::default())
+    }
+
+    #[test]
+    fn a_call_without_arguments_gets_them_before_whatever_follows_it() {
+        let none = |index| ChatEvent::tool_call_delta(index, "{}");
+        let text = || ChatEvent::TextDelta("so".to_owned());
+        let usage = || ChatEvent::Usage(Usage::new(1, 1));
+        let (told, failure) = settled([start(0), usage(), text(), start(1), start(2), end(FinishReason::Stop)]);
+        let wanted =
+            [start(0), usage(), none(0), text(), start(1), none(1), start(2), none(2), end(FinishReason::ToolCalls)];
+        assert_eq!((told, failure), (wanted.to_vec(), None));
+    }
+
+    #[test]
+    fn arguments_of_a_call_that_has_ended_or_never_began_are_an_error_and_not_appended_to_others() {
+        let delta = |index| ChatEvent::tool_call_delta(index, r#"{"a":1}"#);
+        let text = || ChatEvent::TextDelta("so".to_owned());
+        for (events, open) in [
+            (vec![start(0), start(1), delta(0)], 0),
+            (vec![start(0), delta(0), text(), delta(0)], 0),
+            (vec![delta(3)], 3),
+        ] {
+            let (told, failure) = settled(events);
+            assert_ne!(told.last(), Some(&delta(0)));
+            let wanted = format!("Arguments came for tool call {open}, which is not the one that is open.");
+            assert_eq!(failure, Some(wanted));
         }
     }
 }

@@ -1,12 +1,7 @@
 //! The proxy as the reference binary serves it, on a port that the system picks.
 
-#[path = "../../examples/claude-max-api/server/repoll.rs"]
-mod repoll;
-
 use std::error::Error;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -19,8 +14,6 @@ use tower::Layer;
 use tower_claude::cli::ClaudeCli;
 use tower_claude::http::{ApiService, GuardLayer, HttpStack};
 use tower_claude::layers;
-
-use self::repoll::Repoll;
 
 /// A running server; it ends with the value, and its processes with it.
 pub(crate) struct Server {
@@ -54,11 +47,7 @@ where
         stream.set_nodelay(true).unwrap();
         let service = service();
         running.spawn(async move {
-            let repoll = Repoll::new();
-            let connection =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-            let mut connection = pin!(connection);
-            drop(poll_fn(|cx| repoll.poll(connection.as_mut(), cx)).await);
+            drop(http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await);
         });
         while running.try_join_next().is_some() {}
     }

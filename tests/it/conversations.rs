@@ -137,9 +137,12 @@ impl Client {
                     results.iter().enumerate().map(|(at, _)| format!(r#"look {{"at":{at}}}"#)).collect();
                 let answer = self.say(vec![self.user(&format!("[[tool {}]]", calls.join(" ;; ")))]).await;
                 assert_eq!(answer.calls.len(), results.len());
+                // The CLI would fill an empty result with words of its own, so these are replayed.
+                self.is_held &= results.iter().all(|text| !text.trim().is_empty());
+                let must_be_live = self.is_held;
                 let results = answer.calls.iter().zip(results).map(|(call, text)| result(&call.id, text.as_str()));
                 let answer = self.say(results.collect()).await;
-                assert_eq!(answer.process, "live", "the process waits for the results");
+                assert!(answer.process == "live" || !must_be_live, "the process waits for the results");
             }
             Step::CallAndForget => drop(self.ask(&[self.user("[[tool look {}]]")]).await),
             Step::Regenerate => {

@@ -133,10 +133,15 @@ impl Shared {
 
 /// Who asked a process: the last name in each question, and in each result that it was waiting for.
 fn askers(told: &str) -> HashSet<&str> {
+    // A replay's first message is asked under a context limit, for which nothing is answered.
+    let mut is_limited = false;
     let asks = |line: &&str| {
         let line: Value = serde_json::from_str(line).unwrap();
+        if line["request_id"] == "limit" {
+            is_limited = line["request"]["settings"]["env"]["CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE"] != "";
+        }
         match line["type"].as_str() {
-            Some("user") => line["shouldQuery"] != false,
+            Some("user") => line["shouldQuery"] != false && !is_limited,
             Some("control_response") => !line["response"]["response"]["mcp_response"]["result"]["content"].is_null(),
             _ => false,
         }

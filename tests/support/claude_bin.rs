@@ -49,27 +49,29 @@ pub(crate) fn stand_in() -> PathBuf {
     example("stand-in-cli")
 }
 
-/// An example of this package. `cargo test` builds them all; `cargo test --test NAME` does not, so one that is missing or
-/// older than its sources is built here.
+/// An example of this package. `cargo test` builds them all; `cargo test --test NAME` does not.
 pub(crate) fn example(name: &str) -> PathBuf {
+    built(&format!("examples/{name}"), &["--example", name], &["src", "examples"])
+}
+
+/// A program that cargo puts there below the target directory. One that is missing or older than its sources is built here.
+pub(crate) fn built(path: &str, what: &[&str], sources: &[&str]) -> PathBuf {
     static BUILT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let test = std::env::current_exe().expect("the test has a path");
     // The test is target/PROFILE/deps/NAME.
     let profile = test.parent().and_then(Path::parent).expect("the test is in the target directory");
-    let path = profile.join("examples").join(name);
+    let path = profile.join(path);
     if !built.contains(&path) {
         let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-        if changed(&path) < ["src", "examples"].iter().filter_map(|of| newest(&Path::new(PACKAGE).join(of))).max() {
+        if changed(&path) < sources.iter().filter_map(|of| newest(&Path::new(PACKAGE).join(of))).max() {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let release: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
-            let traces: &[&str] = if cfg!(feature = "otlp") { &["--features", "otlp"] } else { &[] };
-            let options = [release, traces].concat();
+            let options: &[&str] = if profile.ends_with("release") { &["--release"] } else { &[] };
             let began = std::time::Instant::now();
-            let status = Command::new(cargo).args(["build", "--quiet", "--example", name]).args(options).status();
-            assert!(status.is_ok_and(|status| status.success()), "could not build the example {name}");
+            let status = Command::new(cargo).args(["build", "--quiet"]).args(what).args(options).status();
+            assert!(status.is_ok_and(|status| status.success()), "could not build {}", what.join(" "));
             // The build time counts towards whichever test comes first.
-            say(&format!("built: the example {name}, in {:.0?}, for which tests have waited", began.elapsed()));
+            say(&format!("built: {}, in {:.0?}, for which tests have waited", what.join(" "), began.elapsed()));
         }
         built.push(path.clone());
     }

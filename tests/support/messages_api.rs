@@ -3,7 +3,7 @@
 //! The last user turn picks the answer: "echo: " and its text, or what a directive in double square brackets asks for.
 //! The directives are the stand-in CLI's where both make sense: `tool NAME {json} ;; NAME {json}`, `json {json}`,
 //! `think`, `ponder DIRECTIVE` (thinking and redacted thinking, then the directive), `cite TEXT`, `pause`, `window`,
-//! `blocks A|B|C`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
+//! `blocks A|B|C`, `end REASON DIRECTIVE`, `fallback DIRECTIVE`, `nothing`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
 //! connection after a delta.
 //! A model whose name contains "nonexistent" does not exist. What the API would refuse is refused: `api_rules`, `marks`.
@@ -243,7 +243,8 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     }
     let streamed = body["stream"] == true;
     let refused =
-        || marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).map(|message| Answer::invalid(&message));
+        || marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).or_else(|| api_rules::refusal(&body));
+    let refused = || refused().map(|message| Answer::invalid(&message));
     let scripted = conversation(&raw).and_then(|name| state.scripted(&name, &body));
     let answer = scripted.or_else(|| state.failure()).or_else(refused).unwrap_or_else(|| Answer::to(&body));
     let mut message = envelope(number, &body, raw.len(), json!([]));

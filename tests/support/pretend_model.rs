@@ -52,6 +52,7 @@ impl Message {
             Block::Text(texts) => json!({"type": "text", "text": texts.concat()}),
             Block::Thinking(texts) => json!({"type": "thinking", "thinking": texts.concat(), "signature": "c2ln"}),
             Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
+            Block::Fallback => fallback(),
             Block::Cited(text, citation) => json!({"type": "text", "text": text, "citations": [citation]}),
             Block::Tool(name, input) => {
                 json!({"type": "tool_use", "id": format!("toolu_{number}_{index}"), "name": name,
@@ -72,11 +73,16 @@ pub(crate) enum Block {
     /// A text, and its citation.
     Cited(String, Value),
     Tool(String, String),
+    Fallback,
     /// As it starts, and its deltas.
     Given {
         start: Value,
         deltas: Vec<Value>,
     },
+}
+
+fn fallback() -> Value {
+    json!({"type": "fallback", "from": {"model": "claude-fable-5-2"}, "to": {"model": "claude-opus-5-5"}})
 }
 
 impl From<directives::Block> for Block {
@@ -86,6 +92,7 @@ impl From<directives::Block> for Block {
             directives::Block::Count(count) => Block::Text((0..count).map(|number| format!("w{number} ")).collect()),
             directives::Block::Thinking(texts) => Block::Thinking(texts),
             directives::Block::Tool(name, input) => Block::Tool(name, input),
+            directives::Block::Fallback => Block::Fallback,
         }
     }
 }
@@ -139,6 +146,7 @@ impl Block {
                     .collect(),
             ),
             Block::Redacted(data) => (json!({"type": "redacted_thinking", "data": data}), Vec::new()),
+            Block::Fallback => (fallback(), Vec::new()),
             Block::Cited(text, citation) => (
                 json!({"type": "text", "text": "", "citations": []}),
                 vec![
@@ -219,7 +227,7 @@ fn directive(text: &str, tools: &[(&str, &str)]) -> Answer {
         let known = tools.iter().find(|(known, _)| *known == name || known.ends_with(&suffix));
         known.map_or(name, |(_, tool)| tool).to_owned()
     };
-    if let Some(said) = directives::said(text, full_name) {
+    if let Some(said) = directives::said(text, &full_name) {
         let details = match said.1 {
             "refusal" => json!({"type": "refusal", "category": "bio", "explanation": null}),
             _ => Value::Null,

@@ -1,12 +1,13 @@
-//! Validates answers against OpenAI's own schemas, if they are available.
+//! Validates answers against OpenAI's own schemas, if they are available, with the program of the package `checks`.
 
-use std::collections::HashMap;
-use std::io::Write;
-use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
+
+use super::claude_bin::{built, say_skipped};
 
 const CHAT_COMPLETIONS: &str = "chat-completions";
 const RESPONSES: &str = "responses";
@@ -58,56 +59,33 @@ pub(crate) fn assert_valid_event(event: &Value) {
 }
 
 /// Checks a value against the schema's type of that name.
-fn assert_valid(schema: &'static str, name: &'static str, value: &Value) {
-    let Some(definitions) = definitions(schema) else { return };
-    type Validators = HashMap<(&'static str, &'static str), &'static Validator>;
-    static VALIDATORS: Mutex<Option<Validators>> = Mutex::new(None);
-    let validator = *VALIDATORS.lock().unwrap().get_or_insert_default().entry((schema, name)).or_insert_with(|| {
-        let schema = json!({
-            "$schema": definitions["$schema"],
-            "$defs": definitions["$defs"],
-            "$ref": format!("#/$defs/{name}"),
-        });
-        Box::leak(Box::new(jsonschema::validator_for(&schema).unwrap()))
+fn assert_valid(schema: &str, name: &str, value: &Value) {
+    let Some(file) = file(schema) else { return };
+    static VALIDATOR: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
+    // A test that has panicked within has not left half a line there.
+    let mut validator = VALIDATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let (stdin, stdout) = validator.get_or_insert_with(|| {
+        let program = built("checks", &["--package", "checks"], &["tests/checks/src"]);
+        let child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        // It ends when its input does.
+        let child = child.expect("the validator starts");
+        (child.stdin.expect("it is piped"), BufReader::new(child.stdout.expect("it is piped")))
     });
-    let faults: Vec<String> =
-        validator.iter_errors(value).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
-    assert!(faults.is_empty(), "not a valid {name}: {faults:#?}\n{value:#}");
+    writeln!(stdin, "{}", json!({"schema": file, "type": name, "value": value})).expect("the validator reads");
+    let mut faults = String::new();
+    stdout.read_line(&mut faults).expect("the validator answers");
+    drop(validator);
+    assert!(faults == "[]\n", "not a valid {name}: {faults}\n{value:#}");
 }
 
-fn definitions(schema: &'static str) -> Option<&'static Value> {
-    static DEFINITIONS: [OnceLock<Option<Value>>; 2] = [const { OnceLock::new() }; 2];
-    let load = || {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/openai/{schema}.schema.json"));
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            // Past the test harness, which captures the output of `eprintln!`.
-            std::io::stderr().write_all(b"skipped: no schema to validate answers against\n").unwrap();
-            return None;
-        };
-        let mut schema: Value = serde_json::from_str(&text).unwrap();
-        put_right(&mut schema);
-        Some(schema)
-    };
-    DEFINITIONS[usize::from(schema == RESPONSES)].get_or_init(load).as_ref()
-}
-
-/// Replaces OpenAPI's `nullable` and an older draft's recursion keywords, which the schema's own draft does not have.
-fn put_right(schema: &mut Value) {
-    match schema {
-        Value::Array(items) => items.iter_mut().for_each(put_right),
-        Value::Object(fields) => {
-            fields.values_mut().for_each(put_right);
-            fields.remove("$recursiveAnchor");
-            if fields.remove("$recursiveRef").is_some() {
-                // The only recursive schema.
-                fields.insert("$ref".to_owned(), json!("#/$defs/CompoundFilter"));
-            }
-            if fields.remove("nullable") == Some(Value::Bool(true)) {
-                *schema = json!({"anyOf": [schema.take(), {"type": "null"}]});
-            }
-        }
-        _ => {}
+/// The file of that schema.
+fn file(schema: &str) -> Option<PathBuf> {
+    let file = PathBuf::from(format!("{}/../shared/openai/{schema}.schema.json", env!("CARGO_MANIFEST_DIR")));
+    if !file.exists() {
+        say_skipped("no schema to validate answers against");
+        return None;
     }
+    Some(file)
 }
 
 /// The type of an event of this `type`, such as `ResponseTextDeltaEvent` of `response.output_text.delta`.
@@ -146,7 +124,7 @@ fn event_type(kind: &str) -> &'static str {
 
 #[test]
 fn the_validation_can_fail() {
-    if definitions(CHAT_COMPLETIONS).is_none() || definitions(RESPONSES).is_none() {
+    if file(CHAT_COMPLETIONS).is_none() || file(RESPONSES).is_none() {
         return;
     }
     let fails = |value: Value| std::panic::catch_unwind(|| assert_valid_object(&value)).is_err();

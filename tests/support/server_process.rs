@@ -30,9 +30,6 @@ fn command(path: PathBuf) -> Command {
     for name in ["CLAUDE_BIN", "TOWER_CLAUDE_API_KEY", "RUST_LOG", "STAND_IN_VERSION"] {
         command.env_remove(name);
     }
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OTEL_")) {
-        command.env_remove(name);
-    }
     // Keeps out the settings file of the user who runs the tests.
     command.env("XDG_CONFIG_HOME", "/nowhere");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

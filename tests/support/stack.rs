@@ -94,6 +94,11 @@ impl Stack {
 
     /// The whole answer of a door other than Chat Completions.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, body.to_string()).await
+    }
+
+    /// Likewise, to a body that need not be JSON that Rust can hold.
+    pub(crate) async fn post_text(&self, path: &str, body: String) -> Answer {
         Answer::of(self.send_to(path, body).await).await
     }
 
@@ -109,14 +114,12 @@ impl Stack {
     }
 
     async fn send(&self, body: &Value) -> Response<Body> {
-        self.send_to("/v1/chat/completions", body).await
+        self.send_to("/v1/chat/completions", body.to_string()).await
     }
 
-    async fn send_to(&self, path: &str, body: &Value) -> Response<Body> {
-        let request = Request::post(path)
-            .header("content-type", "application/json")
-            .body(Full::<Bytes>::from(body.to_string()))
-            .unwrap();
+    async fn send_to(&self, path: &str, body: String) -> Response<Body> {
+        let request =
+            Request::post(path).header("content-type", "application/json").body(Full::<Bytes>::from(body)).unwrap();
         let Ok(response) = in_time("the answer's head", self.service.clone().oneshot(request)).await;
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }
@@ -292,9 +295,6 @@ pub(crate) fn content(completion: &Value) -> &str {
     completion["choices"][0]["message"]["content"].as_str().unwrap_or_default()
 }
 
-/// The beginning of the CLI's note of the date, which 2.1.252 puts into a user message.
-const DATE_NOTE: &str = "<system-reminder>\nAs you answer the user's questions, you can use the following context:";
-
 /// The conversation in a request to the API: each turn's role and blocks, without what the CLI adds.
 pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
     let messages = upstream["messages"].as_array().unwrap().iter().filter(|message| message["role"] != "system");
@@ -303,8 +303,6 @@ pub(crate) fn turns(upstream: &Value) -> Vec<(String, Value)> {
             Value::String(text) => vec![json!({"type": "text", "text": text})],
             blocks => blocks.as_array().unwrap().clone(),
         };
-        // The CLI's note of the date. Later versions have it in a system message (2.1.328).
-        blocks.retain(|block| !block["text"].as_str().is_some_and(|text| text.starts_with(DATE_NOTE)));
         for block in &mut blocks {
             block.as_object_mut().unwrap().remove("cache_control");
         }

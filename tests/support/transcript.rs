@@ -93,6 +93,11 @@ pub(crate) fn normalised(printed: &[Value], api: &str) -> Vec<String> {
         if let Some((before, after)) = text.split_once("is only ~") {
             text = format!("{before}is only ~{}", after.trim_start_matches(|digit: char| digit.is_ascii_digit()));
         }
+        // So does the model's message.
+        if let Some((before, after)) = text.split_once("Message ID: ") {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            text = format!("{before}Message ID: ID{rest}");
+        }
         let event = line["event"]["type"].as_str();
         open = event.is_some_and(|event| event != "message_stop") || (open && event.is_none());
         if open && line["type"] == "user" && line["message"]["content"][0]["type"] == "tool_result" {

@@ -1,4 +1,4 @@
-//! What the server needs from the machine: its port, and a sufficient limit on open files.
+//! What the server needs from the machine: its port, a sufficient limit on open files, and memory for its processes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +16,9 @@ use crate::status::{Judged, now};
 /// How long a server that already has the port may take to answer `/health`.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a Claude Code process takes (2.1.328).
+const PROCESS_MEGABYTES: u64 = 150;
+
 /// Far larger than any `/health` response.
 const MAX_HEALTH_BYTES: u64 = 1024 * 1024;
 
@@ -32,6 +35,25 @@ pub(super) async fn examine(flags: &Flags, addresses: &[SocketAddr], report: &mu
         Ok(_) => report.ok("files", &format!("There may be enough of them open for {wanted} connections.")),
         Err(message) => report.broken("files", &message, ""),
     }
+    let count = flags.processes.max_processes;
+    let wanted = PROCESS_MEGABYTES.saturating_mul(count as u64);
+    let message = format!("{count} processes (--max-processes) take up to {wanted} MB");
+    match available_megabytes() {
+        None => report.ok("memory", &format!("{message}; this system does not say what it has.")),
+        Some(available) if available < wanted => {
+            report.note("memory", &format!("{message}, and {available} are available."), "Lower --max-processes.");
+        }
+        Some(available) => report.ok("memory", &format!("{message}, and {available} are available.")),
+    }
+}
+
+/// The memory available on this machine or, if less, allowed to this container.
+fn available_megabytes() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let machine = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.saturating_mul(1024);
+    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|max| max.trim().parse().ok());
+    Some(machine.min(container.unwrap_or(u64::MAX)) / 1_000_000)
 }
 
 async fn port(address: SocketAddr, report: &mut Report) {

@@ -4,8 +4,7 @@
 //! |---|---|
 //! | `report` | the findings, and how they are printed |
 //! | `installation` | Claude Code: installed, a supported and tested version, logged in |
-//! | `machine` | the port, a server that already runs on it, the limit on open files |
-//! | `memory` | the memory that the processes may use |
+//! | `machine` | the port, a server that already runs on it, open files, memory |
 //! | `protocol` | whether this Claude Code still speaks the protocol that the server relies on |
 //! | `turn` | one request to Claude Code, and its answer |
 //! | `api` | the Messages API on loopback that stands in for Anthropic's |
@@ -13,7 +12,6 @@
 mod api;
 mod installation;
 mod machine;
-mod memory;
 mod protocol;
 mod report;
 mod turn;
@@ -58,7 +56,6 @@ async fn findings(flags: &Flags, report: &mut Report) {
                 report.note("flags", warning, "");
             }
             machine::examine(flags, &checked.addresses, report).await;
-            memory::examine(&flags.processes, report);
         }
         Err(contradiction) => report.broken("flags", &format!("{contradiction}."), ""),
     }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Claude Code")]
 pub(crate) struct Claude {
-    /// The Claude Code program, version 2.1.252 or later: a path, or a name to look up on PATH
+    /// The Claude Code program, version 2.1.280 or later: a path, or a name to look up on PATH
     #[arg(
         long,
         verbatim_doc_comment,

@@ -11,7 +11,6 @@
 //! | `kept` | which answers of the Responses API are kept |
 //! | `connections` | how many connections, and how they end |
 //! | `logging` | what the log looks like |
-//! | `traces` | where traces go |
 //! | `file` | the settings file |
 
 mod access;
@@ -24,7 +23,6 @@ mod listen;
 mod logging;
 mod processes;
 mod tools;
-mod traces;
 
 use clap::Args;
 
@@ -38,7 +36,6 @@ pub(crate) use self::listen::Listen;
 pub(crate) use self::logging::{LogFormat, Logging};
 pub(crate) use self::processes::Processes;
 pub(crate) use self::tools::{Mode, Tools};
-pub(crate) use self::traces::Traces;
 
 /// What the server can be told.
 #[derive(Args, Debug)]
@@ -61,8 +58,6 @@ pub(crate) struct Flags {
     pub(crate) connections: Connections,
     #[command(flatten)]
     pub(crate) logging: Logging,
-    #[command(flatten)]
-    pub(crate) traces: Traces,
     #[command(flatten)]
     pub(crate) file: ConfigFile,
 }

@@ -15,14 +15,9 @@ pub(crate) struct Processes {
     #[arg(long, alias = "warm-processes", verbatim_doc_comment, value_name = "COUNT", default_value_t = 1)]
     pub(crate) warm: usize,
     /// How many there may be in all: at work, waiting for the next message of their
-    /// conversation, and warm
+    /// conversation, and warm; some 110 MB each, and 82 MB shared
     #[arg(long, verbatim_doc_comment, value_name = "COUNT", default_value = "8", value_parser = at_least_one)]
     pub(crate) max_processes: usize,
-    /// How much memory they may use together, in MiB: about 110 MB each, and 82 MB shared.
-    /// Beyond it, conversations that wait for their next message end; answers that run do
-    /// not (default: no limit)
-    #[arg(long, verbatim_doc_comment, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_memory: Option<u32>,
     /// How long a process waits for the next message of its conversation
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
     pub(crate) idle_timeout: Duration,

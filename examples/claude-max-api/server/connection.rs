@@ -1,6 +1,5 @@
 //! One connection, from its first byte to its last.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +9,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::watch;
+use hyper_util::server::graceful::Watcher;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
-use super::bodies::{Over, Received, Sent};
+use super::bodies::{Received, Sent};
 use super::connections::{Entry, Stage};
 use super::linger::linger;
-use super::repoll::Repoll;
 use super::socket::{Io, Socket};
 
 /// How long a connection may be silent between requests, or within a request's head.
@@ -27,13 +25,13 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(90);
 /// comes, if its request was that long.
 const MAX_READ: usize = 64 * 1024;
 
-/// Serves a connection until either side ends it, or until it is idle once `draining` says so.
+/// Serves a connection until either side ends it, or until it is idle once the server shuts down.
 pub(super) async fn serve<S, B>(
     entry: Entry,
     socket: Arc<Socket>,
     unread_timeout: Duration,
     service: S,
-    mut draining: watch::Receiver<bool>,
+    shutdown: Watcher,
 ) where
     S: Service<Request<Received>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -42,37 +40,20 @@ pub(super) async fn serve<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let entry = Arc::new(entry);
-    // Dropped before `entry`, so that the end of each answer is observed while its connection still counts.
-    let over = Over::new();
     let served = service_fn({
-        let (entry, over) = (Arc::clone(&entry), over.clone());
-        move |request| answer(service.clone(), Arc::clone(&entry), over.clone(), request)
+        let entry = Arc::clone(&entry);
+        move |request| answer(service.clone(), Arc::clone(&entry), request)
     });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_CONNECTION)
-            .max_buf_size(MAX_READ)
-            .serve_connection(TokioIo::new(Io::new(Arc::clone(&socket), unread_timeout)), served)
-    );
-    let repoll = Repoll::new();
-    let mut ending = false;
-    let ended = loop {
-        tokio::select! {
-            // A request after the signal is answered with `connection: close`, however late this task is woken.
-            biased;
-            _ = draining.wait_for(|draining| *draining), if !ending => {
-                ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = entry.connection().told_to_close() => return,
-            ended = poll_fn(|cx| {
-                let polled = repoll.poll(connection.as_mut(), cx);
-                // By now the last of it has been written, if the client takes it.
-                drop(over.take());
-                polled
-            }) => break ended,
-        }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_CONNECTION)
+        .max_buf_size(MAX_READ)
+        .serve_connection(TokioIo::new(Io::new(Arc::clone(&socket), unread_timeout)), served);
+    // The shutdown waits for this until it is dropped, at the end.
+    let mut connection = std::pin::pin!(shutdown.watch(connection));
+    let ended = tokio::select! {
+        () = entry.connection().told_to_close() => return,
+        ended = &mut connection => ended,
     };
     if let Err(error) = &ended {
         tracing::debug!(%error, "a connection ended early");
@@ -88,12 +69,7 @@ pub(super) async fn serve<S, B>(
 }
 
 /// Answers one request, and keeps track of how far it is.
-async fn answer<S, B>(
-    service: S,
-    entry: Arc<Entry>,
-    over: Over<B>,
-    request: Request<Incoming>,
-) -> Result<Response<Sent<B>>, S::Error>
+async fn answer<S, B>(service: S, entry: Arc<Entry>, request: Request<Incoming>) -> Result<Response<Sent<B>>, S::Error>
 where
     S: Service<Request<Received>, Response = Response<B>>,
 {
@@ -105,5 +81,5 @@ where
         // The rest of the request is not read, so no other can follow it.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Sent::new(body, over, entry)))
+    Ok(response.map(|body| Sent::new(body, entry)))
 }

@@ -122,17 +122,6 @@ impl Connections {
         self.lock().by_number.values().filter(|connection| connection.answers()).count()
     }
 
-    /// Waits until none is left.
-    pub(super) async fn none(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.lock().by_number.is_empty() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `connections` | all connections: how many there may be, and which one gives way |
 //! | `connection` | one of them, from its first byte to its last |
-//! | `repoll` | a connection that wakes itself |
 //! | `bodies` | how far a request and its answer have come |
 //! | `socket` | a client that does not read, or is gone |
 //! | `linger` | a client that still sends when it is answered |
@@ -16,7 +15,6 @@ mod connection;
 mod connections;
 mod descriptors;
 mod linger;
-mod repoll;
 mod signals;
 mod socket;
 
@@ -28,8 +26,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tower::Service;
 
@@ -107,13 +105,19 @@ impl Server {
         let Server { listener, limits, .. } = self;
         let connections = Connections::new(limits.max_connections);
         tokio::spawn(look_for_hung_up(Arc::clone(&connections)));
-        let (drain, drained) = watch::channel(false);
+        let shutdown = GracefulShutdown::new();
         let serving = async {
             loop {
                 let (stream, client) = accept(&listener, &connections).await;
                 let socket = Socket::new(stream, client);
                 let entry = connections.add(Arc::clone(&socket)).await;
-                tokio::spawn(connection::serve(entry, socket, limits.unread_timeout, service.clone(), drained.clone()));
+                tokio::spawn(connection::serve(
+                    entry,
+                    socket,
+                    limits.unread_timeout,
+                    service.clone(),
+                    shutdown.watcher(),
+                ));
             }
         };
         let signalled_again = tokio::select! {
@@ -121,16 +125,16 @@ impl Server {
             again = drained_after(&mut signals, &draining, &limits) => again,
         };
         drop(listener);
-        let _ = drain.send(true);
+        let mut finished = std::pin::pin!(shutdown.shutdown());
         if signalled_again {
             return cut(&connections, "signalled again");
         }
         let limit = limits.shutdown_timeout;
         tracing::info!("shutting down: no new connections; answers may go on for {limit:?} (signal again to stop now)");
         let finished = async {
-            if tokio::time::timeout(UNFINISHED_REQUESTS.min(limit), connections.none()).await.is_err() {
+            if tokio::time::timeout(UNFINISHED_REQUESTS.min(limit), &mut finished).await.is_err() {
                 connections.close_without_answers();
-                connections.none().await;
+                finished.await;
             }
         };
         tokio::select! {

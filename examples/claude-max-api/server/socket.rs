@@ -15,12 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// How much may wait in the kernel for a client that does not read, and how much is written at once. It is also the least that
-/// a client must read to be seen reading: with megabytes waiting, a slow reader would look for minutes as if it read nothing.
+/// How much may wait in the kernel for a client that does not read. With megabytes waiting, a slow reader would look for minutes
+/// as if it read nothing.
 const KERNEL_BUFFER: usize = 16 * 1024;
-
-/// How many pieces are written at once: a few chunks, each of which is its length, its bytes and a line feed.
-const MAX_PIECES: usize = 16;
 
 /// After this silence the kernel asks whether the other machine is still there.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
@@ -123,7 +120,6 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let bytes = &bytes[..bytes.len().min(KERNEL_BUFFER)];
         let written = Pin::new(&mut *self.socket.stream()).poll_write(cx, bytes);
         self.written(cx, written)
     }
@@ -133,14 +129,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut cut = [IoSlice::new(&[]); MAX_PIECES];
-        let mut room = KERNEL_BUFFER;
-        for (cut, piece) in cut.iter_mut().zip(pieces) {
-            *cut = IoSlice::new(&piece[..piece.len().min(room)]);
-            room -= cut.len();
-        }
-        let cut = &cut[..pieces.len().min(MAX_PIECES)];
-        let written = Pin::new(&mut *self.socket.stream()).poll_write_vectored(cx, cut);
+        let written = Pin::new(&mut *self.socket.stream()).poll_write_vectored(cx, pieces);
         self.written(cx, written)
     }
 

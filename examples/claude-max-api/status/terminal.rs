@@ -43,8 +43,7 @@ pub(super) fn summary(report: &Value, url: &str) -> String {
     line(&mut out, format_args!("Processes    {}; {total} of {max} places taken", states.join(", ")));
     line(&mut out, format_args!("             {}", so_far(claude)));
     if let Some(held) = claude["memory"]["held_bytes"].as_u64() {
-        let most = claude["memory"]["max_bytes"].as_u64().map(|most| format!(" of {}", mebibytes(most)));
-        line(&mut out, format_args!("Memory       {}{}", mebibytes(held), most.unwrap_or_default()));
+        line(&mut out, format_args!("Memory       {} MiB", held.div_ceil(1024 * 1024)));
     }
     line(&mut out, format_args!("Queue        {} of {}", count(&queue["length"]), count(&queue["max"])));
 
@@ -139,9 +138,4 @@ fn count(value: &Value) -> u64 {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
-}
-
-/// In the unit of `--max-memory`.
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1024 * 1024))
 }

@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::usage::{FinalUsageBody, UsageBody};
+use crate::chat::call_id::anthropics;
 use crate::http::door::Encoder;
-use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+use crate::{ChatEvent, Error, FinishReason, Usage};
 
 /// Writes the events of one answer.
 #[derive(Debug)]
@@ -33,8 +34,7 @@ enum Open {
     Text,
     Thinking,
     Redacted,
-    /// The call of this index.
-    Call(u32),
+    Call,
 }
 
 impl EventEncoder {
@@ -108,26 +108,20 @@ impl Encoder for EventEncoder {
             }
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
             ChatEvent::StopDetails(details) => self.stop_details = Some(details),
-            ChatEvent::ToolCallStart { index, id, name } => {
+            ChatEvent::ToolCallStart { id, name, .. } => {
                 self.close(out);
-                self.begin_block(Open::Call(index), out, |out| {
+                self.begin_block(Open::Call, out, |out| {
                     out.put_slice(br#"{"type":"tool_use","id":"#);
-                    json(out, &id);
+                    json(out, &anthropics(id));
                     out.put_slice(br#","name":"#);
                     json(out, &name);
                     out.put_slice(br#","input":{}}"#);
                 });
             }
-            ChatEvent::ToolCallDelta { index, arguments } => {
-                if self.open != Some(Open::Call(index)) {
-                    let message = format!("Arguments came for tool call {index}, which is not the one that is open.");
-                    return Err(Error::new(ErrorKind::Internal, message));
-                }
-                self.delta(out, |out| {
-                    out.put_slice(br#"{"type":"input_json_delta","partial_json":"#);
-                    json(out, &arguments);
-                });
-            }
+            ChatEvent::ToolCallDelta { arguments, .. } => self.delta(out, |out| {
+                out.put_slice(br#"{"type":"input_json_delta","partial_json":"#);
+                json(out, &arguments);
+            }),
             ChatEvent::Finished { reason, usage } => self.finish(reason, usage, out),
             _ => {}
         }

@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use super::events::stop_reason;
 use super::usage::UsageBody;
+use crate::chat::call_id::anthropics;
 use crate::http::Body;
 use crate::http::door::Collector;
-use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+use crate::{ChatEvent, Error, FinishReason, Usage};
 
 /// The answer as it grows.
 #[derive(Debug)]
@@ -17,8 +18,6 @@ pub(crate) struct MessageCollector {
     model: String,
     shows_thinking: bool,
     blocks: Vec<ContentBlock>,
-    /// Which call each block of a call is.
-    calls: Vec<(u32, usize)>,
     stop_sequence: Option<String>,
     stop_details: Option<Value>,
     end: Option<(FinishReason, Usage)>,
@@ -28,22 +27,67 @@ pub(crate) struct MessageCollector {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ContentBlock {
-    Text { text: String, citations: Option<Vec<Value>> },
-    Thinking { thinking: String, signature: String },
-    RedactedThinking { data: String },
-    ToolUse { id: String, name: String, input: Input },
+    /// Without citations the API leaves their key out, and some clients refuse a `null`.
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<Value>,
+    },
+    Thinking {
+        thinking: String,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Input,
+    },
 }
 
-/// A call's arguments: text as they come, JSON in the answer.
+/// A call's arguments: text as they come, an object in the answer.
 #[derive(Debug, Default)]
 struct Input(String);
 
+/// The object as far as it came, as Anthropic's SDKs read one that is streamed: without what may be half a field.
+fn as_far_as_it_came(json: &str) -> String {
+    let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
+    // Where all was complete but for what is open still.
+    let mut complete = 0;
+    for (at, c) in json.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = in_string,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '{' | '[' => {
+                open.push(if c == '{' { '}' } else { ']' });
+                complete = at + 1;
+            }
+            '}' | ']' => {
+                open.pop();
+                complete = at + 1;
+            }
+            ',' => complete = at,
+            _ => {}
+        }
+    }
+    let ends: String = open.iter().rev().collect();
+    let mut tried = [json.len(), complete].into_iter().map(|end| format!("{}{ends}", &json[..end]));
+    tried.find(|text| object(text).is_some()).unwrap_or_else(|| "{}".to_owned())
+}
+
+fn object(text: &str) -> Option<&RawValue> {
+    serde_json::from_str::<&RawValue>(text).ok().filter(|raw| raw.get().starts_with('{'))
+}
+
 impl Serialize for Input {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = if self.0.trim().is_empty() { "{}" } else { self.0.as_str() };
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(raw) => raw.serialize(serializer),
-            Err(_) => Err(serde::ser::Error::custom("the model's arguments are not JSON")),
+        match object(&self.0) {
+            Some(whole) => whole.serialize(serializer),
+            None => object(&as_far_as_it_came(&self.0)).serialize(serializer),
         }
     }
 }
@@ -70,7 +114,6 @@ impl MessageCollector {
             model,
             shows_thinking,
             blocks: Vec::new(),
-            calls: Vec::new(),
             stop_sequence: None,
             stop_details: None,
             end: None,
@@ -98,14 +141,16 @@ impl ContentBlock {
 impl Collector for MessageCollector {
     fn event(&mut self, _choice: usize, event: ChatEvent) -> Result<(), Error> {
         match event {
-            ChatEvent::TextBlockStart => self.blocks.push(ContentBlock::Text { text: String::new(), citations: None }),
+            ChatEvent::TextBlockStart => {
+                self.blocks.push(ContentBlock::Text { text: String::new(), citations: Vec::new() })
+            }
             ChatEvent::TextDelta(delta) => match self.blocks.last_mut() {
                 Some(ContentBlock::Text { text, .. }) => text.push_str(&delta),
-                _ => self.blocks.push(ContentBlock::Text { text: delta, citations: None }),
+                _ => self.blocks.push(ContentBlock::Text { text: delta, citations: Vec::new() }),
             },
             ChatEvent::Citation(citation) => {
                 if let Some(ContentBlock::Text { citations, .. }) = self.blocks.last_mut() {
-                    citations.get_or_insert_default().push(citation);
+                    citations.push(citation);
                 }
             }
             ChatEvent::ReasoningBlockStart => self.blocks.push(ContentBlock::thinking("", "")),
@@ -116,18 +161,12 @@ impl Collector for MessageCollector {
             ChatEvent::RedactedReasoning(data) => self.blocks.push(ContentBlock::RedactedThinking { data }),
             ChatEvent::StopMatched(text) => self.stop_sequence = Some(text),
             ChatEvent::StopDetails(details) => self.stop_details = Some(details),
-            ChatEvent::ToolCallStart { index, id, name } => {
-                self.calls.push((index, self.blocks.len()));
-                self.blocks.push(ContentBlock::ToolUse { id, name, input: Input::default() });
+            ChatEvent::ToolCallStart { id, name, .. } => {
+                self.blocks.push(ContentBlock::ToolUse { id: anthropics(id), name, input: Input::default() });
             }
-            ChatEvent::ToolCallDelta { index, arguments } => {
-                let at = self.calls.iter().rev().find(|(of, _)| *of == index).map(|(_, at)| *at);
-                match at.and_then(|at| self.blocks.get_mut(at)) {
-                    Some(ContentBlock::ToolUse { input, .. }) => input.0.push_str(&arguments),
-                    _ => {
-                        let message = format!("Arguments came for tool call {index}, which never began.");
-                        return Err(Error::new(ErrorKind::Internal, message));
-                    }
+            ChatEvent::ToolCallDelta { arguments, .. } => {
+                if let Some(ContentBlock::ToolUse { input, .. }) = self.blocks.last_mut() {
+                    input.0.push_str(&arguments);
                 }
             }
             ChatEvent::Finished { reason, usage } => self.end = Some((reason, usage)),
@@ -149,5 +188,32 @@ impl Collector for MessageCollector {
             stop_details: self.stop_details,
             usage: UsageBody(usage),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Input;
+
+    #[test]
+    fn input_is_an_object_however_little_of_it_came() {
+        for (came, input) in [
+            (r#"{"a": 1.0}"#, r#"{"a": 1.0}"#),
+            (r#"{"a":"\ud800"}"#, r#"{"a":"\ud800"}"#),
+            ("", "{}"),
+            ("{", "{}"),
+            (r#"{"path":"a.txt","text":"unfini"#, r#"{"path":"a.txt"}"#),
+            (r#"{"path":"a.txt","te"#, r#"{"path":"a.txt"}"#),
+            (r#"{"path":"a.txt","#, r#"{"path":"a.txt"}"#),
+            (r#"{"path":"a.txt""#, r#"{"path":"a.txt"}"#),
+            (r#"{"a":"{[,\","b":tru"#, r#"{}"#),
+            (r#"{"a":"\"}","b":tru"#, r#"{"a":"\"}"}"#),
+            (r#"{"a":[1,{"b":[2],"c"#, r#"{"a":[1,{"b":[2]}]}"#),
+            (r#"{"a":é"#, "{}"),
+            ("[1]", "{}"),
+            ("{] nonsense", "{}"),
+        ] {
+            assert_eq!(serde_json::to_string(&Input(came.to_owned())).unwrap(), input, "{came}");
+        }
     }
 }

@@ -62,12 +62,13 @@ impl Door for Messages {
         Ok(DecodedRequest { streamed, request: decoded.request, ignored: decoded.ignored, background: false, reply })
     }
 
-    fn name_of(&self, setting: &'static str) -> &'static str {
+    fn name_of<'a>(&self, setting: &'a str) -> &'a str {
         match setting {
             "max_completion_tokens" => "max_tokens",
             "parallel_tool_calls" => "tool_choice.disable_parallel_tool_use",
             "reasoning_effort" => "output_config.effort",
             "response_format" => "output_config.format",
+            "response_format.json_schema.schema" => "output_config.format.schema",
             setting => setting,
         }
     }

@@ -1,5 +1,9 @@
 //! A Messages request as Anthropic's clients write it. What it means is in `decode`.
 
+use std::fmt;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -74,6 +78,40 @@ impl<'de> Deserialize<'de> for Blocks {
     }
 }
 
+/// What is in a block.
+#[derive(Debug)]
+pub(crate) enum BlockContent {
+    Blocks(Blocks),
+    /// What a tool of Anthropic's servers has found, or how it failed.
+    Object,
+}
+
+impl<'de> Deserialize<'de> for BlockContent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = BlockContent;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string, or an array of content blocks")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<BlockContent, E> {
+                Ok(BlockContent::Blocks(Blocks::Text(text.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, blocks: A) -> Result<BlockContent, A::Error> {
+                Blocks::deserialize(SeqAccessDeserializer::new(blocks)).map(BlockContent::Blocks)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<BlockContent, A::Error> {
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(BlockContent::Object)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 /// A content block of any type: the fields that have a meaning here, and the rest. It is small, since a request may have a
 /// hundred thousand blocks, most of them texts.
 #[derive(Debug, Deserialize)]
@@ -104,7 +142,7 @@ pub(crate) struct Block {
     #[serde(default)]
     pub(crate) is_error: Option<bool>,
     #[serde(default)]
-    pub(crate) content: Option<Blocks>,
+    pub(crate) content: Option<BlockContent>,
     /// Of any type.
     #[serde(default)]
     pub(crate) cache_control: Option<Box<Value>>,

@@ -8,7 +8,7 @@ use super::events::EventEncoder;
 use super::message::MessageCollector;
 use crate::chat::{Abilities, Content, Message, Reasoning, Role, Thinking, ToolChoice};
 use crate::http::door::{Collector, Encoder};
-use crate::{ChatEvent, Error, FinishReason, Usage};
+use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
 
 /// A request with these fields beside the ones that each must have.
 fn request(fields: Value) -> Result<Decoded, Error> {
@@ -71,6 +71,83 @@ fn a_tool_loop_becomes_the_conversations_turns_with_the_models_own_thinking() {
 }
 
 #[test]
+fn what_anthropics_servers_put_into_a_history_is_named_and_a_compaction_is_its_summary() {
+    let server = |kind: &str, content: Value| json!({"type": kind, "tool_use_id": "srvtoolu_1", "content": content});
+    let error = json!({"type": "web_search_tool_result_error", "error_code": "unavailable"});
+    let kinds = [
+        json!({"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}),
+        server("web_search_tool_result", error.clone()),
+        server("web_search_tool_result", json!([{"type": "web_search_result", "url": "https://e", "title": "E"}])),
+        server("web_fetch_tool_result", json!({"type": "web_fetch_result", "content": {"type": "document"}})),
+        server("bash_code_execution_tool_result", json!({"type": "bash_code_execution_result", "stdout": "x"})),
+        server("text_editor_code_execution_tool_result", json!({"type": "text_editor_code_execution_view_result"})),
+        server("advisor_tool_result", json!({"type": "advisor_result", "text": "x"})),
+        json!({"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "f", "server_name": "s", "input": {}}),
+        json!({"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": false, "content": [
+            {"type": "text", "text": "x"}]}),
+        json!({"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}}),
+        server("of_tomorrow_tool_result", json!({"type": "of_tomorrow", "found": [1]})),
+    ];
+    for block in kinds {
+        let said = json!([{"type": "text", "text": "a"}, block, {"type": "text", "text": "b"}]);
+        let messages = json!([{"role": "assistant", "content": said}, {"role": "user", "content": "and?"}]);
+        let decoded = request(json!({"messages": messages})).unwrap();
+        assert_eq!(texts(&decoded.request.messages[0]), ["a", "b"], "{block}");
+        assert_eq!(decoded.ignored, [format!("messages[].content[].{}", block["type"].as_str().unwrap())]);
+    }
+    let upload = json!([{"type": "container_upload", "file_id": "file_1"}, {"type": "text", "text": "hi"}]);
+    let decoded = request(json!({"messages": [{"role": "user", "content": upload}]})).unwrap();
+    assert_eq!(texts(&decoded.request.messages[0]), ["hi"]);
+    assert_eq!(decoded.ignored, ["messages[].content[].container_upload"]);
+
+    for (summary, said, named) in
+        [(json!("So far."), vec!["So far.", "a"], ""), (Value::Null, vec!["a"], "messages[].content[].compaction")]
+    {
+        let said_then = json!([{"type": "compaction", "content": summary}, {"type": "text", "text": "a"}]);
+        let messages = json!([{"role": "assistant", "content": said_then}, {"role": "user", "content": "and?"}]);
+        let decoded = request(json!({"messages": messages})).unwrap();
+        assert_eq!((texts(&decoded.request.messages[0]), decoded.ignored.concat()), (said, named.to_owned()));
+    }
+}
+
+#[test]
+fn messages_of_one_role_beside_each_other_are_one() {
+    let call = |id: &str| {
+        json!({"role": "assistant", "content": [
+            {"type": "thinking", "thinking": id, "signature": "c2ln"},
+            {"type": "text", "text": id},
+            {"type": "tool_use", "id": id, "name": "f", "input": {}}
+        ]})
+    };
+    let result = |id: &str| json!({"type": "tool_result", "tool_use_id": id, "content": id});
+    let user = |content: Value| json!({"role": "user", "content": content});
+    for results in [
+        vec![user(json!([result("a"), result("b")])), user(json!("so?"))],
+        vec![user(json!([result("a")])), user(json!([result("b"), {"type": "text", "text": "so?"}]))],
+        vec![user(json!("so?")), user(json!([result("a"), result("b")]))],
+    ] {
+        let messages = [vec![user(json!("go")), call("a"), call("b")], results].concat();
+        let messages = request(json!({"messages": messages})).unwrap().request.messages;
+        let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
+        assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool, Role::Tool, Role::User]);
+        let both = &messages[1];
+        let ids: Vec<&str> = both.calls().iter().map(|call| call.id.as_str()).collect();
+        assert_eq!((ids, texts(both)), (vec!["a", "b"], vec!["a", "b"]));
+        assert_eq!(both.reasoning, [Reasoning::signed("a", "c2ln", 0), Reasoning::signed("b", "c2ln", 2)]);
+    }
+    let unanswered = json!([user(json!("go")), call("a"), call("b"), user(json!([result("b")]))]);
+    let (param, message) = refusal(json!({"messages": unanswered}));
+    assert!(param == "messages.2" && message.contains("\"a\""), "{param} {message}");
+}
+
+#[test]
+fn a_conversation_that_is_too_long_is_told_in_anthropics_words() {
+    let error = Error::new(ErrorKind::ContextLengthExceeded, "So many tokens.").with_param("messages");
+    let body = crate::anthropic::error::body(&error, None);
+    assert_eq!(body["error"]["message"], "prompt is too long: So many tokens.");
+}
+
+#[test]
 fn the_accounting_line_of_claude_code_as_a_client_is_left_out_and_named() {
     let system = json!([
         {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.328.30b; cc_entrypoint=sdk-cli;"},
@@ -104,7 +181,7 @@ fn settings_mean_what_they_mean_to_the_api() {
     assert_eq!(request.stop.len(), 5);
     assert_eq!((request.reasoning_effort.as_deref(), request.token_limit()), (Some("max"), Some(9)));
     assert_eq!(request.response_format.unwrap().kind, "json_schema");
-    let ignored = ["temperature", "tools[].defer_loading", "thinking.budget_tokens"];
+    let ignored = ["temperature", "tools[].defer_loading", "tools[].strict", "thinking.budget_tokens"];
     assert_eq!(decoded.ignored, ignored);
     assert_eq!(
         self::request(json!({"thinking": {"type": "disabled"}})).unwrap().request.thinking,
@@ -185,6 +262,12 @@ fn what_cannot_be_done_is_refused_by_its_path() {
         ),
         (json!({"mcp_servers": [{"url": "https://e"}]}), "mcp_servers", "MCP"),
         (json!({"thread": {"type": "create"}}), "thread", "full conversation"),
+        (
+            json!({"messages": [{"role": "user", "content": "go"}, call, user(json!([
+                {"type": "tool_result", "tool_use_id": "t", "content": {"type": "text"}}]))["messages"][0]]}),
+            "messages.2.content.0.content",
+            "array of blocks",
+        ),
         (json!({"max_tokens": 0}), "max_tokens", "greater than or equal to 1"),
         (json!({"messages": []}), "messages", "at least one message"),
         (json!({"messages": [{"role": "assistant", "content": "Sure"}]}), "messages", "prefill"),
@@ -354,7 +437,7 @@ async fn a_plain_answer_has_the_blocks_of_the_stream() {
             {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
             {"type": "redacted_thinking", "data": "ZGF0YQ"},
             {"type": "text", "text": "I \"look\"", "citations": [{"type": "char_location"}]},
-            {"type": "text", "text": "there", "citations": null},
+            {"type": "text", "text": "there"},
             {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}},
             {"type": "tool_use", "id": "b", "name": "f", "input": {}}
         ])

@@ -17,9 +17,10 @@ pub(crate) enum Mismatch {
     Message(usize),
     Reply,
     Marks,
-    ResultTooLarge,
+    ResultUnfit,
     ResultMissing,
     ResultUnknown,
+    BesideResults,
 }
 
 impl Mismatch {
@@ -33,7 +34,9 @@ impl Mismatch {
             Mismatch::System => "system",
             Mismatch::Marks => "marks",
             Mismatch::Reply | Mismatch::Client(Client::Reply(_)) => "reply",
-            Mismatch::ResultTooLarge | Mismatch::ResultMissing | Mismatch::ResultUnknown => "results",
+            Mismatch::ResultUnfit | Mismatch::ResultMissing | Mismatch::ResultUnknown | Mismatch::BesideResults => {
+                "results"
+            }
             Mismatch::NoReply | Mismatch::Length { .. } | Mismatch::Message(_) | Mismatch::Client(_) => "history",
         }
     }
@@ -70,11 +73,14 @@ impl fmt::Display for Mismatch {
             Mismatch::Message(place) => write!(f, "the message at {place} is not what it was"),
             Mismatch::Reply => f.write_str("the last assistant message is not what Claude Code answered"),
             Mismatch::Marks => f.write_str("its prompt-cache marks have another lifetime than new ones would"),
-            Mismatch::ResultTooLarge => {
-                f.write_str("the control channel cannot carry a result: it is too large, or of another kind")
-            }
+            Mismatch::ResultUnfit => f.write_str(
+                "the control channel cannot carry a result as it is: it is too large, empty, or of another kind",
+            ),
             Mismatch::ResultMissing => f.write_str("a call that Claude Code waits for has no result"),
             Mismatch::ResultUnknown => f.write_str("a result belongs to no call that Claude Code waits for"),
+            Mismatch::BesideResults => {
+                f.write_str("something stands beside results of which one is a failure, or settings changed with them")
+            }
         }
     }
 }

@@ -20,9 +20,10 @@ pub(crate) use self::mismatch::Mismatch;
 use super::prompt::marks::{Lifetime, Marks};
 use super::prompt::mcp::{CallResult, PendingCall};
 use super::prompt::{self, Settings, Setup};
+use crate::chat::call_id::CallId;
 use crate::chat::digest::{self, Digest, ReplyDigest};
 use crate::chat::recognition::{self, ClientSide};
-use crate::chat::{Caller, ChatRequest, Message, Role, ToolCall, call_id};
+use crate::chat::{Caller, ChatRequest, Message, Role, ToolCall};
 
 /// A request as a process will get it.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(crate) struct PreparedRequest {
     pub(crate) setup: Setup,
     pub(crate) settings: Settings,
     pub(crate) messages: Vec<Message>,
+    /// The names of what Claude Code changes of its content.
+    pub(crate) changed: Vec<&'static str>,
     door: Option<&'static str>,
     /// How many assistant messages the conversation has.
     answers: usize,
@@ -43,6 +46,8 @@ pub(crate) struct PreparedRequest {
     /// The place of the assistant's last message.
     last_reply: Option<usize>,
     results: Vec<ToolResult>,
+    /// The places of the messages that say something and are neither results nor the assistant's.
+    others: Vec<usize>,
     /// `None` until [`PreparedRequest::digest`].
     digests: Option<Digests>,
 }
@@ -60,12 +65,13 @@ struct Digests {
     after_reply: Vec<Digest>,
 }
 
-/// A tool message: its place, the canonical id of its call, and whether the control channel can carry it.
+/// A tool message: its place, the id of its call, and whether the control channel can carry it.
 #[derive(Debug)]
 struct ToolResult {
     place: usize,
-    call: String,
+    call: CallId,
     fits: bool,
+    is_error: bool,
 }
 
 impl PreparedRequest {
@@ -73,6 +79,7 @@ impl PreparedRequest {
     /// arrive is left to [`digest`](Self::digest).
     pub(crate) fn of(mut request: ChatRequest) -> Self {
         let client = ClientSide::of(&request);
+        let changed = prompt::changes::of(&request);
         let settings = Settings::of(&request);
         let setup = Setup::of(&mut request);
         let mut caller = std::mem::take(&mut request.caller);
@@ -81,12 +88,16 @@ impl PreparedRequest {
         }
         let messages = request.messages;
         let result = |(place, message): (usize, &Message)| {
-            let call = call_id::canonical(message.tool_call_id.as_deref()?);
-            Some(ToolResult { place, call, fits: CallResult::of(message).is_some() })
+            let call = CallId::from(message.tool_call_id.as_deref()?);
+            Some(ToolResult { place, call, fits: CallResult::of(message).is_some(), is_error: message.is_error })
+        };
+        let is_other = |(_, message): &(usize, &Message)| {
+            message.role != Role::Assistant && message.tool_call_id.is_none() && prompt::says(message)
         };
         PreparedRequest {
             last_reply: messages.iter().rposition(|message| message.role == Role::Assistant),
             results: messages.iter().enumerate().filter_map(result).collect(),
+            others: messages.iter().enumerate().filter(is_other).map(|(place, _)| place).collect(),
             tools: tools_digest(&setup),
             system: system_digest(&setup),
             digests: None,
@@ -97,6 +108,7 @@ impl PreparedRequest {
             setup,
             settings,
             messages,
+            changed,
         }
     }
 
@@ -160,6 +172,13 @@ impl PreparedRequest {
         system.chain(self.messages.iter().enumerate().skip(first))
     }
 
+    /// Whether anything but results is new to a process that holds the conversation.
+    fn brings_others(&self, live: &LiveConversation, first: usize) -> bool {
+        let leading = prompt::leading_system(&self.messages).len();
+        let is_new = |&place: &usize| place >= first || place < leading && self.system != live.system;
+        self.others.iter().any(is_new)
+    }
+
     /// The place of the first message that a process which holds the conversation has not been told.
     fn first_new(&self, by_client: bool) -> usize {
         let known = self.client.as_ref().filter(|_| by_client).map(ClientSide::known);
@@ -175,7 +194,12 @@ impl PreparedRequest {
 
     /// The conversation as it stands after this answer to the messages, which have been digested. Drains the request.
     pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> Box<LiveConversation> {
-        let Answered { reply, model: answered_by, tokens, pending } = answer;
+        let Answered { mut reply, model: answered_by, tokens, pending } = answer;
+        for call in &mut reply.calls {
+            if let Some(originals) = self.setup.functions.originals(&call.function.name) {
+                call.function.arguments = originals.restore(std::mem::take(&mut call.function.arguments));
+            }
+        }
         let digests = self.digests.take().unwrap_or_default();
         let Digests { system_messages, mut history, reply: last_reply, after_reply } = digests;
         history.extend(last_reply);
@@ -186,7 +210,7 @@ impl PreparedRequest {
             tools: self.tools,
             system: self.system,
             system_messages,
-            model: self.settings.model.take(),
+            settings: std::mem::take(&mut self.settings),
             client,
             history,
             reply: ReplyDigest::of(&reply.texts, &reply.calls.iter().collect::<Vec<_>>()),
@@ -256,7 +280,7 @@ pub(crate) struct LiveConversation {
     system_messages: Vec<Digest>,
     /// A different model needs another process: the CLI records a change of model as a `/model` command of the user's, in
     /// three blocks before the user's next words (2.1.328). Effort and limits change without a trace.
-    model: Option<String>,
+    settings: Settings,
     client: Option<ClientSide>,
     history: Vec<Digest>,
     reply: ReplyDigest,
@@ -310,7 +334,7 @@ impl LiveConversation {
         if self.caller != request.caller {
             return Err(Mismatch::Caller);
         }
-        if self.model != request.settings.model {
+        if self.settings.model != request.settings.model {
             return Err(Mismatch::Model);
         }
         if self.tools != request.tools {
@@ -359,22 +383,37 @@ impl LiveConversation {
         let first = request.first_new(by_client);
         let mut results: Vec<&ToolResult> = request.results.iter().filter(|result| result.place >= first).collect();
         for call in self.pending.iter().flat_map(|pending| &pending.calls) {
-            let id = call_id::canonical(&call.tool_use_id);
+            let mut of_call =
+                CallId::from(&call.tool_use_id).named_by(results.iter().map(|result| &result.call)).into_iter();
             let before = results.len();
             let mut fits = true;
             results.retain(|result| {
-                let is_of_call = result.call == id;
+                let is_of_call = of_call.next() == Some(true);
                 fits &= !is_of_call || result.fits;
                 !is_of_call
             });
             if !fits {
-                return Err(Mismatch::ResultTooLarge);
+                return Err(Mismatch::ResultUnfit);
             }
             if before == results.len() && !self.withheld(call, by_client) {
                 return Err(Mismatch::ResultMissing);
             }
         }
-        if results.is_empty() { Ok(()) } else { Err(Mismatch::ResultUnknown) }
+        if !results.is_empty() {
+            return Err(Mismatch::ResultUnknown);
+        }
+        match &self.pending {
+            Some(pending) if !self.can_end_its_turn(pending, request, first) => Err(Mismatch::BesideResults),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is new besides the results, settings included, reaches the model as it is only in a turn of its own. The turn that
+    /// waits in the calls can be made to end with their results if none of these is a failure, and no call is still to come.
+    fn can_end_its_turn(&self, pending: &PendingToolCalls, request: &PreparedRequest, first: usize) -> bool {
+        let only_results = self.settings == request.settings && !request.brings_others(self, first);
+        let fails = request.results.iter().any(|result| result.place >= first && result.is_error);
+        only_results || !fails && pending.deferred.is_empty()
     }
 
     fn withheld(&self, call: &PendingCall, by_client: bool) -> bool {

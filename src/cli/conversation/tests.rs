@@ -4,6 +4,7 @@ use super::*;
 use crate::ChatEvent;
 use crate::chat::recognition::Told;
 use crate::cli::config::Config;
+use crate::cli::prompt::marks::End;
 use crate::{FinishReason, Usage};
 
 const FIVE_MINUTES: Option<Lifetime> = Some(Lifetime::FiveMinutes);
@@ -148,7 +149,15 @@ fn a_conversation_with_marks_goes_on_only_while_new_ones_would_live_as_long() {
     let mut first = prepared(messages(&[user("hi")]));
     let mut marks = Marks::default();
     let mut turns = prompt::turns(first.conversation(), &Config::default()).unwrap();
-    prompt::marks::settle(&mut turns, &mut marks, false, FIVE_MINUTES, &Setup::default(), &Config::default());
+    prompt::marks::settle(
+        &mut turns,
+        &mut marks,
+        false,
+        End::BehindTheNote,
+        FIVE_MINUTES,
+        &Setup::default(),
+        &Config::default(),
+    );
     assert!(marks.any());
     let mut held = held(&mut first, "hello", &[]);
     held.marks = marks;
@@ -205,8 +214,8 @@ fn a_process_that_waits_for_results_accepts_those_of_its_calls_and_no_others() {
     assert_eq!(next(std::slice::from_ref(&one)), Err(Mismatch::ResultMissing));
     assert_eq!(next(&[user("never mind")]), Err(Mismatch::ResultMissing));
     assert_eq!(next(&[one.clone(), two.clone(), result("toolu_01-C")]), Err(Mismatch::ResultUnknown));
-    assert_eq!(next(&[large.clone(), two.clone()]), Err(Mismatch::ResultTooLarge));
-    assert_eq!(next(&[two.clone(), large]), Err(Mismatch::ResultTooLarge));
+    assert_eq!(next(&[large.clone(), two.clone()]), Err(Mismatch::ResultUnfit));
+    assert_eq!(next(&[two.clone(), large]), Err(Mismatch::ResultUnfit));
 }
 
 #[test]
@@ -365,7 +374,7 @@ fn each_mismatch_says_what_differs() {
         (Mismatch::Message(4), "history", "message at 4"),
         (Mismatch::Reply, "reply", "not what Claude Code answered"),
         (Mismatch::Marks, "marks", "prompt-cache marks"),
-        (Mismatch::ResultTooLarge, "results", "too large"),
+        (Mismatch::ResultUnfit, "results", "too large"),
         (Mismatch::ResultMissing, "results", "has no result"),
         (Mismatch::ResultUnknown, "results", "belongs to no call"),
     ] {

@@ -213,7 +213,6 @@ impl Lease {
         pooled.start_permit = None;
         pooled.counted.end = EndReason::WithService;
         let shared = &hold.pool.shared;
-        shared.places.had_a_turn(pooled.process.pid);
         shared.keep(pooled, held);
     }
 }

@@ -6,11 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::eviction::{self, Held};
-use super::places::Places;
 use super::{EndReason, Pool, PooledProcess, Shared, StartPermit};
 use crate::cli::conversation::LiveConversation;
-use crate::cli::process::Memory;
 
 #[cfg(test)]
 mod tests;
@@ -24,9 +21,6 @@ const HOLD_BACK_FROM: usize = 3;
 /// replays.
 const HOLD_BACK_AFTER: Duration = Duration::from_secs(60);
 
-/// How often the memory of all processes is measured where it is limited.
-const MEASURE_EVERY: Duration = Duration::from_secs(2);
-
 /// How long a warm process may hold its permit to start.
 const START_TIME: Duration = Duration::from_secs(1);
 
@@ -39,13 +33,7 @@ pub(super) async fn run(shared: Weak<Shared>, wake: Arc<Notify>) {
                 let pool = Pool { shared };
                 // A CLI that is missing or too old is not started over and over; requests report what is wrong with it.
                 match pool.version().await {
-                    Ok(_) => {
-                        pool.shared.lock().next_round = None;
-                        pool.shared.measure().await;
-                        let due = pool.shared.maintain();
-                        pool.shared.lock().next_round = due;
-                        due
-                    }
+                    Ok(_) => pool.shared.maintain(),
                     Err(_) => pool.shared.lock().circuit.retry_at(),
                 }
             }
@@ -61,10 +49,9 @@ impl Shared {
     /// One round. Returns when the next one is due at the latest.
     fn maintain(self: &Arc<Self>) -> Option<Instant> {
         let expires = self.end_expired();
-        let grows = self.end_over_memory();
         let starts = self.start_warm();
         let evicts = self.hold_a_place_back();
-        [expires, grows, starts, evicts].into_iter().flatten().min()
+        [expires, starts, evicts].into_iter().flatten().min()
     }
 
     /// When this conversation will have waited too long.
@@ -72,19 +59,10 @@ impl Shared {
         held.silent_since + if held.pending.is_some() { self.config.tool_timeout } else { self.config.idle_timeout }
     }
 
-    /// Keeps a conversation for its next request. The maintainer hears of it only if that changes what it has to do, since
-    /// this is after every turn: another thread would have to be woken for it.
+    /// Keeps a conversation for its next request.
     pub(super) fn keep(&self, pooled: PooledProcess, held: Box<LiveConversation>) {
-        let expires = self.expires(&held);
-        let mut state = self.lock();
-        // Ordered from the least to the most recently used.
-        state.live.push((pooled, held));
-        let is_known = state.next_round.is_some_and(|next| next <= expires);
-        drop(state);
-        self.places.process_waits();
-        if !is_known || self.places.has_memory_limit() || self.places.is_full() {
-            self.maintainer.notify_one();
-        }
+        self.lock().live.push((pooled, held));
+        self.places.process_available();
     }
 
     /// Ends processes that have died or waited too long. Returns when the next one will have waited too long.
@@ -115,33 +93,6 @@ impl Shared {
         drop(state);
         drop((dead, expired));
         due
-    }
-
-    /// Measures the memory of all processes, if it is limited and a measurement is due.
-    async fn measure(&self) {
-        let now = Instant::now();
-        let is_due = self.lock().measured.is_none_or(|last| last + MEASURE_EVERY <= now);
-        if !self.places.has_memory_limit() || !is_due {
-            return;
-        }
-        let pids = self.places.pids();
-        // About 16 µs a process, a millisecond for 64: too long to block a runtime thread, or to hold a lock.
-        let of_all = move || pids.into_iter().filter_map(|pid| Some((pid, Memory::of(pid)?))).collect::<Vec<_>>();
-        let measured = tokio::task::spawn_blocking(of_all).await.unwrap_or_default();
-        self.places.record_memory(&measured);
-        self.lock().measured = Some(now);
-    }
-
-    /// Evicts conversations while the memory limit is exceeded. Returns when to measure again.
-    fn end_over_memory(&self) -> Option<Instant> {
-        if !self.places.has_memory_limit() {
-            return None;
-        }
-        while let Some(pooled) = self.evict_if(Places::exceeds_memory) {
-            tracing::debug!(pid = pooled.process.pid, "a silent conversation gives way: max_memory is exceeded");
-        }
-        let due = self.lock().measured.map_or_else(Instant::now, |last| last + MEASURE_EVERY);
-        (self.places.taken() > 0).then_some(due)
     }
 
     /// Starts as many warm processes as are wanted and allowed. Returns when to try again.
@@ -179,12 +130,11 @@ impl Shared {
         }
     }
 
-    /// If conversations fill all places, evicts one that has been silent for long enough, so that a newcomer finds a warm
-    /// process. Returns when the next one may be evicted.
+    /// If conversations fill all places, evicts the one that has been silent for longest, if that is long enough, so that a newcomer
+    /// finds a warm process. Returns when the next one may be evicted.
     ///
-    /// Agents, chats and single questions together cost 0 to 3 % more input tokens with this than without it, and
-    /// newcomers wait 1 to 93 % as long (`--bench eviction`). A minute of silence required of single questions too would
-    /// cost up to 20 % more; no silence required of any conversation would cost coding sessions up to 42 % more.
+    /// Without it each new conversation waits half a second more once all places have been taken. That costs 0 to 3 % more input
+    /// tokens; no silence required of any conversation would cost coding sessions up to 42 % more (simulated).
     fn hold_a_place_back(&self) -> Option<Instant> {
         if self.config.warm_processes == 0 || self.config.max_processes < HOLD_BACK_FROM {
             return None;
@@ -197,13 +147,11 @@ impl Shared {
         let may_from = |held: &LiveConversation| {
             held.silent_since + if held.answers == 1 { Duration::ZERO } else { HOLD_BACK_AFTER }
         };
-        let silent = state.live.iter().enumerate().filter(|(_, (_, held))| held.pending.is_none());
-        let (may, later): (Vec<_>, Vec<_>) = silent.partition(|(_, (_, held))| may_from(held) <= now);
-        let answers = may.iter().map(|(_, (_, held))| Held { answers: held.answers, is_parked: false });
-        let Some(chosen) = eviction::choose(answers) else {
-            return later.iter().map(|(_, (_, held))| may_from(held)).min();
+        let may = |held: &LiveConversation| held.pending.is_none() && may_from(held) <= now;
+        let Some(at) = state.live.iter().position(|(_, held)| may(held)) else {
+            let later = state.live.iter().filter(|(_, held)| held.pending.is_none());
+            return later.map(|(_, held)| may_from(held)).min();
         };
-        let at = may[chosen].0;
         let (pooled, _) = state.live.remove(at);
         drop(state);
         let pooled = pooled.ending(EndReason::Evicted);

@@ -202,31 +202,6 @@ async fn a_process_that_parks_is_had_by_who_waits_to_start_one() {
     assert_eq!(pool.shared.starts.length(), 0);
 }
 
-#[tokio::test]
-async fn the_end_of_a_turn_wakes_the_maintainer_only_if_that_changes_what_it_has_to_do() {
-    let directory = tempfile::tempdir().unwrap();
-    let hour = Duration::from_secs(3600);
-    let pool = pool(&directory, "exec cat > /dev/null", |config| {
-        (config.max_processes, config.idle_timeout, config.tool_timeout) = (5, hour, hour / 2);
-    });
-    let is_woken = || pool.shared.maintainer.notified().now_or_never().is_some();
-    let next_round = |at: Option<Instant>| pool.shared.lock().next_round = at;
-    is_woken();
-
-    pool.shared.keep(spawned(&pool), conversation(1, false));
-    assert!(is_woken(), "nothing was due");
-    next_round(Some(Instant::now() + hour * 3 / 4));
-    pool.shared.keep(spawned(&pool), conversation(1, false));
-    assert!(!is_woken(), "it will look before");
-    pool.shared.keep(spawned(&pool), conversation(1, true));
-    assert!(is_woken(), "this one waits for half as long");
-    next_round(Some(Instant::now()));
-    pool.shared.keep(spawned(&pool), conversation(1, true));
-    assert!(!is_woken());
-    pool.shared.keep(spawned(&pool), conversation(1, true));
-    assert!(is_woken(), "all places are in use: one may be held back for newcomers");
-}
-
 /// How often the script was run as a server.
 fn starts(log: &Path) -> usize {
     std::fs::read_to_string(log).map_or(0, |text| text.lines().count())
@@ -407,6 +382,17 @@ async fn a_conversation_gives_way_to_a_request_that_waits_for_its_place() {
     hold(&pool, conversation(1, false));
     let _lease = lease(&pool).await.unwrap();
     assert_eq!(ends(&pool), [("evicted", 1)]);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_conversation_gives_way_and_not_a_later_question() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = reading(&directory, |config| config.max_processes = 2);
+    hold(&pool, conversation(7, false));
+    hold(&pool, conversation(1, false));
+    let _lease = lease(&pool).await.unwrap();
+    let left: Vec<_> = pool.shared.lock().live.iter().map(|(_, held)| held.answers).collect();
+    assert_eq!((left, ends(&pool)), (vec![1], vec![("evicted", 1)]));
 }
 
 #[test]

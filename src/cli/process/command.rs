@@ -28,23 +28,27 @@ const ARGUMENTS: [&str; 17] = [
     "--tools",
 ];
 
-const ENVIRONMENT: [(&str, &str); 6] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
+    // It would cut descriptions of tools at 2,048 characters (2.1.280) or 4,096 (2.1.332).
+    ("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH", "10000000"),
     ("ENABLE_TOOL_SEARCH", "false"),
     ("DISABLE_AUTO_COMPACT", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
     // After a stream breaks off, the CLI would ask again for an answer in one piece: without deltas or usage, and repeating
     // what was already streamed (2.1.328).
     ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
+    // After a refusal it would tell the model about that and ask it once more, or ask another model (2.1.328).
+    ("CLAUDE_CODE_DISABLE_REFUSAL_RETRY", "1"),
+    ("CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK", "1"),
     // Notes that earlier sessions left in a workspace would get into every conversation (2.1.328).
     ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
     // A command that outlives its turn would start another turn when it ends.
     ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
+    // How often the CLI's runtime looks for memory that it can free, in milliseconds; by itself it does each second. A new
+    // conversation then takes 0.16 s less CPU in its first seconds, when others may wait for that, and never more later; for
+    // some 15 s it holds 25 MB more (2.1.328).
+    ("BUN_GC_TIMER_INTERVAL", "10000"),
 ];
-
-/// How often the CLI's runtime looks for memory that it can free, in milliseconds; by itself it does each second. A new
-/// conversation then takes 0.16 s less CPU in its first seconds, when others may wait for that, and never more later; for some
-/// 15 s it holds 25 MB more (2.1.328).
-const COLLECTS_GARBAGE_EVERY: (&str, &str) = ("BUN_GC_TIMER_INTERVAL", "10000");
 
 /// Variables by which a Claude Code session marks the processes it starts. If it inherited them, the CLI would take itself
 /// for part of that session.
@@ -66,9 +70,6 @@ pub(super) fn serve(config: &Config, directory: &Path) -> Command {
     }
     for name in &config.withheld {
         command.env_remove(name);
-    }
-    if config.max_memory.is_none() {
-        command.env(COLLECTS_GARBAGE_EVERY.0, COLLECTS_GARBAGE_EVERY.1);
     }
     command
         .envs(ENVIRONMENT)

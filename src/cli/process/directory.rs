@@ -1,13 +1,14 @@
-//! Each process's own directory: private, empty, and locked for as long as this program runs. A process that works in the
-//! operator's workspace has one too, with its pid in it.
+//! The directories of processes: one of its own for each, and one in which all of them work.
+//!
+//! Its own is private, locked for as long as this program runs, and has its pid in it.
 //!
 //! The lock tells a later program which directories belong to one that is gone. If only that program is killed, none are
 //! left, thanks to `orphans`; some are if its shell is killed with it, as by an out-of-memory killer that takes a whole group.
 
 use std::collections::HashMap;
-use std::fs::{File, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -43,11 +44,7 @@ impl PrivateDirectory {
         Ok(PrivateDirectory { path, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Writes down whose it is, for a process that does not work in it.
+    /// Writes down whose it is.
     pub(super) fn note(&self, pid: u32) {
         // If this fails, some harmless files stay behind.
         let _ = std::fs::write(self.path.join("pid"), format!("{pid}\n"));
@@ -57,6 +54,58 @@ impl PrivateDirectory {
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The directory in which processes work where the operator names none: empty, private, and the same for all processes and from
+/// one run of this program to the next. The CLI tells the model where it works, and the API takes back the model's thinking only
+/// with the same words before it. The last one to be dropped removes it.
+#[derive(Debug)]
+pub(super) struct WorkingDirectory {
+    pub(super) path: PathBuf,
+    /// Shared by all that work in it.
+    lock: File,
+}
+
+impl WorkingDirectory {
+    pub(super) fn new() -> io::Result<Self> {
+        let user = rustix::process::geteuid().as_raw();
+        let path = std::env::temp_dir().join(format!("tower-claude-{user}"));
+        loop {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            // Never through a link, and nobody else's: anyone who can write here could have made it.
+            let Some(found) = found(path.symlink_metadata())? else { continue };
+            if !found.is_dir() || found.uid() != user || found.mode() & 0o077 != 0 {
+                let message = format!("{} is not a private directory of this user: remove it", path.display());
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            }
+            let Some(lock) = self::found(File::open(&path))? else { continue };
+            lock.lock_shared()?;
+            // Another process may have removed it meanwhile.
+            match self::found(path.symlink_metadata())? {
+                Some(now) if now.ino() == lock.metadata()?.ino() => return Ok(WorkingDirectory { path, lock }),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for WorkingDirectory {
+    fn drop(&mut self) {
+        if self.lock.unlock().is_ok() && self.lock.try_lock().is_ok() {
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// `None` where there is nothing.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
 }
 
@@ -136,8 +185,8 @@ mod tests {
     fn a_directory_is_in_use_until_it_is_gone() {
         let mark = Uuid::new_v4().simple().to_string();
         let directory = PrivateDirectory::new(&mark).unwrap();
-        assert_eq!(directory.path().metadata().unwrap().mode() & 0o777, 0o700);
-        let (temporary, path) = (directory.path().parent().unwrap().to_owned(), directory.path().to_owned());
+        assert_eq!(directory.path.metadata().unwrap().mode() & 0o777, 0o700);
+        let (temporary, path) = (directory.path.parent().unwrap().to_owned(), directory.path.to_owned());
         assert!(!abandoned(&temporary).contains(&mark));
         drop(directory);
         assert!(!path.exists());

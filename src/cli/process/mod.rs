@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,14 +19,12 @@ mod command;
 mod directory;
 mod life;
 mod lines;
-mod memory;
 mod orphans;
 mod version;
 
-use self::directory::PrivateDirectory;
+use self::directory::{PrivateDirectory, WorkingDirectory};
 pub(crate) use self::life::Life;
 use self::lines::Lines;
-pub(crate) use self::memory::Memory;
 pub(crate) use self::orphans::Orphans;
 pub use self::version::Version;
 pub(crate) use self::version::ask;
@@ -52,8 +51,8 @@ pub(crate) struct Process {
     stderr: Arc<Mutex<VecDeque<u8>>>,
     stderr_reader: JoinHandle<()>,
     life: Arc<Life>,
-    /// Gone with the process. It is its working directory where the operator named none.
-    _directory: PrivateDirectory,
+    /// Gone with the process, or with the last of them.
+    _directories: (PrivateDirectory, Option<WorkingDirectory>),
 }
 
 impl Process {
@@ -68,11 +67,12 @@ impl Process {
         on_unwanted: impl FnOnce() + Send + 'static,
         on_reaped: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
-        let private = PrivateDirectory::new(orphans.mark()).map_err(|error| {
-            Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"))
-        })?;
-        let directory = config.workspace.as_deref().unwrap_or(private.path());
-        let mut command = command::serve(config, directory);
+        let no_directory =
+            |error| Error::new(ErrorKind::Cli, format!("Cannot make a private directory for Claude Code: {error}"));
+        let private = PrivateDirectory::new(orphans.mark()).map_err(no_directory)?;
+        let working = config.workspace.is_none().then(WorkingDirectory::new).transpose().map_err(no_directory)?;
+        let directory = working.as_ref().map(|working| &*working.path).or(config.workspace.as_deref());
+        let mut command = command::serve(config, directory.unwrap_or(Path::new(".")));
         let (mark, value) = orphans.variable();
         let spawned = command
             .env(mark, value)
@@ -89,9 +89,7 @@ impl Process {
         else {
             return Err(Error::new(ErrorKind::Cli, "Claude Code ended as soon as it was started."));
         };
-        if config.workspace.is_some() {
-            private.note(pid);
-        }
+        private.note(pid);
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let stderr_reader = tokio::spawn(keep_tail(stderr, tail.clone()));
         let life = Life::of(child, pid, config.agent(), orphans, on_unwanted, on_reaped);
@@ -108,7 +106,7 @@ impl Process {
             stderr: tail,
             stderr_reader,
             life,
-            _directory: private,
+            _directories: (private, working),
         })
     }
 

@@ -109,5 +109,11 @@ exec 3<&0
     for file in "$temporary/tower-claude-own-$mark-"*/pid; do
         read -r killed <"$file" && ! runs "$killed" && forget "$killed"
     done
-    rm -rf "$temporary/tower-claude-own-$mark-"*
+    # A program that was killed leaves these, and the directory in which they worked, unless others of this user do.
+    set -- "$temporary/tower-claude-own-$mark-"*
+    if [ -e "$1" ]; then
+        rm -rf "$@"
+        set -- "$temporary"/tower-claude-own-*
+        [ -e "$1" ] || rmdir "$temporary/tower-claude-$(id -u)"
+    fi
 } <&3 3<&- >/dev/null 2>&1 &

@@ -10,9 +10,10 @@ use super::command;
 use crate::cli::config::Config;
 use crate::{Error, ErrorKind};
 
-/// The oldest version that keeps a message's text as it is: 2.1.246 and before ignore `client_composed`, and so would
-/// read the files that a text names with `@` (measured).
-pub(crate) const OLDEST: Version = Version::new(2, 1, 252);
+/// The oldest version that serves today's models and tells them what a client says as it is (measured): 2.1.246 and before would
+/// read the files that a text names with `@`; 2.1.252 rewrites what stands beside results, cuts descriptions of tools, and drops
+/// thinking in a replay. Opus 5.5 came with 2.1.280.
+pub(crate) const OLDEST: Version = Version::new(2, 1, 280);
 
 /// How long `claude --version` may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,8 +96,8 @@ pub(crate) async fn ask(config: &Config) -> Result<Version, Error> {
     })?;
     if version < OLDEST {
         return Err(broken(format!(
-            "Claude Code {version} ({program}) is too old: at least {OLDEST} is needed, since older ones read the files \
-             that a message names. Update it with `claude update` or `npm install -g @anthropic-ai/claude-code`."
+            "Claude Code {version} ({program}) is too old: at least {OLDEST} is needed, since older ones change what a \
+             message says. Update it with `claude update` or `npm install -g @anthropic-ai/claude-code`."
         )));
     }
     Ok(version)
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn versions_are_read_and_compared_by_number() {
         assert_eq!(Version::parse("2.1.328 (Claude Code)\n"), Some(Version(2, 1, 328)));
-        assert_eq!(Version::parse("2.1.252-beta.1"), Some(OLDEST));
+        assert_eq!(Version::parse("2.1.280-beta.1"), Some(OLDEST));
         assert_eq!(Version::parse("v20 is not it"), None);
         assert!(Version(2, 1, 99) < OLDEST && Version(2, 10, 0) > OLDEST);
     }

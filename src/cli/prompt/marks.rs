@@ -5,9 +5,8 @@
 //! that a process has been sent stays in its conversation.
 //!
 //! If the client leaves marks unused, a process that is sent a conversation from the beginning gets ours, at the end of the
-//! last user turns that the client will send again. The CLI's own mark is then on its note on the environment, which stands
-//! elsewhere in the next replay. Without ours, nothing of the history would ever be read from the cache (2.1.328,
-//! `cargo bench --bench cost`).
+//! last user turns that the client will send again: the API looks only some twenty blocks back from a mark for what it has
+//! cached.
 //!
 //! All marks of a request must have the same lifetime: the API refuses an hour after five minutes, and the CLI marks the end
 //! of the request. The CLI uses an hour with a subscription and five minutes with an API key; the first answer that writes
@@ -126,15 +125,22 @@ impl Marks {
     }
 }
 
-/// Decides on the marks of the turns that a process is about to be sent. `told` are those already in its conversation.
-///
-/// `live`: whether the last block sent is the last of the request, which the CLI marks itself. In a conversation that is
-/// sent from the beginning, the CLI's note on the environment comes last. Returns the names of the fields that are not
-/// honoured.
+/// What the CLI marks at the end of the request that the turns lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The last block of the last turn.
+    ByTheCli,
+    /// Its note on the environment, which comes behind that block.
+    BehindTheNote,
+}
+
+/// Decides on the marks of the turns that a process is about to be sent. `told` are those already in its conversation;
+/// `live`: whether it holds what stands before the turns. Returns the names of the fields that are not honoured.
 pub(crate) fn settle(
     turns: &mut [PromptTurn<'_>],
     told: &mut Marks,
     live: bool,
+    end: End,
     known: Option<Lifetime>,
     setup: &Setup,
     config: &Config,
@@ -142,7 +148,7 @@ pub(crate) fn settle(
     let in_system = if config.agent() || !setup.system.is_empty() { 2 } else { 1 };
     let mut free = known.map_or(0, |_| MAX_MARKS.saturating_sub(in_system + 1 + told.count));
     let (mut dropped, mut other_lifetime) = (setup.drops_marks, false);
-    let mut last = live;
+    let mut last = end == End::ByTheCli;
     let mut decide = |mark: &mut Option<Mark>| {
         let is_last = std::mem::take(&mut last);
         let Some(wanted) = mark.take() else { return };
@@ -165,8 +171,9 @@ pub(crate) fn settle(
         }
     }
     if let (false, Some(lifetime)) = (live, known) {
-        let ends = turns.iter_mut().rev().filter(|turn| !turn.assistant).filter_map(PromptTurn::last_lasting);
-        for block in ends.filter(|block| block.mark.is_none()).take(free) {
+        let marked_already = end == End::ByTheCli && turns.last().is_some_and(PromptTurn::lasts);
+        let user_turns = turns.iter_mut().rev().filter(|turn| !turn.assistant).skip(usize::from(marked_already));
+        for block in user_turns.filter_map(PromptTurn::last_lasting).filter(|block| block.mark.is_none()).take(free) {
             block.mark = Some(Mark { r#type: "ephemeral", lifetime });
             told.count += 1;
             told.lifetime = known;
@@ -193,7 +200,8 @@ mod tests {
         let messages: Vec<Message> = vec![serde_json::from_value(message).unwrap()];
         let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
         let setup = Setup { system: "be terse".to_owned(), ..Setup::default() };
-        let names = settle(&mut turns, told, live, known, &setup, &Config::default());
+        let end = if live { End::ByTheCli } else { End::BehindTheNote };
+        let names = settle(&mut turns, told, live, end, known, &setup, &Config::default());
         let blocks = serde_json::to_value(&turns[0].blocks).unwrap();
         (blocks.as_array().unwrap().iter().map(|block| block["cache_control"].clone()).collect(), names)
     }
@@ -219,16 +227,21 @@ mod tests {
         let called = Message { tool_calls: Some(vec![call]), ..Message::new(Role::Assistant, "so") };
         let messages = [Message::new(Role::User, "a"), called, Message::tool_result("t", "r")];
         let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
-        settle(&mut turns, &mut Marks::default(), false, FIVE_MINUTES, &Setup::default(), &Config::default());
+        let (mut told, setup) = (Marks::default(), Setup::default());
+        settle(&mut turns, &mut told, false, End::BehindTheNote, FIVE_MINUTES, &setup, &Config::default());
         let blocks = serde_json::to_value(&turns[1].blocks).unwrap();
         assert_eq!(blocks[1]["cache_control"], json!({"type": "ephemeral"}));
     }
 
     /// The texts that we mark in a conversation whose client marks none.
     fn ours(messages: &[Message], system: &str) -> Vec<String> {
+        ours_before(End::BehindTheNote, messages, system)
+    }
+
+    fn ours_before(end: End, messages: &[Message], system: &str) -> Vec<String> {
         let mut turns = super::super::turns(messages.iter().enumerate(), &Config::default()).unwrap();
         let setup = Setup { system: system.to_owned(), ..Setup::default() };
-        settle(&mut turns, &mut Marks::default(), false, FIVE_MINUTES, &setup, &Config::default());
+        settle(&mut turns, &mut Marks::default(), false, end, FIVE_MINUTES, &setup, &Config::default());
         let blocks = serde_json::to_value(turns.iter().flat_map(|turn| &turn.blocks).collect::<Vec<_>>()).unwrap();
         let marked = blocks.as_array().unwrap().iter().filter(|block| !block["cache_control"].is_null());
         marked.map(|block| block["text"].as_str().unwrap().to_owned()).collect()
@@ -244,6 +257,8 @@ mod tests {
         assert_eq!(ours(conversation, "be terse"), ["c2"]);
         // Without a system prompt the CLI has one mark fewer of its own.
         assert_eq!(ours(conversation, ""), ["b2", "c2"]);
+        // The CLI marks the very end, where its note does not stand there.
+        assert_eq!(ours_before(End::ByTheCli, conversation, ""), ["a2", "b2"]);
     }
 
     #[test]

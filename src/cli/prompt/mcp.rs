@@ -2,8 +2,9 @@
 //!
 //! The CLI is handed the server's handshake and tool list with `initialize` and calls its tools with `tools/call`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
@@ -12,16 +13,15 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::blocks::image_in;
+use super::changes::{self, Originals};
+use crate::chat::call_id::CallId;
 use crate::chat::data_url::DataUrl;
-use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice, call_id, digest};
+use crate::chat::{ChatRequest, Content, Function, Message, Part, ToolChoice, digest};
 use crate::cli::protocol::{MCP_SERVER, MCP_TOOL_PREFIX, Outgoing};
 use crate::{Error, ErrorKind};
 
 /// The longest tool name that the Messages API takes everywhere, prefix included.
 const MAX_TOOL_NAME: usize = 64;
-
-/// The CLI cuts a description at 4,096 UTF-16 units (2.1.328) and may put a sentence of its own before it.
-const MAX_DESCRIPTION: usize = 3900;
 
 /// The longest tool result, in UTF-16 units. The CLI puts a longer one into a file and shows the model a pointer: 499,000
 /// characters arrived whole, 600,000 did not (2.1.328).
@@ -35,7 +35,7 @@ pub(crate) const MAX_ERROR: usize = 10_000;
 pub(crate) struct McpServer {
     /// In the client's order, which keeps the prompt cache valid.
     tools: Vec<Tool>,
-    /// What goes into the system prompt: the rest of long descriptions, and what `tool_choice` asks for.
+    /// What goes into the system prompt: definitions that the CLI would change, and what `tool_choice` asks for.
     pub(crate) note: String,
     /// Whether the calls of a turn are issued together.
     pub(crate) parallel: bool,
@@ -50,6 +50,8 @@ struct Tool {
     told: Box<RawValue>,
     /// Equal for tools with the same definition, in whatever order the schema's fields came.
     digest: u64,
+    /// What the CLI changes of its names and values.
+    originals: Option<Arc<Originals>>,
 }
 
 /// What `initialize` says of the server; empty if there are no functions.
@@ -166,6 +168,16 @@ impl McpServer {
         self.tools.iter().map(|tool| tool.name.as_str()).find(|name| short_name(name) == wire)
     }
 
+    /// Whether it changes those of any.
+    pub(crate) fn has_originals(&self) -> bool {
+        self.tools.iter().any(|tool| tool.originals.is_some())
+    }
+
+    /// What the CLI changes of the names and values of a function's arguments.
+    pub(crate) fn originals(&self, name: &str) -> Option<&Arc<Originals>> {
+        self.tools.iter().find(|tool| tool.name == name)?.originals.as_ref()
+    }
+
     /// Refuses the request if the CLI did not take all of its functions, going by the tools that the CLI lists.
     pub(crate) fn check_taken(&self, tools: &[String]) -> Result<(), Error> {
         let missing = self.tools.iter().map(|tool| &tool.name).find(|name| !tools.contains(&wire_name(name)));
@@ -184,22 +196,22 @@ impl McpServer {
 }
 
 impl Tool {
-    /// The part of a description that is too long goes to `notes`.
+    /// What the CLI would change of the definition goes to `notes` as it is.
     fn of(function: &Function, parallel: bool, notes: &mut Vec<String>) -> Self {
         let description = function.description.as_deref().unwrap_or_default();
-        let (shown, rest) = split_description(description);
-        let mut shown = shown.to_owned();
-        if !rest.is_empty() {
+        if changes::changes_definition(function) {
+            let exact = json!({"description": description, "parameters": function.parameters});
             let name = wire_name(&function.name);
-            shown.push_str(" (Continued in the system prompt.)");
-            notes.push(format!("Description of the tool {name}, continued:\n{rest}"));
+            notes.push(format!(
+                "The exact definition of the tool {name}, which the list of tools has in other characters:\n{exact}"
+            ));
         }
         let mut hasher = digest::hasher();
-        shown.hash(&mut hasher);
+        description.hash(&mut hasher);
         digest::hash_value(function.parameters.as_ref().unwrap_or(&Value::Null), &mut hasher);
         let told = McpTool {
             name: short_name(&function.name),
-            description: &shown,
+            description,
             input_schema: InputSchema(function.parameters.as_ref()),
             meta: json!({"anthropic/maxResultSizeChars": 500_000}),
             // Read-only tools are called all at once; others one at a time, each after the answer to the one before.
@@ -207,7 +219,8 @@ impl Tool {
         };
         // Serialising plain data into memory cannot fail.
         let told = to_raw_value(&told).unwrap_or_default();
-        Tool { name: function.name.clone(), told, digest: hasher.finish() }
+        let originals = function.parameters.as_ref().and_then(Originals::of).map(Arc::new);
+        Tool { name: function.name.clone(), told, digest: hasher.finish(), originals }
     }
 }
 
@@ -242,18 +255,6 @@ impl Serialize for InputSchema<'_> {
             _ => json!({"type": "object", "properties": {}}).serialize(serializer),
         }
     }
-}
-
-/// Cuts a description before the CLI would, at a character boundary.
-fn split_description(description: &str) -> (&str, &str) {
-    let mut units = 0;
-    for (at, character) in description.char_indices() {
-        units += character.len_utf16();
-        if units > MAX_DESCRIPTION {
-            return description.split_at(at);
-        }
-    }
-    (description, "")
 }
 
 /// The name under which the model sees a function.
@@ -299,10 +300,10 @@ impl PendingCall {
     }
 }
 
-/// The results in these messages, by the canonical id of the call.
-pub(crate) fn results<'a>(messages: impl IntoIterator<Item = &'a Message>) -> HashMap<String, &'a Message> {
-    let answer = |message: &'a Message| Some((call_id::canonical(message.tool_call_id.as_deref()?), message));
-    messages.into_iter().filter_map(answer).collect()
+/// The results in these messages, each with the id of its call.
+pub(crate) fn results<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<(CallId, &'a Message)> {
+    let result = |message: &'a Message| Some((CallId::from(message.tool_call_id.as_deref()?), message));
+    messages.into_iter().filter_map(result).collect()
 }
 
 /// The answer to a call.
@@ -311,6 +312,8 @@ pub(crate) struct CallResult<'a> {
     content: Vec<ResultBlock<'a>>,
     #[serde(rename = "isError")]
     is_error: bool,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -327,14 +330,15 @@ enum ResultBlock<'a> {
 }
 
 impl<'a> CallResult<'a> {
-    /// A tool message as the result of its call; `None` if only a replay can carry it, because it is too long or holds
-    /// anything but texts and inline images. Blank texts are left out, as in a replay: the API refuses them.
+    /// A tool message as the result of its call; `None` if only a replay can carry it as it is: because it is too long, holds
+    /// anything but texts and small inline images, or because the CLI would change it, which fills an empty result with words of
+    /// its own, and makes one trimmed text of a failure's parts (2.1.332). Blank texts are left out, as in a replay: the API
+    /// refuses them.
     pub(crate) fn of(message: &'a Message) -> Option<Self> {
         let longest = if message.is_error { MAX_ERROR } else { MAX_RESULT };
         let mut units = 0;
         let mut text = |text: &'a str| {
-            // The CLI puts a line feed between the texts of a failure.
-            units += text.encode_utf16().count() + usize::from(message.is_error);
+            units += text.encode_utf16().count();
             (units <= longest).then_some(ResultBlock::Text { text })
         };
         let blank = |text: &str| text.trim().is_empty();
@@ -346,20 +350,45 @@ impl<'a> CallResult<'a> {
                 let block = |part: &'a Part| match part.as_text() {
                     Some(part) => text(part),
                     None => image_in(part)
+                        .filter(|image| changes::changes_image(image) == Some(false))
                         .map(|DataUrl { media_type, base64 }| ResultBlock::Image { media_type, data: base64 }),
                 };
                 let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
                 parts.map(block).collect::<Option<_>>()?
             }
         };
-        Some(CallResult { content, is_error: message.is_error })
+        let arrives_as_it_is = match &content[..] {
+            // In a replay, too, an empty failure is given a text, which the API wants of it: the CLI's.
+            [] => message.is_error,
+            [ResultBlock::Text { text }] if message.is_error => is_trimmed(text),
+            _ if message.is_error => false,
+            blocks => blocks.iter().any(
+                |block| !matches!(block, ResultBlock::Text { text } if !is_trimmed(text) && trimmed(text).is_empty()),
+            ),
+        };
+        arrives_as_it_is.then_some(CallResult { content, is_error: message.is_error, meta: None })
     }
 
-    /// The result of a call that layers withheld from the client, which has gone on without it.
+    /// The same, after which the CLI ends its turn rather than ask the model (2.1.280 to 2.1.332). A failure does not end it.
+    pub(crate) fn ending_the_turn(self) -> Self {
+        CallResult { meta: Some(json!({"claude/endTurn": true})), ..self }
+    }
+
+    /// The result of a call that layers withheld from the client, which has gone on without it. Not a failure: that could not
+    /// end the turn.
     pub(crate) fn withheld() -> Self {
         let text = "This call was not carried out: it was withheld from the program that would have run it.";
-        CallResult { content: vec![ResultBlock::Text { text }], is_error: true }
+        CallResult { content: vec![ResultBlock::Text { text }], is_error: false, meta: None }
     }
+}
+
+/// The text as JavaScript trims it, for which a byte order mark is white space.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+}
+
+fn is_trimmed(text: &str) -> bool {
+    trimmed(text).len() == text.len()
 }
 
 #[cfg(test)]
@@ -382,14 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_cli_would_cut_of_a_description_goes_into_the_system_prompt() {
-        let description = "é".repeat(5000);
-        let mut notes = Vec::new();
-        let tool = Tool::of(&function("f", &description), true, &mut notes);
-        let tool: Value = serde_json::from_str(tool.told.get()).unwrap();
-        let shown = tool["description"].as_str().unwrap();
-        assert!(shown.encode_utf16().count() < 4096);
-        assert_eq!(shown.matches('é').count() + notes[0].matches('é').count(), 5000);
+    fn a_definition_that_the_cli_would_change_is_in_the_system_prompt_as_it_is() {
+        let of = |description: &str| {
+            let mut notes = Vec::new();
+            Tool::of(&function("f", description), true, &mut notes);
+            notes.concat()
+        };
+        assert_eq!(of("plain"), "");
+        assert!(of("in m²").ends_with(r#"{"description":"in m²","parameters":null}"#), "{}", of("in m²"));
     }
 
     #[test]

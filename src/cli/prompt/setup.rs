@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::blocks::parts;
 use super::marks::Mark;
 use super::mcp::{Announcement, McpServer};
-use crate::chat::{ChatRequest, Message, ResponseFormat, Role};
+use super::schema::translate;
+use crate::chat::{ChatRequest, Message, ResponseFormat, Role, ToolChoice};
 use crate::cli::config::Config;
 use crate::cli::permission;
 
@@ -17,6 +18,10 @@ pub(crate) struct Setup {
     pub(crate) functions: McpServer,
     /// The schema of the answer, where it is to be JSON.
     pub(crate) schema: Option<Value>,
+    /// Whether the answer is wrapped in an object, which that schema has to be of.
+    pub(crate) wraps: bool,
+    /// Whether the client asks for JSON, and for a call in its place.
+    pub(crate) drops_format: bool,
     /// Whether the client marks what cannot be marked: a tool, or a part of the system prompt before its end.
     pub(super) drops_marks: bool,
 }
@@ -27,7 +32,9 @@ impl Setup {
     pub(crate) fn of(request: &mut ChatRequest) -> Self {
         let functions = McpServer::of(request);
         let leading = leading_system(&request.messages);
-        let mut system: Vec<String> = leading.iter().map(Message::text).collect();
+        // The API refuses a blank one.
+        let mut system: Vec<String> =
+            leading.iter().map(Message::text).filter(|text| !text.trim().is_empty()).collect();
         if !functions.note.is_empty() {
             system.push(functions.note.clone());
         }
@@ -35,7 +42,15 @@ impl Setup {
         let drops_marks = drops_marks(request, leading);
         request.tools = None;
         let schema = request.response_format.take().and_then(schema);
-        Setup { system, functions, schema, drops_marks }
+        // The model is told that it must call a function. Told that it must give JSON as well, it could do only one of them.
+        let must_call = !functions.is_empty()
+            && matches!(
+                request.tool_choice,
+                Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
+            );
+        let drops_format = must_call && schema.is_some();
+        let (schema, wraps) = schema.filter(|_| !must_call).map(translate).unzip();
+        Setup { system, functions, schema, wraps: wraps == Some(true), drops_format, drops_marks }
     }
 
     /// The `initialize` request. With Claude Code's own tools on, its own system prompt stays and ours is appended.

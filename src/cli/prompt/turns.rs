@@ -22,6 +22,11 @@ impl<'a> PromptTurn<'a> {
         PromptTurn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
     }
 
+    /// Whether the client will send all of it again.
+    pub(super) fn lasts(&self) -> bool {
+        self.lasting == self.blocks.len()
+    }
+
     /// The last of the blocks up to which the client will send everything again.
     pub(super) fn last_lasting(&mut self) -> Option<&mut Block<'a>> {
         self.blocks[..self.lasting].last_mut()

@@ -278,6 +278,9 @@ pub(crate) struct FullMessage<'a> {
     pub(crate) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) content: Option<&'a RawValue>,
+    /// Only of one that was fetched in one piece.
+    #[serde(borrow, default)]
+    pub(crate) stop_reason: Option<Text<'a>>,
     #[serde(default)]
     pub(crate) usage: Option<ApiUsage>,
 }

@@ -13,6 +13,9 @@ pub(crate) const AHEAD: &str = "ahead_";
 /// The tool by which the CLI makes the model answer with JSON of a given schema.
 pub(crate) const STRUCTURED_OUTPUT: &str = "StructuredOutput";
 
+/// The field in which the CLI gives the input of a call that is not JSON, as `{"raw": TEXT, "len": UTF-16 UNITS}` (2.1.328).
+pub(crate) const UNPARSED: &str = "__unparsedToolInput";
+
 /// The name that the MCP server of the client's functions has in the CLI.
 pub(crate) const MCP_SERVER: &str = "c";
 

@@ -19,11 +19,12 @@ use self::read_tracker::Tracked;
 use self::reader::{AfterTurn, Context, Step, TurnReader};
 pub(crate) use self::span::TurnSpan;
 use self::watchdog::Watchdog;
-use self::writer::TurnWriter;
+use self::writer::{Batch, Then, TurnWriter};
 use super::conversation::{LiveConversation, PreparedRequest};
 use super::permission;
 use super::pool::{Lease, Pool};
 use super::prompt::Settings;
+use super::prompt::changes::{self, Restoring};
 use super::prompt::marks::Marks;
 use super::protocol::{Line, Outgoing, without_lone_surrogates};
 use crate::chat::size;
@@ -39,6 +40,8 @@ pub(crate) struct Turn {
     reader: TurnReader,
     /// What the lines so far have produced and nobody has taken yet.
     step: Step,
+    /// Gives calls' arguments the client's own names and values.
+    restoring: Restoring,
     watchdog: Watchdog,
     span: TurnSpan,
     /// The client's prompt-cache marks that are in the process's conversation.
@@ -49,18 +52,29 @@ pub(crate) struct Turn {
     acknowledged: bool,
     /// Whether the first token has come.
     spoken: bool,
+    /// Set if the process asked the model before it had been told all.
+    out_of_step: bool,
 }
 
 /// Why a turn did not begin.
 #[derive(Debug)]
 pub(crate) struct NotBegun {
     pub(crate) error: Error,
-    /// The process died before it reacted to this turn: another one can take the turn instead.
-    pub(crate) process_died: bool,
-    /// The API refused the prompt-cache marks that the process was sent: it may answer without them.
-    pub(crate) marks_refused: bool,
+    /// Why another process may take the turn instead; `None` if it would fail again.
+    pub(crate) retry: Option<Retry>,
     pub(crate) request: Box<PreparedRequest>,
     pub(crate) span: TurnSpan,
+}
+
+/// Why a turn that did not begin on one process may begin on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// The process died before it reacted to the turn.
+    ProcessDied,
+    /// The API refused the prompt-cache marks that the process was sent: it may answer without them.
+    MarksRefused,
+    /// The process asked the model when it should not have, or is still at another turn.
+    OutOfStep,
 }
 
 impl Turn {
@@ -79,12 +93,14 @@ impl Turn {
             lease: Some(lease),
             reader: TurnReader::fresh(),
             step: Step::default(),
+            restoring: Restoring::default(),
             watchdog,
             span,
             marks: live.as_ref().map(|live| live.marks).unwrap_or_default(),
             ignored: Vec::new(),
             acknowledged: false,
             spoken: false,
+            out_of_step: false,
         });
         let begun = match turn.tell(live).await {
             Ok(()) => turn.wait_for_first_sign().await,
@@ -100,7 +116,8 @@ impl Turn {
                 Ok(turn)
             }
             Err(error) => {
-                let process_died = !turn.acknowledged && error.kind() == ErrorKind::Cli;
+                let out_of_step = turn.out_of_step || turn.reader.out_of_step();
+                let process_died = !out_of_step && !turn.acknowledged && error.kind() == ErrorKind::Cli;
                 if let Some(lease) = &mut turn.lease {
                     lease.failed(&error);
                     if process_died {
@@ -109,7 +126,13 @@ impl Turn {
                 }
                 let named = error.kind() == ErrorKind::InvalidRequest && error.to_string().contains("cache_control");
                 let Turn { request, span, marks, .. } = *turn;
-                Err(NotBegun { error, process_died, marks_refused: named && marks.any(), request, span })
+                let retry = match () {
+                    () if process_died => Some(Retry::ProcessDied),
+                    () if out_of_step => Some(Retry::OutOfStep),
+                    () if named && marks.any() => Some(Retry::MarksRefused),
+                    () => None,
+                };
+                Err(NotBegun { error, retry, request, span })
             }
         }
     }
@@ -125,6 +148,11 @@ impl Turn {
     /// Names of the client's fields that were not passed on to the process, for `x-ignored-parameters`.
     pub(crate) fn ignored(&self) -> &[&'static str] {
         &self.ignored
+    }
+
+    /// Names of what Claude Code changes of the request's content.
+    pub(crate) fn changed(&self) -> &[&'static str] {
+        &self.request.changed
     }
 
     /// The rest of the turn, as a stream.
@@ -202,11 +230,9 @@ impl Turn {
         if live.is_none() && self.request.carries_reasoning() {
             self.learn_model(&mut out).await?;
         }
-        for (at, lines) in self.lines(live, out).await?.into_iter().enumerate() {
-            if at > 0 {
-                self.wait_for_acknowledgement().await?;
-            }
+        for Batch { lines, then } in self.lines(live, out).await? {
             self.send(lines).await?;
+            self.wait_for(then).await?;
         }
         Ok(())
     }
@@ -237,11 +263,12 @@ impl Turn {
         Ok(())
     }
 
-    /// The lines to send, built on another thread if they are large. The CLI acknowledges each item but the last.
-    async fn lines(&mut self, live: Option<Box<LiveConversation>>, out: Outgoing) -> Result<Vec<Outgoing>, Error> {
+    /// What to send, built on another thread if it is large.
+    async fn lines(&mut self, live: Option<Box<LiveConversation>>, out: Outgoing) -> Result<Vec<Batch>, Error> {
         let request = std::mem::take(&mut self.request);
         let pool = self.pool.clone();
-        let mut writer = TurnWriter::new(self.reader.model(), self.marks, self.pool.cache_lifetime().get());
+        let (lifetime, places_note) = (pool.cache_lifetime().get(), pool.places_note());
+        let mut writer = TurnWriter::new(self.reader.model(), self.marks, lifetime, places_note);
         let (request, writer, lines) = blocking::run(size::of_messages(&request.messages), move || {
             let lines = writer.lines(&request, live.as_deref(), pool.config(), out);
             (request, writer, lines)
@@ -267,23 +294,38 @@ impl Turn {
         Ok(())
     }
 
-    async fn wait_for_acknowledgement(&mut self) -> Result<(), Error> {
-        loop {
+    /// Waits for what the CLI says to a batch of lines; not for the answer.
+    async fn wait_for(&mut self, then: Then) -> Result<(), Error> {
+        let mut done = then == Then::Answer;
+        while !done {
             let line = self.line().await?;
-            let mut acknowledged = false;
             self.parsed(&line, |turn, line| {
-                acknowledged =
-                    line.kind.as_str() == "result" && line.num_turns == Some(0) && line.is_error != Some(true);
-                if acknowledged { Ok(()) } else { turn.take(line) }
+                let failed = line.is_error == Some(true);
+                done = line.kind.as_str() == "result"
+                    && match then {
+                        Then::Acknowledgement => line.num_turns == Some(0) && !failed,
+                        Then::EndOfTurn => !failed,
+                        Then::Refusal => failed && line.api_error_status.is_none(),
+                        Then::Answer => false,
+                    };
+                if done { Ok(()) } else { turn.take(line) }
             })?;
-            if acknowledged {
-                return Ok(());
-            }
             if self.reader.started() {
-                return Err(Error::new(ErrorKind::Cli, "Claude Code answered before it was asked. Try again."));
+                self.out_of_step = true;
+                if then == Then::Refusal {
+                    self.pool.leave_note();
+                }
+                return Err(Error::new(
+                    ErrorKind::Cli,
+                    "Claude Code asked the model before it was told to. Try again.",
+                ));
             }
             self.send_replies().await?;
         }
+        if then == Then::Refusal {
+            self.reader.forget_failure();
+        }
+        Ok(())
     }
 
     async fn advance(&mut self) -> Result<(), Error> {
@@ -315,16 +357,22 @@ impl Turn {
             subscription: self.pool.subscription(),
             cache_lifetime: self.pool.cache_lifetime(),
         };
+        let before = self.step.events.len();
         self.reader.take(line, context, &mut self.step)?;
+        let functions = &self.request.setup.functions;
+        if functions.has_originals() {
+            for event in self.step.events.split_off(before) {
+                self.restoring.take(event, functions, &mut self.step.events);
+            }
+        }
         if self.reader.started() {
             self.watchdog.started();
         }
         match self.step.after.take() {
             None => {}
-            Some(AfterTurn::Kill) => {
-                if let Some(mut lease) = self.end() {
-                    lease.unusable();
-                }
+            Some(AfterTurn::Kill) => self.end_process(),
+            Some(AfterTurn::Keep(answered)) if answered.reply.calls.iter().any(changes::spoils_call) => {
+                self.end_process()
             }
             // Park the process before the client sees the end: it may send its next request at once.
             Some(AfterTurn::Keep(answered)) => {
@@ -334,6 +382,12 @@ impl Turn {
             }
         }
         Ok(())
+    }
+
+    fn end_process(&mut self) {
+        if let Some(mut lease) = self.end() {
+            lease.unusable();
+        }
     }
 
     async fn send_replies(&mut self) -> Result<(), Error> {

@@ -25,6 +25,8 @@ pub(crate) struct ToolCalls {
     closed: bool,
     /// The model's message is complete.
     message_is_complete: bool,
+    /// The CLI has answered a call that this answer announces itself.
+    refused: bool,
 }
 
 /// Where a call is among those of its turn.
@@ -57,9 +59,22 @@ impl ToolCalls {
         self.message_is_complete = true;
     }
 
-    /// Whether this answer announces the call with this id, as the model gave it.
-    pub(crate) fn is_announced(&self, id: &str) -> bool {
-        self.announced.iter().any(|(announced, _)| announced == id)
+    /// The CLI has answered the call with this id, as the model gave it, itself.
+    pub(crate) fn refused(&mut self, id: &str) {
+        self.refused |= self.announced.iter().any(|(announced, _)| announced == id);
+    }
+
+    /// Whether it has done so with a call that this answer announces.
+    pub(crate) fn any_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The call at this place.
+    pub(crate) fn get(&self, place: CallPlace) -> Option<&ToolCall> {
+        match place {
+            CallPlace::Announced(index) => self.announced.get(index as usize).map(|(_, call)| call),
+            CallPlace::Deferred(at) => self.deferred.get(at),
+        }
     }
 
     /// The model begins a call; its arguments follow. Returns the event that announces it, unless it depends on the results

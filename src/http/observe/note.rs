@@ -37,7 +37,6 @@ impl Note {
         let report = RequestReport {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            trace_parent: request.headers().get("traceparent").and_then(text),
             ..RequestReport::default()
         };
         let inner = Inner { began: Instant::now(), report: Mutex::new(report), observers: Mutex::new(vec![observer]) };

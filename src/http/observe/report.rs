@@ -18,8 +18,6 @@ pub struct RequestReport {
     pub path: String,
     /// The request's id, if the answer has one (`x-request-id`).
     pub request_id: Option<String>,
-    /// The trace context that the client sent, if any (`traceparent`, W3C Trace Context). The client chose it.
-    pub trace_parent: Option<String>,
     /// The API that was used, if a model was asked: `chat_completions`, `responses` or `messages`.
     pub door: Option<&'static str>,
     /// The name of the key that was sent ([`ApiService::api_keys`](crate::http::ApiService::api_keys)); `None` if any

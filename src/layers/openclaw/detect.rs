@@ -1,17 +1,11 @@
 //! Recognises OpenClaw's requests, by the opening of its prompt or the internal context at a request's end.
 
-use memchr::memmem::Finder;
-use once_cell::sync::Lazy;
-
 use super::tables::OPENINGS;
 use crate::ChatRequest;
 use crate::chat::{Message, Role};
 
 /// The markers around a message that OpenClaw adds to a request, and leaves out of the next one.
 const INTERNAL_CONTEXT: (&str, &str) = ("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>", "<<<END_OPENCLAW_INTERNAL_CONTEXT>>>");
-
-/// Making these takes longer than searching a short prompt.
-static OPENINGS_IN_TEXT: Lazy<Vec<Finder<'static>>> = Lazy::new(|| OPENINGS.iter().map(Finder::new).collect());
 
 /// Whether OpenClaw sent this: by the opening of its system prompt, or by the internal context at the request's end.
 pub(super) fn is_openclaw(request: &ChatRequest) -> bool {
@@ -25,10 +19,7 @@ pub(super) fn has_prompt(request: &ChatRequest) -> bool {
 
 /// Whether this is OpenClaw's system prompt: one of the openings begins a line of it.
 pub(super) fn is_prompt(message: &Message) -> bool {
-    let opens = |text: &str| {
-        let text = text.as_bytes();
-        OPENINGS_IN_TEXT.iter().any(|opening| opening.find_iter(text).any(|at| at == 0 || text[at - 1] == b'\n'))
-    };
+    let opens = |text: &str| text.lines().any(|line| OPENINGS.iter().any(|opening| line.starts_with(opening)));
     message.role.is_instructions() && message.texts().any(opens)
 }
 

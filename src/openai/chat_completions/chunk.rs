@@ -7,6 +7,7 @@ use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
 use super::wire::UsageBody;
+use crate::chat::call_id::openais;
 use crate::http::door::{Encoder, Head};
 use crate::{ChatEvent, Error, FinishReason, Usage};
 
@@ -71,7 +72,7 @@ impl Encoder for ChunkEncoder {
             ChatEvent::ToolCallStart { index, id, name } => self.delta(choice, out, |out| {
                 tool_call(index, out);
                 out.put_slice(br#","id":"#);
-                json(out, &id);
+                json(out, &openais(id));
                 out.put_slice(br#","type":"function","function":{"name":"#);
                 json(out, &name);
                 out.put_slice(br#","arguments":""}}]"#);

@@ -1,6 +1,7 @@
 //! The plain answer: all events of all choices, gathered into one completion.
 
 use super::wire::{AnswerMessage, Call, CallBody, Choice, Completion, UsageBody};
+use crate::chat::call_id::openais;
 use crate::http::Body;
 use crate::http::door::{Collector, Head};
 use crate::{ChatEvent, Error, FinishReason, Usage};
@@ -50,7 +51,7 @@ impl Answer {
             ChatEvent::ReasoningDelta(text) => append(&mut self.reasoning, text),
             ChatEvent::ToolCallStart { index, id, name } => {
                 let function = CallBody { name, arguments: String::new() };
-                self.calls.push((index, Call { id, kind: "function", function }));
+                self.calls.push((index, Call { id: openais(id), kind: "function", function }));
             }
             ChatEvent::ToolCallDelta { index, arguments } => {
                 if let Some((_, call)) = self.calls.iter_mut().rev().find(|(of, _)| *of == index) {

@@ -13,6 +13,7 @@ mod wire;
 use self::chunk::ChunkEncoder;
 use self::completion::CompletionCollector;
 use self::custom_tools::CustomTools;
+use crate::chat::Message;
 use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Head, Incoming};
 use crate::http::fields::{Ignored, reads};
 use crate::http::request;
@@ -57,6 +58,9 @@ impl Door for ChatCompletions {
                 (request, CustomTools::default(), None)
             }
         };
+        if request.messages.iter().all(|message| message.role.is_instructions()) {
+            request.messages.push(Message::go_ahead());
+        }
         if !request.extra.is_empty() {
             // Fields that nobody reads have been named, and nothing but their names is there.
             request.extra.retain(|name, _| reads(name));

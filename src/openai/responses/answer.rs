@@ -11,8 +11,9 @@ use super::echo::{Echo, Outcome};
 use super::events::Writer;
 use super::output::{ItemJson, Kind, OutputItem, Shown, Status, SummaryPart, TextPart};
 use super::tools::{Origin, Tools};
+use crate::chat::call_id::openais;
 use crate::openai::free_text::FreeText;
-use crate::{ChatEvent, Error, ErrorKind, FinishReason, Usage};
+use crate::{ChatEvent, Error, FinishReason, Usage};
 
 /// The one part of a message, and of a summary.
 const CONTENT: (&str, usize) = ("content_index", 0);
@@ -37,9 +38,9 @@ pub(crate) struct Answer {
     echo: Arc<Echo>,
     plan: Arc<Plan>,
     items: Vec<OutputItem>,
-    /// The open message or reasoning, to which deltas belong. Calls may be open beside it.
+    /// The open message or reasoning, to which deltas belong.
     open: Option<usize>,
-    calls: Vec<OpenCall>,
+    call: Option<OpenCall>,
     outcome: Outcome,
     completed_at: Option<u64>,
 }
@@ -47,7 +48,6 @@ pub(crate) struct Answer {
 /// A call whose arguments may not be complete.
 #[derive(Debug)]
 struct OpenCall {
-    index: u32,
     item: usize,
     /// Of a custom tool.
     text: Option<FreeText>,
@@ -60,7 +60,7 @@ impl Answer {
             plan,
             items: Vec::new(),
             open: None,
-            calls: Vec::new(),
+            call: None,
             outcome: Outcome::default(),
             completed_at: None,
         }
@@ -94,22 +94,21 @@ impl Answer {
     }
 
     /// Takes the next chat event.
-    pub(crate) fn event(&mut self, event: ChatEvent, out: &mut Writer<'_>) -> Result<(), Error> {
+    pub(crate) fn event(&mut self, event: ChatEvent, out: &mut Writer<'_>) {
         match event {
             ChatEvent::TextDelta(text) => self.text(&text, out),
             ChatEvent::ReasoningBlockStart => self.end_reasoning(out),
             ChatEvent::ReasoningDelta(text) => self.reasoning(&text, out),
             ChatEvent::ReasoningSignature(piece) => self.signature(&piece, out),
             ChatEvent::RedactedReasoning(data) => self.redacted(data, out),
-            ChatEvent::ToolCallStart { index, id, name } => self.call(index, id, name, out),
-            ChatEvent::ToolCallDelta { index, arguments } => return self.arguments(index, &arguments, out),
+            ChatEvent::ToolCallStart { id, name, .. } => self.call(id, name, out),
+            ChatEvent::ToolCallDelta { arguments, .. } => self.arguments(&arguments, out),
             ChatEvent::BuiltinToolUse { name, input } if name == "WebSearch" && self.plan.web_search => {
                 self.web_search(input["query"].as_str().unwrap_or_default(), out);
             }
             ChatEvent::Finished { reason, usage } => self.finish(reason, usage, out),
             _ => {}
         }
-        Ok(())
     }
 
     fn text(&mut self, text: &str, out: &mut Writer<'_>) {
@@ -183,36 +182,20 @@ impl Answer {
         }
     }
 
-    fn call(&mut self, index: u32, id: String, name: String, out: &mut Writer<'_>) {
-        // Clients run a call as soon as it is complete, so a complete one does not wait for later ones.
-        self.close_open(Status::Completed, out);
-        let complete = |call: &OpenCall| match &self.items[call.item].kind {
-            Kind::Call { input, tool, .. } => {
-                !tool.custom && serde_json::from_str::<serde::de::IgnoredAny>(input).is_ok()
-            }
-            _ => false,
-        };
-        let done = self.calls.iter().position(complete);
-        if let Some(done) = done {
-            let call = self.calls.remove(done);
-            self.close_call(call, Status::Completed, out);
-        }
+    fn call(&mut self, id: String, name: String, out: &mut Writer<'_>) {
+        self.close(Status::Completed, out);
         let tool = match self.plan.tools.origin(&name) {
             Some(origin) => origin.clone(),
             None => Origin { namespace: None, name, custom: false },
         };
         let text = tool.custom.then(FreeText::default);
-        let item = self.add(Kind::Call { id, tool, input: String::new() }, out);
-        // Calls stay open beside each other, since their arguments may be interleaved.
+        let item = self.add(Kind::Call { id: openais(id), tool, input: String::new() }, out);
         self.open = None;
-        self.calls.push(OpenCall { index, item, text });
+        self.call = Some(OpenCall { item, text });
     }
 
-    fn arguments(&mut self, index: u32, piece: &str, out: &mut Writer<'_>) -> Result<(), Error> {
-        let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) else {
-            let message = format!("Arguments came for tool call {index}, which is not under way.");
-            return Err(Error::new(ErrorKind::Internal, message));
-        };
+    fn arguments(&mut self, piece: &str, out: &mut Writer<'_>) {
+        let Some(call) = &mut self.call else { return };
         let item = call.item;
         match &mut call.text {
             Some(text) => {
@@ -221,7 +204,6 @@ impl Answer {
             }
             None => self.append_input(item, "response.function_call_arguments.delta", piece, out),
         }
-        Ok(())
     }
 
     fn append_input(&mut self, item: usize, kind: &str, piece: &str, out: &mut Writer<'_>) {
@@ -257,10 +239,10 @@ impl Answer {
         index
     }
 
-    /// Ends what is open, calls included.
+    /// Ends what is open, a call included.
     fn close(&mut self, status: Status, out: &mut Writer<'_>) {
         self.close_open(status, out);
-        for call in std::mem::take(&mut self.calls) {
+        if let Some(call) = self.call.take() {
             self.close_call(call, status, out);
         }
     }
@@ -285,16 +267,9 @@ impl Answer {
 
     fn close_call(&mut self, mut call: OpenCall, status: Status, out: &mut Writer<'_>) {
         let item = call.item;
-        match &mut call.text {
-            Some(text) => {
-                let rest = text.end();
-                self.append_input(item, "response.custom_tool_call_input.delta", &rest, out);
-            }
-            // Clients parse the arguments as JSON even if there are none.
-            None if matches!(&self.items[item].kind, Kind::Call { input, .. } if input.is_empty()) => {
-                self.append_input(item, "response.function_call_arguments.delta", "{}", out);
-            }
-            None => {}
+        if let Some(text) = &mut call.text {
+            let rest = text.end();
+            self.append_input(item, "response.custom_tool_call_input.delta", &rest, out);
         }
         let id = self.id(item);
         if let Kind::Call { tool, input, .. } = &self.items[item].kind {
@@ -334,7 +309,7 @@ impl Answer {
             item.status = Status::Incomplete;
         }
         self.open = None;
-        self.calls.clear();
+        self.call = None;
         self.outcome = Outcome { failure: Some(error.clone()), ..Outcome::default() };
         out.response("response.failed", |out| self.write_object(out));
     }

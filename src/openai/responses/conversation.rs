@@ -13,7 +13,6 @@ use super::sealed::{self, Sealed};
 use super::tools::Tools;
 use crate::Error;
 use crate::chat::call_id::canonical;
-use crate::chat::unkept::check_object;
 use crate::chat::{self, CalledFunction, Extra, Message, Reasoning, Role, ToolCall};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
@@ -184,7 +183,6 @@ impl Reader<'_> {
                 // Cursor sends every call as one of a function.
                 free_text::arguments(&arguments)
             } else {
-                check_arguments(&arguments).map_err(|message| invalid(format!("{at}.arguments"), message))?;
                 arguments
             }
         };
@@ -278,15 +276,6 @@ fn parts_of(content: chat::Content) -> impl Iterator<Item = chat::Part> {
         chat::Content::Null => Vec::new(),
     }
     .into_iter()
-}
-
-/// Checks that a call's arguments can be replayed. Some clients send no arguments as an empty text, which is fine.
-fn check_arguments(arguments: &str) -> Result<(), String> {
-    if arguments.trim().is_empty() {
-        return Ok(());
-    }
-    check_object(arguments)
-        .map_err(|error| format!("The arguments are not a JSON object ({error}). Send them as the call had them."))
 }
 
 /// The call's id as the client was given it. OpenClaw sends back another, made of that and of the item's id:

@@ -23,7 +23,9 @@ use super::store::{Limits, Store};
 use super::writers::{Gathered, Keeper, Streamed};
 use super::{codex, fields, now};
 use crate::http::Body;
-use crate::http::door::{Collector, DecodedRequest, Door, Encoder, Fetched, Head, Incoming, PendingAnswer, Streaming};
+use crate::http::door::{
+    Collector, DecodedRequest, Door, Encoder, Fetched, Head, Incoming, PendingAnswer, Streaming, renamed,
+};
 use crate::http::fields::{Ignored, invalid, reads};
 use crate::http::request::decode;
 use crate::{Error, ErrorKind, blocking};
@@ -200,11 +202,12 @@ impl Door for Responses {
         Ok(DecodedRequest { request: chat, streamed, background, ignored: ignored.names, reply })
     }
 
-    fn name_of(&self, setting: &'static str) -> &'static str {
+    fn name_of<'a>(&self, setting: &'a str) -> &'a str {
         match setting {
             "max_completion_tokens" => "max_output_tokens",
             "reasoning_effort" => "reasoning.effort",
             "response_format" => "text.format",
+            "response_format.json_schema.schema" => "text.format.schema",
             setting => setting,
         }
     }
@@ -258,7 +261,7 @@ impl Door for Responses {
     }
 
     fn reword_error(&self, reply: &Reply, error: Error) -> Error {
-        reply.places.name(error)
+        renamed(self, reply.places.name(error))
     }
 }
 

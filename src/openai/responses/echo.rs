@@ -54,12 +54,14 @@ impl Echo {
     pub(crate) fn fields(request: &CreateResponse, settings: &Map<String, Value>) -> Bytes {
         let mut out = BytesMut::new();
         field(&mut out, "background", &request.background.unwrap_or(false));
+        field(&mut out, "frequency_penalty", settings.get("frequency_penalty").unwrap_or(&json!(0)));
         field(&mut out, "instructions", &request.instructions);
         field(&mut out, "max_output_tokens", &request.max_output_tokens);
         field(&mut out, "max_tool_calls", &request.rest.get("max_tool_calls"));
         let empty = serde_json::Map::new();
         field(&mut out, "metadata", request.metadata.as_ref().unwrap_or(&empty));
         field(&mut out, "parallel_tool_calls", &request.parallel_tool_calls.unwrap_or(true));
+        field(&mut out, "presence_penalty", settings.get("presence_penalty").unwrap_or(&json!(0)));
         field(&mut out, "previous_response_id", &request.previous_response_id);
         field(&mut out, "prompt_cache_key", &request.prompt_cache_key);
         let reasoning = request.reasoning.as_ref();

@@ -47,10 +47,8 @@ pub(crate) const FIELDS: &[Field] = &[
         .harmless(&["0"])
         .refused("Answers have no token probabilities here: leave it out."),
     field("top_p", Shape::Number),
-    field("truncation", Shape::String).harmless(&["\"disabled\""]).refused(
-        "Nothing is left out of a conversation without its client's knowledge: send \"disabled\", and shorten the input \
-         where the answer is a 400 `context_length_exceeded`.",
-    ),
+    // Nothing is left out of a conversation: one that is too long is a 400 `context_length_exceeded`.
+    field("truncation", Shape::String).harmless(&["\"disabled\""]).ignored(),
     field("user", Shape::String).accepted(),
 ];
 

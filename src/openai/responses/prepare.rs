@@ -49,13 +49,16 @@ pub(crate) fn prepare(
     }
     let (before, places_kept) = (messages.len(), kept.len());
     let read = conversation::read(kept, own, &tools, ignored)?;
-    if read.messages.is_empty() {
+    messages.extend(read.messages);
+    if messages.is_empty() {
         return Err(invalid(
             "input",
             "There is nothing to answer: `input` is empty. Send a text, or a user's message.",
         ));
     }
-    messages.extend(read.messages);
+    if messages.iter().all(|message| message.role.is_instructions()) {
+        messages.push(Message::go_ahead());
+    }
 
     let chat = ChatRequest {
         model: request.model.clone().unwrap_or_default(),

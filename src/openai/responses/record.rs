@@ -152,13 +152,12 @@ impl Record {
         let mut out = Writer::new(&mut numbers, None);
         let mut position = Position::default();
         while let Some(event) = course.log.next(&mut position) {
-            // An event that could not be written was followed by the failure, which is the end.
-            let _ = answer.event(event, &mut out);
+            answer.event(event, &mut out);
         }
         answer.ends_at(course.completed_at);
         match &course.end {
             Some(End::Finished { reason, usage }) => {
-                let _ = answer.event(ChatEvent::Finished { reason: *reason, usage: *usage }, &mut out);
+                answer.event(ChatEvent::Finished { reason: *reason, usage: *usage }, &mut out);
             }
             Some(End::Failed(error)) => answer.fail(error, &mut out),
             Some(End::Cancelled) => answer.cancel(),

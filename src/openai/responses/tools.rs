@@ -166,6 +166,7 @@ impl Taken {
         for name in param.rest.keys().filter(|name| !ACCEPTED.contains(&name.as_str())) {
             ignored.name("tools[].", name, &Value::Bool(true));
         }
+        ignored.name_function("tools[].", param.strict == Some(true), ("parameters", param.parameters.as_ref()));
         let (description, parameters) = if custom {
             (Some(free_text::described(param.description, param.format.as_ref())), Some(free_text::parameters()))
         } else {

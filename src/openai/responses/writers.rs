@@ -92,7 +92,8 @@ impl Encoder for Streamed {
             let record = self.again.as_ref().or(self.keeper.as_ref().map(|keeper| &keeper.record));
             self.answer.ends_at(record.and_then(|record| record.completed_at()));
         }
-        self.answer.event(event, &mut Writer::new(&mut self.numbers, Some(out)))
+        self.answer.event(event, &mut Writer::new(&mut self.numbers, Some(out)));
+        Ok(())
     }
 
     fn end(&mut self, _out: &mut BytesMut) {}
@@ -133,7 +134,8 @@ impl Collector for Gathered {
             keeper.event(&event);
             self.answer.ends_at(keeper.record.completed_at());
         }
-        self.answer.event(event, &mut Writer::new(&mut self.numbers, None))
+        self.answer.event(event, &mut Writer::new(&mut self.numbers, None));
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<Body, Error> {

@@ -53,7 +53,7 @@ async fn one_that_is_too_old_is_broken_and_one_of_tomorrow_a_note() {
     let says = |version: &str| format!("[ \"$1\" = --version ] && echo '{version} (Claude Code)' && exit 0; exit 1");
     let (findings, _) = examine(&script(directory.path(), &says("2.1.246")), &["0"]).await;
     let (status, message) = finding(&findings, "claude");
-    assert!(status == "broken" && message.contains("2.1.252"), "{message}");
+    assert!(status == "broken" && message.contains("2.1.280"), "{message}");
     let (findings, _) = examine(&script(directory.path(), &says("3.0.0")), &["0"]).await;
     assert_eq!(finding(&findings, "claude").0, "ok");
     assert_eq!(finding(&findings, "version").0, "note");
@@ -100,12 +100,8 @@ async fn a_port_is_free_or_has_a_server_of_ours_or_is_taken() {
 #[tokio::test]
 async fn memory_that_processes_may_take_and_that_is_not_there_is_a_note() {
     for (args, status, words) in [
-        (
-            ["--max-processes", "100000"],
-            "note",
-            "100000 processes (--max-processes) hold some 10490495 MiB after some turns",
-        ),
-        (["--max-memory", "1"], "ok", "--max-memory lets processes hold 1 MiB together"),
+        (["--max-processes", "100000"], "note", "100000 processes (--max-processes) take up to 15000000 MB"),
+        (["--max-processes", "1"], "ok", "1 processes (--max-processes) take up to 150 MB"),
     ] {
         let (findings, _) = examine(Path::new("/nowhere/claude"), &[&["0"], &args[..]].concat()).await;
         let (is, message) = finding(&findings, "memory");

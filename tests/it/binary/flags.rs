@@ -65,10 +65,9 @@ async fn so_does_the_help_of_each_command() {
 
 #[tokio::test]
 async fn help_does_not_show_what_variables_hold() {
-    for name in ["TOWER_CLAUDE_API_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
-        let output = example("claude-max-api").arg("--help").env(name, "sk-secret").output().await.unwrap();
-        assert!(!String::from_utf8(output.stdout).unwrap().contains("sk-secret"), "{name}");
-    }
+    let output =
+        example("claude-max-api").arg("--help").env("TOWER_CLAUDE_API_KEY", "sk-secret").output().await.unwrap();
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("sk-secret"));
 }
 
 #[tokio::test]
@@ -113,12 +112,11 @@ async fn what_does_not_go_together_is_refused_with_advice() {
 
 #[tokio::test]
 async fn a_value_that_is_none_is_refused() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 8] = [
         &["70000"],
         &["--api-key", ""],
         &["--unknown-model", "gpt"],
         &["--max-processes", "0"],
-        &["--max-memory", "0"],
         &["--queue-timeout", "soon"],
         &["--first-token-timeout", "0"],
         &["--body-limit", "0"],

@@ -81,32 +81,35 @@ async fn the_cli_is_told_to_retry_little_and_not_to_do_by_itself_what_nobody_ask
         ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1"),
         ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
         ("CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK", "1"),
+        ("CLAUDE_CODE_DISABLE_REFUSAL_RETRY", "1"),
+        ("CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK", "1"),
     ] {
         assert_eq!(ask_once(&claude, &format!("[[env {name}]]")).await.text, value, "{name}");
     }
 }
 
 #[tokio::test]
-async fn garbage_is_collected_rarely_unless_memory_is_limited_or_the_operator_says_otherwise() {
+async fn garbage_is_collected_rarely_unless_the_operator_says_otherwise() {
     const EVERY: &str = "[[env BUN_GC_TIMER_INTERVAL]]";
     assert_eq!(ask_once(&claude().build(), EVERY).await.text, "10000");
-    assert_eq!(ask_once(&claude().max_memory(1_000_000_000).build(), EVERY).await.text, "");
     assert_eq!(ask_once(&claude().env("BUN_GC_TIMER_INTERVAL", "500").build(), EVERY).await.text, "500");
 }
 
+/// What the CLI says of where it works is part of what the API takes back thinking after, and caches.
 #[tokio::test]
-async fn each_process_works_in_an_empty_directory_of_its_own_which_goes_with_it() {
+async fn processes_work_in_one_empty_directory_which_is_the_same_in_the_next_run() {
     use std::os::unix::fs::PermissionsExt;
 
-    let claude = claude().build();
-    let (one, two) = (ask_once(&claude, "[[cwd]]").await.text, ask_once(&claude, "[[cwd]] too").await.text);
-    assert_ne!(one, two);
-    for directory in [&one, &two] {
-        assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0, "{directory}");
-        assert_eq!(std::fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700, "{directory}");
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let claude = claude().build();
+        seen.push(ask_once(&claude, "[[cwd]]").await.text);
+        seen.push(ask_once(&claude, "[[cwd]] too").await.text);
+        assert_eq!(std::fs::read_dir(&seen[0]).unwrap().count(), 0, "{}", seen[0]);
+        assert_eq!(std::fs::metadata(&seen[0]).unwrap().permissions().mode() & 0o777, 0o700, "{}", seen[0]);
     }
-    drop(claude);
-    assert!(!std::fs::exists(one).unwrap() && !std::fs::exists(two).unwrap());
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "{seen:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ mod birth;
 mod functions;
 mod live;
 #[cfg(target_os = "linux")]
-mod memory;
 mod places;
 mod pool;
 mod recognition;

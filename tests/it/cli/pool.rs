@@ -38,6 +38,20 @@ async fn a_warm_process_takes_the_first_request_and_is_replaced_while_it_answers
 }
 
 #[tokio::test]
+async fn the_memory_of_all_processes_is_in_health() {
+    const MB: u64 = 1_000_000;
+    let claude = claude().build();
+    let held = || claude.health().memory.held.expect("Linux says it") / MB;
+    assert_eq!(held(), 0);
+    Chat::new(&claude).say("[[hold 150]]").await;
+    let one = held();
+    assert!((150..200).contains(&one), "{one} MB");
+    Chat::new(&claude).say("[[hold 100]]").await;
+    let both = held();
+    assert!((one + 100..one + 120).contains(&both), "{one}, then {both} MB: the program's own text counts once");
+}
+
+#[tokio::test]
 async fn a_single_question_makes_room_for_a_warm_process_at_once_and_conversations_that_go_on_stay() {
     let claude = claude().warm_processes(1).max_processes(3).build();
     let (mut first, mut second) = (Chat::new(&claude), Chat::new(&claude));

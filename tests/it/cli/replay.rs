@@ -89,7 +89,7 @@ async fn an_id_that_a_client_uses_twice_is_two_ids() {
     let told = ask(&claude().build(), json).await.json();
     let id = |at: usize, key: &str| told["messages"][at]["content"][0][key].clone();
     assert_eq!((id(1, "id"), id(2, "tool_use_id")), (json!("x"), json!("x")));
-    assert_eq!((id(3, "id"), id(4, "tool_use_id")), (json!("x_2"), json!("x_2")));
+    assert_eq!((id(3, "id"), id(4, "tool_use_id")), (json!("xn2"), json!("xn2")));
 }
 
 #[tokio::test]
@@ -156,16 +156,26 @@ async fn what_cannot_be_told_is_refused_and_costs_no_process() {
         (messages([system("hi")]), "messages"),
         (messages([user("hi"), assistant("yes")]), "messages"),
         (messages([user("hi"), json!({"role": "user", "content": [image]})]), "messages[1].content[0]"),
-        (
-            messages([user("x"), called("c", "f", "[1]"), result("c", "")]),
-            "messages[1].tool_calls[0].function.arguments",
-        ),
     ];
     for (json, param) in cases {
         let error = try_ask(&claude, json).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.param()), (400, Some(param)), "{error}");
         assert_eq!(claude.health().processes.warm, 1, "{error}");
         assert_eq!(claude.health().requests.warm, 0, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_that_are_no_object_are_told_as_the_cli_itself_keeps_them() {
+    for (arguments, input) in [
+        (r#"{"path":"a.t"#, json!({"__unparsedToolInput": {"raw": r#"{"path":"a.t"#, "len": 12}})),
+        ("[1]", json!({"__unparsedToolInput": {"raw": "[1]", "len": 3}})),
+        (r#"{"path":"\ud800"}"#, json!({"path": "\u{fffd}"})),
+    ] {
+        let history =
+            [user("x"), called("c", "f", arguments), result("c", "cut"), assistant("oh"), user("[[history]]")];
+        let told = ask(&claude().build(), messages(history)).await.json();
+        assert_eq!(told["messages"][1]["content"][0]["input"], input);
     }
 }
 
@@ -187,14 +197,14 @@ async fn told_after_another(prompt_cache: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_end_of_what_a_client_will_send_again_is_marked_for_the_prompt_cache() {
-    let mark = |ttl: Value| json!([{"type": "text", "text": "[[history]]", "cache_control": ttl}]);
+async fn a_replay_is_marked_for_the_prompt_cache_before_its_end_which_claude_code_marks() {
+    let mark = |ttl: Value| json!([{"type": "text", "text": "q", "cache_control": ttl}]);
     let told = told_after_another("5m").await;
-    assert_eq!(told["messages"][2]["content"], mark(json!({"type": "ephemeral"})));
-    assert_eq!(told["messages"][0], block("user", "q"), "the API's other three marks are Claude Code's");
+    assert_eq!(told["messages"][0]["content"], mark(json!({"type": "ephemeral"})));
+    assert_eq!(told["messages"][2], block("user", "[[history]]"), "the API's other three marks are Claude Code's");
     // It would be refused behind marks for an hour if it were for five minutes.
     let told = told_after_another("1h").await;
-    assert_eq!(told["messages"][2]["content"], mark(json!({"type": "ephemeral", "ttl": "1h"})));
+    assert_eq!(told["messages"][0]["content"], mark(json!({"type": "ephemeral", "ttl": "1h"})));
 }
 
 #[tokio::test]

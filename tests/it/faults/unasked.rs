@@ -59,6 +59,85 @@ async fn what_comes_after_a_result_is_not_the_next_answer() {
     assert_eq!(second.text, "echo: two");
 }
 
+/// A CLI of which the first process answers its first user message, and each later one with these lines. The others are
+/// stand-ins.
+fn first_answers_once_and_then(directory: &Path, lines: &str) -> ClaudeCli {
+    std::fs::write(directory.join("turn"), written(turn(&["asked"]))).unwrap();
+    std::fs::write(directory.join("then"), lines).unwrap();
+    let (directory, stand_in) = (directory.display(), stand_in());
+    let script = format!(
+        "if [ \"$1\" != --version ] && mkdir '{directory}/first' 2> /dev/null; then next=turn; while read -r line; do case \
+         \"$line\" in *'\"type\":\"user\"'*) cat \"{directory}/$next\"; next=then;; esac; done; exit; fi; exec '{}' \"$@\"",
+        stand_in.display()
+    );
+    ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()
+}
+
+fn result() -> Value {
+    json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": "asked"})
+}
+
+#[tokio::test]
+async fn a_result_that_comes_once_more_is_not_the_next_answer_which_another_process_gives() {
+    let init = json!({"type": "system", "subtype": "init", "tools": []});
+    for late in [vec![result()], vec![init.clone(), result()], vec![init, result(), result()]] {
+        let directory = tempfile::tempdir().unwrap();
+        let claude = first_answers_once_and_then(directory.path(), &written(late));
+        let first = ask_once(&claude, "one").await;
+        let history = [user("one"), first.message(), user("two")];
+        let second = hear(call(&claude, request(messages(history))).await.unwrap()).await.unwrap();
+        assert_eq!((second.text.as_str(), second.process.as_str()), ("echo: two", "cold"));
+        assert!(second.usage.prompt_tokens > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_result_in_the_middle_of_a_message_does_not_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lines = turn(&["half"]);
+    lines.drain(4..7);
+    let claude = first_writes(directory.path(), &written(lines));
+    let error = try_ask(&claude, messages([user("one")])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cli);
+    assert!(error.to_string().contains("in the middle of a message"), "{error}");
+}
+
+#[tokio::test]
+async fn a_turn_that_each_process_ends_without_an_answer_is_an_error_that_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = directory.path().join("lines");
+    std::fs::write(&lines, written([result()])).unwrap();
+    let script = format!(
+        "[ \"$1\" = --version ] && exec '{}' \"$@\"; cat '{}'; exec cat > /dev/null",
+        stand_in().display(),
+        lines.display()
+    );
+    let claude = ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build();
+    let error = try_ask(&claude, messages([user("one")])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cli);
+    assert!(error.to_string().contains("before it was asked"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_not_streamed_is_taken_from_the_line_that_has_it_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lines = turn(&["It is ", "here."]);
+    lines.remove(4);
+    let whole = |text: &str| {
+        let message = json!({"id": "msg_1", "model": "claude-opus-5-5", "content": [{"type": "text", "text": text}]});
+        json!({"type": "assistant", "message": message, "parent_tool_use_id": null})
+    };
+    lines.insert(4, whole("It is here."));
+    let answer = ask_once(&first_writes(directory.path(), &written(lines.clone())), "one").await;
+    assert_eq!((answer.text.as_str(), answer.blocks), ("It is here.", 1));
+
+    let directory = tempfile::tempdir().unwrap();
+    lines[4] = whole("It was.");
+    let error = try_ask(&first_writes(directory.path(), &written(lines)), messages([user("one")])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cli);
+    assert!(error.to_string().contains("streamed one answer and repeated another"), "{error}");
+}
+
 #[tokio::test]
 async fn what_comes_before_a_message_begins_is_neither_told_nor_kept() {
     let directory = tempfile::tempdir().unwrap();
@@ -91,11 +170,10 @@ async fn a_failure_in_the_middle_of_a_history_is_not_taken_for_its_acknowledgeme
 
 #[tokio::test]
 async fn the_result_of_a_turn_in_the_middle_of_a_history_is_not_taken_for_its_acknowledgement() {
+    // Another process takes the turn.
     let directory = tempfile::tempdir().unwrap();
-    let result = json!({"type": "result", "subtype": "success", "is_error": false, "num_turns": 1, "result": "Hm."});
-    let claude = first_writes(directory.path(), &written([result]));
+    let claude = first_writes(directory.path(), &written([result()]));
     let history = [user("one"), assistant("two"), user("three")];
-    let error = try_ask(&claude, messages(history)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cli);
-    assert!(error.to_string().contains("before it was asked"), "{error}");
+    let answer = try_ask(&claude, messages(history)).await.unwrap();
+    assert_eq!(answer.text, "echo: three");
 }

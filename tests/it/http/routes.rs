@@ -76,6 +76,22 @@ async fn a_model_is_found_by_its_id_slashes_and_all() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_beside_the_routes_is_404_with_what_to_do() {
+    for (path, advice) in [
+        ("/v1/responses/compact", "a summary of your own"),
+        ("/v1/v1/messages", "give it the URL without that at the end"),
+        ("/v1/embeddings", "`POST /v1/messages`"),
+    ] {
+        let mut request = get(path);
+        *request.method_mut() = Method::POST;
+        let answer = ask(service(), request).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (404, json!("not_found")));
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains(advice), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn head_is_get_without_the_body() {
     for path in ["/v1/models", "/health"] {
         let whole = ask(service(), get(path)).await;

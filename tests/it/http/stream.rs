@@ -163,14 +163,14 @@ async fn silence_is_filled_with_a_comment_every_fifteen_seconds() {
 
     let start = Instant::now();
     for seconds in [15, 30] {
-        assert_eq!(frame(&mut body).await.unwrap(), ": keep-alive\n\n");
+        assert_eq!(frame(&mut body).await.unwrap(), ": keep-alive\n");
         assert_eq!(start.elapsed().as_secs(), seconds);
     }
     // Ten seconds on, a delta: the silence begins anew.
     assert!(tokio::time::timeout(Duration::from_secs(10), body.frame()).await.is_err());
     events.send(text("x")).unwrap();
     assert!(frame(&mut body).await.unwrap().starts_with(b"data: "));
-    assert_eq!(frame(&mut body).await.unwrap(), ": keep-alive\n\n");
+    assert_eq!(frame(&mut body).await.unwrap(), ": keep-alive\n");
     assert_eq!(start.elapsed().as_secs(), 55);
 
     events.send(finished(FinishReason::Stop)).unwrap();

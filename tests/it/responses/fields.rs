@@ -20,7 +20,11 @@ async fn what_has_no_effect_is_named() {
         "include": ["reasoning.encrypted_content", "web_search_call.action.sources"],
         "client_metadata": {"a": "b"},
         "stream_options": {"include_obfuscation": false},
-        "tools": [{"type": "function", "name": "f", "novelty": 1}],
+        "truncation": "auto",
+        "tools": [
+            {"type": "function", "name": "f", "novelty": 1, "strict": false},
+            {"type": "function", "name": "g", "strict": true, "parameters": {"anyOf": [{"required": ["a"]}]}},
+        ],
     });
     let answer = create(&saying("").api().abilities(ClaudeCli::abilities()), fields).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -28,7 +32,8 @@ async fn what_has_no_effect_is_named() {
         answer.header("x-ignored-parameters"),
         Some(
             "temperature, top_p, service_tier, max_tool_calls, of_tomorrow, \
-             include.web_search_call.action.sources, reasoning.context, text.verbosity, tools[].novelty"
+             truncation, include.web_search_call.action.sources, reasoning.context, text.verbosity, tools[].novelty, \
+             tools[].strict, tools[].parameters.anyOf"
         )
     );
 }
@@ -39,7 +44,6 @@ async fn what_cannot_be_done_is_refused_by_name() {
     for (field, value, param, code) in [
         ("conversation", json!("conv_1"), "conversation", &unsupported),
         ("prompt", json!({"id": "p"}), "prompt", &unsupported),
-        ("truncation", json!("auto"), "truncation", &unsupported),
         ("top_logprobs", json!(3), "top_logprobs", &unsupported),
         ("include", json!(["message.output_text.logprobs"]), "include", &unsupported),
         ("moderation", json!({"model": "m"}), "moderation", &unsupported),

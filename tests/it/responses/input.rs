@@ -69,6 +69,8 @@ async fn what_the_model_did_in_one_go_is_one_message() {
         {"role": "assistant", "content": "Let me look."},
         {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{\"x\":1}", "status": "completed"},
         {"type": "function_call", "call_id": "c2", "name": "g", "arguments": ""},
+        {"type": "function_call", "call_id": "c3", "name": "g", "arguments": "{\"x\":\"c", "status": "incomplete"},
+        {"type": "function_call_output", "call_id": "c3", "output": ""},
         {"type": "function_call_output", "call_id": "c2", "output": [
             {"type": "input_text", "text": "two"},
             {"type": "input_image", "image_url": "data:image/png;base64,iVBORw=="}]},
@@ -77,13 +79,28 @@ async fn what_the_model_did_in_one_go_is_one_message() {
     let call = |id: &str, name: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
     let expected = json!([
         {"role": "user", "content": "go"},
-        {"role": "assistant", "content": "Let me look.", "tool_calls": [call("c1", "f", "{\"x\":1}"), call("c2", "g", "")]},
+        {"role": "assistant", "content": "Let me look.", "tool_calls": [
+            call("c1", "f", "{\"x\":1}"), call("c2", "g", ""), call("c3", "g", "{\"x\":\"c")]},
+        {"role": "tool", "tool_call_id": "c3", "content": ""},
         {"role": "tool", "tool_call_id": "c2", "content": [
             {"type": "text", "text": "two"},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}]},
         {"role": "tool", "tool_call_id": "c1", "content": "one"},
     ]);
     assert_eq!(messages(json!({"input": input})).await, expected);
+}
+
+#[tokio::test]
+async fn instructions_alone_are_answered() {
+    let instructions = json!({"role": "developer", "content": "Greet."});
+    let go_ahead = json!({"role": "user", "content": "Go ahead."});
+    for (input, instructed) in [(json!([]), "system"), (json!([instructions]), "developer")] {
+        let first = if instructed == "system" { json!("Greet.") } else { Value::Null };
+        let expected = json!([{"role": instructed, "content": "Greet."}, go_ahead]);
+        assert_eq!(messages(json!({"input": input, "instructions": first})).await, expected);
+    }
+    let answer = create(&saying("").api(), json!({"input": []})).await;
+    assert_eq!(answer.fault(), (400, json!("input"), Value::Null));
 }
 
 #[tokio::test]
@@ -137,11 +154,6 @@ async fn what_cannot_be_part_of_a_conversation_is_refused_by_its_place() {
             &unsupported,
         ),
         (json!({"type": "function_call", "name": "f", "arguments": "{}"}), "input[1].call_id", &Value::Null),
-        (
-            json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "[]"}),
-            "input[1].arguments",
-            &Value::Null,
-        ),
         (json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}), "input", &Value::Null),
         (json!({"type": "function_call_output", "call_id": "c", "output": "x"}), "input[1].call_id", &Value::Null),
         (json!({"role": "robot", "content": "x"}), "input[1].role", &Value::Null),

@@ -16,18 +16,18 @@ async fn a_conversation_goes_on_from_a_kept_answer() {
         .says([text("Yes."), finished(FinishReason::Stop)]);
     let api = turns.api();
     let first = create(&api, json!({"input": "what is it?", "instructions": "old"})).await.json();
-    let result = json!([{"type": "function_call_output", "call_id": "toolu01", "output": "7"}]);
+    let result = json!([{"type": "function_call_output", "call_id": "call_toolu01", "output": "7"}]);
     let second = create(&api, json!({"previous_response_id": first["id"], "input": result, "stream": true})).await;
     assert_eq!(second.outcome()["previous_response_id"], first["id"]);
     let third = json!({"previous_response_id": second.outcome()["id"], "input": "sure?", "instructions": "new"});
     assert_eq!(create(&api, third).await.status, 200);
-    let calls = json!([{"id": "toolu01", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    let calls = json!([{"id": "call_toolu01", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let said = |text: &str| json!([{"type": "text", "text": text}]);
     let expected = json!([
         {"role": "system", "content": "new"},
         {"role": "user", "content": "what is it?"},
         {"role": "assistant", "content": said("Let me look."), "tool_calls": calls},
-        {"role": "tool", "tool_call_id": "toolu01", "content": "7"},
+        {"role": "tool", "tool_call_id": "call_toolu01", "content": "7"},
         {"role": "assistant", "content": said("It is 7.")},
         {"role": "user", "content": "sure?"},
     ]);
@@ -45,12 +45,12 @@ async fn items_can_be_sent_by_reference() {
     for item in first["output"].as_array().unwrap() {
         input.push(json!({"type": "item_reference", "id": item["id"]}));
     }
-    input.push(json!({"type": "function_call_output", "call_id": "toolu01", "output": "7"}));
+    input.push(json!({"type": "function_call_output", "call_id": "call_toolu01", "output": "7"}));
     let answer = create(&api, json!({"input": input})).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let messages = turns.messages();
     assert_eq!(messages.as_array().unwrap().len(), 3);
-    assert_eq!(messages[1]["tool_calls"][0]["id"], "toolu01");
+    assert_eq!(messages[1]["tool_calls"][0]["id"], "call_toolu01");
 
     let stranger = send_as(&api, "POST", "/v1/responses", Some(body(json!({"input": input}))), "another key").await;
     assert_eq!(stranger.fault(), (404, json!("input[1].id"), json!("not_found")));

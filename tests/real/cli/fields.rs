@@ -82,15 +82,150 @@ async fn a_schema_makes_the_answer_json_streamed_and_not() {
     assert_eq!(serde_json::from_str::<Value>(content(&completion)).unwrap(), json!({"any": [1, {"x": null}]}));
 }
 
+/// A request for JSON of this schema, and its path, at each door.
+fn formatted(text: &str, schema: &Value) -> [(&'static str, Value); 3] {
+    let chat = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    let responses = json!({"type": "json_schema", "name": "n", "schema": schema});
+    let messages = json!({"type": "json_schema", "schema": schema});
+    [
+        ("/v1/chat/completions", says_with(text, json!({"response_format": chat}))),
+        (
+            "/v1/responses",
+            json!({"model": "claude-opus-4", "store": false, "input": text, "text": {"format": responses}}),
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "claude-opus-4", "max_tokens": 99, "messages": [{"role": "user", "content": text}],
+                "output_config": {"format": messages}}),
+        ),
+    ]
+}
+
+/// The text of an answer of any door.
+fn answered(answer: &Value) -> Value {
+    let texts = [
+        &answer["choices"][0]["message"]["content"],
+        &answer["output"][0]["content"][0]["text"],
+        &answer["content"][0]["text"],
+    ];
+    let text = texts.into_iter().find_map(Value::as_str).unwrap_or_else(|| panic!("{answer}"));
+    serde_json::from_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_schema_may_be_of_any_draft_and_have_any_root_at_each_door() {
+    let Some(stack) = Stack::real().await else { return };
+
+    let name = json!({"type": "string"});
+    let person = json!({"type": "object", "properties": {"name": name}, "required": ["name"]});
+    let of_person = |fields: Value| {
+        let mut schema = person.clone();
+        schema.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        schema
+    };
+    let zod = of_person(json!({"$schema": "https://json-schema.org/draft/2020-12/schema",
+        "additionalProperties": false, "x-order": ["name"], "example": {"name": "Bob"}}));
+    let kinds = json!({"oneOf": [{"$ref": "#/$defs/Cat"}, {"type": "null"}], "discriminator": {
+        "propertyName": "kind", "mapping": {"cat": "#/$defs/Cat"}}});
+    let pydantic = of_person(json!({"properties": {"name": name, "pet": kinds},
+        "$defs": {"Cat": of_person(json!({"properties": {"kind": {"const": "cat"}}, "required": ["kind"]}))}}));
+    let tuple = of_person(json!({"properties": {"name": name, "at": {"type": "array", "prefixItems": [
+        {"type": "string"}, {"type": "integer"}], "items": false, "minItems": 2}}, "unevaluatedProperties": false}));
+    let reference = json!({"$ref": "#/$defs/Node", "$defs": {"Node": of_person(json!({"properties": {
+        "name": name, "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}}}))}});
+    let union = json!({"anyOf": [person, {"type": "array", "items": {"$ref": "#"}}]});
+    let ada = json!({"name": "Ada"});
+    for (schema, given, wanted) in [
+        (zod, ada.clone(), ada.clone()),
+        (pydantic, json!({"name": "Ada", "pet": {"kind": "cat"}}), json!({"name": "Ada", "pet": {"kind": "cat"}})),
+        (tuple, json!({"name": "Ada", "at": ["a", 1]}), json!({"name": "Ada", "at": ["a", 1]})),
+        (reference, json!({"name": "Ada", "next": ada}), json!({"name": "Ada", "next": ada})),
+        (union, json!({"answer": [ada]}), json!([ada])),
+        (json!({}), ada.clone(), ada.clone()),
+    ] {
+        for (path, mut body) in formatted(&format!("[[json {given}]]"), &schema) {
+            let answer = stack.post(path, &body).await;
+            assert_eq!(answer.status, 200, "{path} {schema}: {}", answer.text());
+            assert_eq!(answered(&answer.json()), wanted, "{path} {schema}");
+            assert_eq!(answer.header("x-ignored-parameters"), None);
+            body["stream"] = json!(true);
+            let streamed = stack.post(path, &body).await;
+            assert_eq!(streamed.status, 200, "{path} {schema}: {}", streamed.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_schema_holds_whatever_its_root_is_and_the_conversation_goes_on() {
+    let Some(stack) = Stack::real().await else { return };
+
+    let schema = json!({"type": "array", "items": {"type": "integer"}});
+    let [_, _, (path, mut body)] = formatted(r#"[[json {"answer": [1, 2]}]]"#, &schema);
+    let first = stack.post(path, &body).await.json();
+    assert_eq!(answered(&first), json!([1, 2]));
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": first["content"]}));
+    messages.push(json!({"role": "user", "content": "and?"}));
+    // What the model gives then is not looked at: on loopback it cannot be told.
+    assert_eq!(stack.post(path, &body).await.header("x-claude-process"), Some("live"));
+    body["messages"] = json!([{"role": "user", "content": r#"[[json {"answer": ["x"]}]]"#}]);
+    assert_eq!(stack.post(path, &body).await.status, 500, "the model gave what the schema does not allow");
+}
+
 #[tokio::test]
 async fn a_schema_of_the_answer_that_the_cli_refuses_is_a_400() {
     let Some(stack) = Stack::real().await else { return };
 
     let schema = json!({"type": "object", "properties": {"a": {"type": "strange"}}});
-    let format = json!({"response_format": {"type": "json_schema", "json_schema": {"name": "bad", "schema": schema}}});
-    let answer = stack.ask(says_with("Who?", format)).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
-    assert_eq!(answer.json()["error"]["param"], "response_format.json_schema.schema");
+    let places = ["response_format.json_schema.schema", "text.format.schema", "output_config.format.schema"];
+    for ((path, body), place) in formatted("Who?", &schema).into_iter().zip(places) {
+        let answer = stack.post(path, &body).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let error = &answer.json()["error"];
+        let named = error["param"] == place || error["message"].as_str().unwrap().starts_with(place);
+        assert!(named, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_call_is_required_the_model_is_not_told_to_give_json_as_well() {
+    let Some(stack) = Stack::real().await else { return };
+
+    let parameters = json!({"type": "object"});
+    let names = ["response_format", "text.format", "output_config.format"];
+    let choices = [
+        json!({"tools": [{"type": "function", "function": {"name": "look", "parameters": parameters}}],
+            "tool_choice": "required"}),
+        json!({"tools": [{"type": "function", "name": "look", "parameters": parameters}], "tool_choice": "required"}),
+        json!({"tools": [{"name": "look", "input_schema": parameters}], "tool_choice": {"type": "any"}}),
+    ];
+    for (i, (path, mut body)) in formatted("[[tool look {}]]", &json!({"type": "object"})).into_iter().enumerate() {
+        body.as_object_mut().unwrap().extend(choices[i].as_object().unwrap().clone());
+        let answer = stack.post(path, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("x-ignored-parameters"), Some(names[i]));
+        let told = stack.api.requests().pop().unwrap();
+        let tools: Vec<_> = told["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+        assert_eq!(tools, ["mcp__c__look"]);
+    }
+}
+
+#[tokio::test]
+async fn instructions_alone_are_answered_and_the_conversation_goes_on() {
+    let Some(stack) = Stack::real().await else { return };
+
+    let mut messages = vec![json!({"role": "system", "content": "Greet."})];
+    let completion = stack.completion(request(json!(messages))).await;
+    assert_eq!(content(&completion), "echo: Go ahead.");
+    let upstream = stack.api.requests().pop().unwrap();
+    assert!(upstream["system"].to_string().contains("Greet."), "{}", upstream["system"]);
+    messages.push(completion["choices"][0]["message"].clone());
+    messages.push(json!({"role": "user", "content": "and?"}));
+    let answer = stack.ask(request(json!(messages))).await;
+    assert_eq!((answer.header("x-claude-process"), content(&answer.json())), (Some("live"), "echo: and?"));
+    stack.kill_last().await;
+    let answer = stack.ask(request(json!(messages))).await;
+    assert_eq!((answer.header("x-claude-process"), content(&answer.json())), (Some("cold"), "echo: and?"));
 }
 
 #[tokio::test]

@@ -104,7 +104,8 @@ async fn round_trip(streams: bool, killed: bool) {
     assert_eq!(called, [("weather", r#"{"city":"Oslo"}"#), ("clock", "{}")]);
     for call in &calls {
         let id = call["id"].as_str().unwrap();
-        assert!(id.len() <= 40 && id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+        let own = id.strip_prefix("call_toolu").unwrap_or_else(|| panic!("{id}"));
+        assert!(id.len() <= 40 && own.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
     }
 
     if killed {
@@ -137,6 +138,28 @@ async fn round_trip(streams: bool, killed: bool) {
 async fn parallel_calls_are_answered_later_on_the_same_process_or_by_replay_where_it_has_gone() {
     join_all([round_trip(false, false), round_trip(true, false), round_trip(false, true), round_trip(true, true)])
         .await;
+}
+
+#[tokio::test]
+async fn a_result_meets_its_process_by_the_id_of_either_api_and_by_what_clients_make_of_it() {
+    let Some(stack) = Stack::real().await else { return };
+    let made: [fn(&str) -> String; 3] = [
+        str::to_owned,
+        // As OpenClaw has them in its history.
+        |id| id.chars().filter(char::is_ascii_alphanumeric).collect(),
+        // As another API's client would have been told them.
+        |id| id.replace("call_toolu", "toolu_"),
+    ];
+    for make in made {
+        let mut client = Client::with(&stack, &["look"]);
+        client.user("[[tool look]]");
+        let (_, mut calls, _) = client.answer().await;
+        calls[0]["id"] = json!(make(calls[0]["id"].as_str().unwrap()));
+        client.body["messages"][1]["tool_calls"][0]["id"] = calls[0]["id"].clone();
+        client.result(&calls[0], json!("seen"));
+        client.answer().await;
+        assert_eq!((client.process.as_str(), text_of(&client.results()[0])), ("live", "seen"), "{}", calls[0]["id"]);
+    }
 }
 
 #[tokio::test]

@@ -78,7 +78,6 @@ fn results(message: &Value, result: Value) -> Value {
 fn as_the_model_said_them(message: &Value) -> Value {
     let mut blocks = message["content"].clone();
     for block in blocks.as_array_mut().unwrap() {
-        block.as_object_mut().unwrap().remove("citations");
         if block["type"] == "tool_use" {
             block["name"] = json!(format!("mcp__c__{}", block["name"].as_str().unwrap()));
             block.as_object_mut().unwrap().remove("id");
@@ -205,6 +204,52 @@ fn comparable(mut event: Value) -> Value {
         }
     }
     event
+}
+
+#[tokio::test]
+async fn messages_of_one_role_beside_each_other_and_a_compaction_reach_the_model() {
+    let Some(stack) = Stack::real().await else { return };
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "look", "input": {}});
+    let result = |id: &str| json!({"type": "tool_result", "tool_use_id": id, "content": id});
+    let (searched, found) = (
+        json!({"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}),
+        json!({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": {
+            "type": "web_search_tool_result_error", "error_code": "unavailable"}}),
+    );
+    let summary = json!({"type": "compaction", "content": "So far: nothing."});
+    let mut client = Client::new(&stack);
+    client.body["messages"] = json!([
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [summary, searched, found, call("a")]},
+        {"role": "assistant", "content": [call("b")]},
+        {"role": "user", "content": [result("a")]},
+        {"role": "user", "content": [result("b")]},
+        {"role": "user", "content": "and?"},
+    ]);
+    let answer = client.send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(client.ignored, "messages[].content[].server_tool_use, messages[].content[].web_search_tool_result");
+    let told = client.told();
+    let kinds = |content: &Value| -> Vec<String> {
+        let blocks = content.as_array().unwrap().iter();
+        blocks.map(|block| block["type"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(told[1].1[0]["text"], "So far: nothing.");
+    assert_eq!(kinds(&told[1].1), ["text", "tool_use", "tool_use"]);
+    assert_eq!(kinds(&told[2].1), ["tool_result", "tool_result", "text"]);
+    let said: Vec<&Value> = told[2].1.as_array().unwrap().iter().take(2).map(|block| &block["content"]).collect();
+    assert!(said[0].to_string().contains("\"a\"") && said[1].to_string().contains("\"b\""), "{said:?}");
+}
+
+#[tokio::test]
+async fn calls_have_anthropics_ids() {
+    let Some(stack) = Stack::real().await else { return };
+    let mut client = Client::new(&stack);
+    let called = client.say("[[tool look {}]]").await;
+    let call = called["content"].as_array().unwrap().iter().find(|block| block["type"] == "tool_use").unwrap();
+    assert!(call["id"].as_str().unwrap().starts_with("toolu_"), "{call}");
+    client.say(results(&called, json!({"content": "seen"}))).await;
+    assert_eq!(client.process, "live");
 }
 
 #[tokio::test]

@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{invalid, quoted, unsupported};
 use crate::Error;
-use crate::anthropic::messages::request::{Block, Blocks, WireMessage, WireRole};
-use crate::chat::unkept::check_object;
+use crate::anthropic::messages::request::{Block, BlockContent, Blocks, WireMessage, WireRole};
 use crate::chat::{Content, Message, Part, Reasoning, Role, ToolCall};
 use crate::http::fields::Ignored;
 
@@ -82,32 +80,67 @@ pub(super) fn conversation(wire: Vec<WireMessage>, ignored: &mut Ignored) -> Res
             "This server does not support assistant message prefill. The conversation must end with a user message.",
         ));
     }
-    let mut messages = Vec::with_capacity(wire.len());
+    let mut messages: Vec<Message> = Vec::with_capacity(wire.len());
     let mut open = OpenCalls::default();
+    // Messages of one role beside each other are one to the API. What users say stands behind all results there.
+    let (mut said, mut before) = (Vec::new(), WireRole::User);
     for (i, WireMessage { role, content }) in wire.into_iter().enumerate() {
+        if role == WireRole::Assistant && before != WireRole::Assistant {
+            open.check_answered()?;
+            messages.append(&mut said);
+        }
         match (role, content) {
-            (WireRole::System, Blocks::Text(text)) => messages.push(Message::new(Role::System, text)),
+            (WireRole::System, Blocks::Text(text)) => said.push(Message::new(Role::System, text)),
             (WireRole::System, Blocks::Blocks(blocks)) => {
                 let parts = blocks.into_iter().enumerate();
                 let parts = parts.map(|(j, block)| text_part(block, || format!("messages.{i}.content.{j}")));
                 let content = Some(Content::Parts(parts.collect::<Result<_, _>>()?));
-                messages.push(Message { content, ..Message::new(Role::System, "") });
+                said.push(Message { content, ..Message::new(Role::System, "") });
             }
-            (WireRole::User, Blocks::Text(text)) => {
-                open.check_answered()?;
-                messages.push(Message::new(Role::User, text));
+            (WireRole::User, Blocks::Text(text)) => said.push(Message::new(Role::User, text)),
+            (WireRole::User, Blocks::Blocks(blocks)) => {
+                let parts = user(i, blocks, &mut open, &mut messages, ignored)?;
+                if !parts.is_empty() {
+                    said.push(Message { content: Some(Content::Parts(parts)), ..Message::new(Role::User, "") });
+                }
             }
-            (WireRole::User, Blocks::Blocks(blocks)) => user(i, blocks, &mut open, &mut messages, ignored)?,
             (WireRole::Assistant, content) => {
-                open.check_answered()?;
-                let message = assistant(i, content)?;
+                let mut message = assistant(i, content, ignored)?;
+                if before == WireRole::Assistant
+                    && let Some(last) = messages.pop()
+                {
+                    message = joined(last, message);
+                }
                 open = OpenCalls::made_in(i, message.calls())?;
                 messages.push(message);
             }
         }
+        before = role;
     }
     open.check_answered()?;
+    messages.append(&mut said);
     Ok(messages)
+}
+
+/// Two assistant messages as one.
+fn joined(mut first: Message, second: Message) -> Message {
+    let parts = |content| match content {
+        Some(Content::Text(text)) => vec![Part::from_text(text)],
+        Some(Content::Parts(parts)) => parts,
+        Some(Content::Null) | None => Vec::new(),
+    };
+    let mut content = parts(first.content);
+    let before = content.len() + first.tool_calls.as_ref().map_or(0, Vec::len);
+    content.extend(parts(second.content));
+    first.content = Some(Content::Parts(content));
+    first.reasoning.extend(second.reasoning.into_iter().map(|reasoning| match reasoning {
+        Reasoning::Signed { text, signature, place } => Reasoning::signed(text, signature, before + place),
+        Reasoning::Redacted { data, place } => Reasoning::redacted(data, before + place),
+    }));
+    if let Some(calls) = second.tool_calls {
+        first.tool_calls.get_or_insert_default().extend(calls);
+    }
+    first
 }
 
 /// The calls of the last assistant message that have no result yet, by their ids.
@@ -153,39 +186,36 @@ impl OpenCalls {
     }
 }
 
+/// Takes the results out of a user message. Returns its other parts.
 fn user(
     i: usize,
     blocks: Vec<Block>,
     open: &mut OpenCalls,
     messages: &mut Vec<Message>,
     ignored: &mut Ignored,
-) -> Result<(), Error> {
+) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::with_capacity(blocks.len());
     for (j, block) in blocks.into_iter().enumerate() {
         let at = || format!("messages.{i}.content.{j}");
         if block.kind == "tool_result" {
             messages.push(tool_result(block, open, at, ignored)?);
         } else {
-            parts.push(content_part(block, at, ignored)?);
+            parts.extend(content_part(block, at, ignored)?);
         }
     }
-    open.check_answered()?;
-    if !parts.is_empty() {
-        messages.push(Message { content: Some(Content::Parts(parts)), ..Message::new(Role::User, "") });
-    }
-    Ok(())
+    Ok(parts)
 }
 
-/// A block of a user message or of a result.
-fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) -> Result<Part, Error> {
+/// A block of a user message or of a result. There is nothing to tell of some.
+fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) -> Result<Option<Part>, Error> {
     match block.kind.as_str() {
-        "text" => text_part(block, at),
+        "text" => text_part(block, at).map(Some),
         // The CLI takes the API's own blocks, so these are passed on unchanged.
         "image" | "document" | "search_result" => {
             let Block { kind, content, cache_control, mut extra, .. } = block;
             if kind == "search_result" {
                 let content = match content {
-                    Some(Blocks::Blocks(blocks)) => blocks,
+                    Some(BlockContent::Blocks(Blocks::Blocks(blocks))) => blocks,
                     _ => return Err(invalid(format!("{}.content", at()), "Field required")),
                 };
                 let texts = content.into_iter().filter_map(|block| block.text);
@@ -194,16 +224,16 @@ fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) ->
             } else {
                 check_source(extra.get("source"), || format!("{}.source", at()))?;
             }
-            Ok(marked(Part { kind, extra, ..Part::default() }, cache_control))
+            Ok(Some(marked(Part { kind, extra, ..Part::default() }, cache_control)))
         }
         "tool_reference" => {
             // The tool is among `tools`, and the model sees all of those.
             let name = block.extra.get("tool_name").and_then(Value::as_str).unwrap_or_default();
-            Ok(Part::from_text(format!("The tool {name} is available.")))
+            Ok(Some(Part::from_text(format!("The tool {name} is available."))))
         }
-        kind if SERVER_BLOCKS.iter().any(|server| kind.starts_with(server)) => {
-            ignored.mention(&format!("messages[].content[].{kind}"));
-            Ok(Part::from_text(""))
+        kind if is_of_a_server(kind) => {
+            ignored.name("messages[].content[].", kind, &Value::Bool(true));
+            Ok(None)
         }
         kind => Err(invalid(
             format!("{}.type", at()),
@@ -216,15 +246,11 @@ fn content_part(block: Block, at: impl Fn() -> String, ignored: &mut Ignored) ->
     }
 }
 
-/// Blocks that Anthropic's servers put into answers and clients send back. They mean nothing to the model here.
-const SERVER_BLOCKS: [&str; 6] = [
-    "server_tool_use",
-    "web_search_tool_result",
-    "web_fetch_tool_result",
-    "code_execution_tool_result",
-    "tool_search_tool_result",
-    "compaction",
-];
+/// Whether Anthropic's servers put blocks of this type into answers, which clients send back: calls and results of the tools
+/// that run there, known or to come, and notes. They mean nothing to the model here.
+fn is_of_a_server(kind: &str) -> bool {
+    kind.ends_with("_tool_use") || kind.ends_with("_tool_result") || matches!(kind, "container_upload" | "fallback")
+}
 
 /// A file that was uploaded to Anthropic is unknown to the CLI's account, or has another id there.
 fn check_source(source: Option<&Value>, at: impl Fn() -> String) -> Result<(), Error> {
@@ -252,11 +278,15 @@ fn tool_result(
     open.answer(&id, || format!("{}.tool_use_id", at()))?;
     let content = match block.content {
         None => Content::Text(String::new()),
-        Some(Blocks::Text(text)) => Content::Text(text),
-        Some(Blocks::Blocks(blocks)) => {
+        Some(BlockContent::Blocks(Blocks::Text(text))) => Content::Text(text),
+        Some(BlockContent::Blocks(Blocks::Blocks(blocks))) => {
             let parts = blocks.into_iter().enumerate();
-            let parts = parts.map(|(k, block)| content_part(block, || format!("{}.content.{k}", at()), ignored));
+            let parts = parts
+                .filter_map(|(k, block)| content_part(block, || format!("{}.content.{k}", at()), ignored).transpose());
             Content::Parts(parts.collect::<Result<_, _>>()?)
+        }
+        Some(BlockContent::Object) => {
+            return Err(invalid(format!("{}.content", at()), "Input should be a string or an array of blocks"));
         }
     };
     let mut message = Message { content: Some(content), tool_call_id: Some(id.into()), ..Message::new(Role::Tool, "") };
@@ -267,15 +297,7 @@ fn tool_result(
     Ok(message)
 }
 
-/// Checks that a call's input can be replayed.
-fn check_input(input: &RawValue) -> Result<(), String> {
-    if !input.get().starts_with('{') {
-        return Err("Input should be an object".to_owned());
-    }
-    check_object(input.get()).map_err(|error| format!("Input should be valid JSON: {error}"))
-}
-
-fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
+fn assistant(i: usize, content: Blocks, ignored: &mut Ignored) -> Result<Message, Error> {
     let blocks = match content {
         Blocks::Text(text) => return Ok(Message::new(Role::Assistant, text)),
         Blocks::Blocks(blocks) => blocks,
@@ -292,7 +314,9 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
                 let arguments = match block.input {
                     None => "{}".to_owned(),
                     Some(input) => {
-                        check_input(&input).map_err(|message| invalid(at("input"), message))?;
+                        if !input.get().starts_with('{') {
+                            return Err(invalid(at("input"), "Input should be an object"));
+                        }
                         String::from(Box::<str>::from(input))
                     }
                 };
@@ -317,7 +341,14 @@ fn assistant(i: usize, content: Blocks) -> Result<Message, Error> {
                 let place = parts.len() + calls.len();
                 reasoning.extend(block.data.map(|data| Reasoning::redacted(data, place)));
             }
-            kind if SERVER_BLOCKS.iter().any(|server| kind.starts_with(server)) => {}
+            // The summary of what came before. The API writes none where it failed to make one.
+            "compaction" => match block.content {
+                Some(BlockContent::Blocks(Blocks::Text(summary))) => {
+                    parts.push(marked(Part::from_text(summary), block.cache_control));
+                }
+                _ => ignored.name("messages[].content[].", "compaction", &Value::Bool(true)),
+            },
+            kind if is_of_a_server(kind) => ignored.name("messages[].content[].", kind, &Value::Bool(true)),
             kind => {
                 let kind = quoted(kind);
                 return Err(invalid(at("type"), format!("An assistant message cannot have blocks of type {kind}.")));

@@ -58,6 +58,8 @@ pub(super) fn tools(wire: Vec<WireTool>, ignored: &mut Ignored) -> Result<Vec<To
         let mut extra = Extra::default();
         // Without effect on what the model is offered: arguments are streamed as they come in any case.
         ignored.name_all("tools[].", &tool.extra, &["strict", "eager_input_streaming"]);
+        let strict = tool.extra.get("strict") == Some(&Value::Bool(true));
+        ignored.name_function("tools[].", strict, ("input_schema", function.parameters.as_ref()));
         if let Some(mark) = tool.cache_control.filter(|mark| !mark.is_null()) {
             extra.insert("cache_control".to_owned(), *mark);
         }

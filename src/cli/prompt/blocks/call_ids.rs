@@ -1,37 +1,81 @@
-//! Ids of calls as the API wants them.
+//! Ids of calls as the API and the CLI want them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::chat::call_id;
 
-/// The ids of the history's calls as the API wants them: within its alphabet, each used once.
+/// The ids of the history's calls: within the API's alphabet, each used once, and each call's own result under it.
+///
+/// The n-th id depends on those before it alone, so a conversation that has grown begins as it did.
 #[derive(Default)]
 pub(in crate::cli::prompt) struct CallIds {
     used: HashSet<String>,
     /// For each id that came more than once, the number that its next use gets: counting from 2 would be quadratic.
     next: HashMap<String, usize>,
-    /// From the client's id to the one that was written for its latest call.
-    latest: HashMap<String, String>,
+    calls: Vec<Call>,
+    /// The calls of each id, to the letter and in the form in which ids are compared: those without a result, oldest first,
+    /// and the latest.
+    by_id: HashMap<String, Calls>,
+    by_canonical_id: HashMap<String, Calls>,
+}
+
+struct Call {
+    id: String,
+    is_answered: bool,
+}
+
+#[derive(Default)]
+struct Calls {
+    open: VecDeque<usize>,
+    latest: Option<usize>,
 }
 
 impl CallIds {
     pub(super) fn call(&mut self, id: &str) -> String {
         let canonical = call_id::canonical(id);
-        let base = if canonical.is_empty() { "call".to_owned() } else { canonical.clone() };
+        let base = if canonical.is_empty() { "call".to_owned() } else { as_the_api_made_it(&canonical) };
         let mut unique = base.clone();
         while !self.used.insert(unique.clone()) {
             let next = self.next.entry(base.clone()).or_insert(2);
-            unique = format!("{base}_{next}");
+            // Not `_2`: the CLI takes that for the first call once more, and puts an error in place of its result (2.1.332).
+            unique = format!("{base}n{next}");
             *next += 1;
         }
-        self.latest.insert(canonical, unique.clone());
+        let at = self.calls.len();
+        self.calls.push(Call { id: unique.clone(), is_answered: false });
+        for calls in [self.by_id.entry(id.to_owned()), self.by_canonical_id.entry(canonical)] {
+            let calls = calls.or_default();
+            calls.open.push_back(at);
+            calls.latest = Some(at);
+        }
         unique
     }
 
-    pub(super) fn result(&self, id: &str) -> String {
+    /// The id of the call that a result is of: the first one of that id that has none, else the latest.
+    pub(super) fn result(&mut self, id: &str) -> String {
         let canonical = call_id::canonical(id);
-        self.latest.get(&canonical).cloned().unwrap_or(canonical)
+        let Some(calls) = self.by_id.get_mut(id).or_else(|| self.by_canonical_id.get_mut(&canonical)) else {
+            return canonical;
+        };
+        while calls.open.front().is_some_and(|&at| self.calls[at].is_answered) {
+            calls.open.pop_front();
+        }
+        let Some(at) = calls.open.pop_front().or(calls.latest) else { return canonical };
+        self.calls[at].is_answered = true;
+        self.calls[at].id.clone()
     }
+}
+
+/// An id of the API's own with its underscores, which canonical ids lack: `toolu_01` and 22 more characters. The API takes back
+/// thinking only with the same calls before it, and caches no others.
+fn as_the_api_made_it(canonical: &str) -> String {
+    for (prefix, before) in [("toolu_", "toolu"), ("toolu_bdrk_", "toolubdrk"), ("toolu_vrtx_", "tooluvrtx")] {
+        match canonical.strip_prefix(before) {
+            Some(rest) if rest.len() == 24 && rest.starts_with("01") => return format!("{prefix}{rest}"),
+            _ => {}
+        }
+    }
+    canonical.to_owned()
 }
 
 #[cfg(test)]
@@ -41,9 +85,33 @@ mod tests {
     #[test]
     fn ids_that_come_again_are_told_apart_whatever_the_client_called_others() {
         let mut ids = CallIds::default();
-        let made: Vec<String> = ["a", "a_2", "a", "a2", "a", "", ""].iter().map(|id| ids.call(id)).collect();
-        assert_eq!(made, ["a", "a2", "a_2", "a2_2", "a_3", "call", "call_2"]);
-        assert_eq!((ids.result("a"), ids.result("a-2"), ids.result("b")), ("a_3".into(), "a2_2".into(), "b".into()));
+        let made: Vec<String> = ["a", "a_2", "a", "an2", "a", "", ""].iter().map(|id| ids.call(id)).collect();
+        assert_eq!(made, ["a", "a2", "an2", "an2n2", "an3", "call", "calln2"]);
+    }
+
+    #[test]
+    fn each_result_is_of_the_call_that_waits_for_it() {
+        let mut ids = CallIds::default();
+        let (first, second) = (ids.call("call_0"), ids.call("call_0"));
+        assert_eq!([ids.result("call_0"), ids.result("call0"), ids.result("call_0")], [first, second.clone(), second]);
+        // Alike in their letters and digits, or in the first forty of them.
+        let long = "functions.mcp__github__create_pull_request_review";
+        for (one, other) in
+            [("call_1_11".to_owned(), "call_11_1".to_owned()), (format!("{long}:0"), format!("{long}:1"))]
+        {
+            let (a, b) = (ids.call(&one), ids.call(&other));
+            assert_ne!(a, b);
+            assert_eq!((ids.result(&other), ids.result(&one)), (b, a));
+        }
+        assert_eq!(ids.result("of no call"), "ofnocall");
+    }
+
+    #[test]
+    fn an_id_of_the_apis_own_is_what_it_was() {
+        let mut ids = CallIds::default();
+        let own = "toolu_01A09q90qw90lq917835lq9x";
+        assert_eq!(ids.call(&call_id::canonical(own)), own);
+        assert_eq!(ids.result(own), own);
     }
 
     #[test]
@@ -52,5 +120,7 @@ mod tests {
         // Counting up from the first number each time would take five billion steps: minutes.
         let made: HashSet<String> = (0..100_000).map(|_| ids.call("call_0")).collect();
         assert_eq!(made.len(), 100_000);
+        let answered: HashSet<String> = (0..100_000).map(|_| ids.result("call_0")).collect();
+        assert_eq!(answered.len(), 100_000);
     }
 }

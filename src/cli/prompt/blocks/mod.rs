@@ -167,11 +167,11 @@ fn assistant<'a>(message: &'a Message, ids: &mut CallIds, config: &Config) -> Re
     if let Some(refusal) = message.refusal.as_deref().filter(|refusal| !is_blank(refusal)) {
         said.push(Some(Block::text(refusal)));
     }
-    for (index, call) in message.calls().iter().enumerate() {
+    for call in message.calls() {
         let name = &call.function.name;
         let is_builtin = config.builtin_tools.contains(name);
         let name = if is_builtin { Cow::Borrowed(name.as_str()) } else { Cow::Owned(mcp::wire_name(name)) };
-        let kind = Kind::ToolUse { id: ids.call(&call.id), name, input: arguments(call, index)? };
+        let kind = Kind::ToolUse { id: ids.call(&call.id), name, input: arguments(call) };
         said.push(Some(Block { kind, mark: Mark::among(&call.extra) }));
     }
     if said.iter().all(Option::is_none) {
@@ -295,7 +295,7 @@ fn document(file: &File) -> Result<Source<'_>, Error> {
 }
 
 /// Whether the message adds anything to the conversation.
-pub(super) fn says(message: &Message) -> bool {
+pub(crate) fn says(message: &Message) -> bool {
     let said = match &message.content {
         None | Some(Content::Null) => false,
         Some(Content::Text(text)) => !is_blank(text),
@@ -309,9 +309,6 @@ pub(super) fn says(message: &Message) -> bool {
 pub(super) fn check(message: &Message) -> Result<(), Error> {
     if !parts(message).is_empty() {
         content(message)?;
-    }
-    for (index, call) in message.calls().iter().enumerate() {
-        arguments(call, index)?;
     }
     Ok(())
 }

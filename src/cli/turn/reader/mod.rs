@@ -35,8 +35,10 @@ pub(crate) struct TurnReader {
     /// Calls of the client's functions.
     calls: ToolCalls,
     message: Message,
-    /// The model has paused its turn (`pause_turn`), which the CLI does not resume (2.1.328).
-    paused: bool,
+    /// The model has had its last word, for this reason: the turn's `result` is all that is still to come.
+    last_word: Option<FinishReason>,
+    /// What the process said cannot be of this turn, which it may not have heard of.
+    out_of_step: bool,
     usage: Usage,
     failure: Failure,
 }
@@ -76,21 +78,43 @@ pub(crate) struct Context<'a> {
 struct Message {
     id: String,
     usage: ApiUsage,
-    blocks: Vec<Block>,
+    blocks: Vec<Streamed>,
     /// Whether `message_start` has come. The CLI sends nothing of a message before it.
     open: bool,
+    /// Whether its end has come.
+    ended: bool,
+    /// Whether part of it belonged to no block, and no `assistant` line has come since to make up for it.
+    lost: bool,
     /// Whether the client has been sent text or calls of it, and it is not complete.
     partially_streamed: bool,
+    /// If it was fetched in one piece: its id, and why it was cut if it was.
+    fetched: String,
+    cut: Option<String>,
     /// How many texts and calls the reply had before it.
     texts_before: usize,
     calls_before: usize,
 }
 
+/// A content block that is being streamed.
+#[derive(Debug)]
+struct Streamed {
+    /// The API's number for it. There are gaps: the CLI does not stream blocks of some types (`fallback`; 2.1.328).
+    index: u32,
+    block: Block,
+    /// How much of its text came with its start, of which the CLI itself takes no notice (2.1.328).
+    begun_with: usize,
+    /// Whether all of it has come, as far as the CLI says.
+    whole: bool,
+}
+
 /// What a content block's deltas add to.
 #[derive(Debug)]
 enum Block {
-    Text,
-    Reasoning,
+    /// The text at this place.
+    Text(usize),
+    /// Likewise, where it is the JSON of a `StructuredOutput` call.
+    Json(usize),
+    Reasoning(String),
     /// The arguments of a call of a client's function.
     Call(CallPlace),
     /// The input of one of Claude Code's own tools.
@@ -133,9 +157,34 @@ impl TurnReader {
         self.knows_model
     }
 
+    /// Forgets a failure that was asked for.
+    pub(crate) fn forget_failure(&mut self) {
+        self.failure = Failure::default();
+    }
+
+    /// Whether the process is at something else than this turn, so that another one can take it.
+    pub(crate) fn out_of_step(&self) -> bool {
+        self.out_of_step
+    }
+
     /// Takes the next line, and adds what it produces to `out`.
     pub(crate) fn take(&mut self, line: Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let main = line.parent_tool_use_id.is_none();
+        if main
+            && line.kind.as_str() != "assistant"
+            && let Some(reason) = self.message.cut.take()
+        {
+            self.stop(&reason, false, out);
+            return Ok(());
+        }
+        // The CLI may have asked the model something else by itself, which is no part of this answer.
+        if let Some(reason) = self.last_word
+            && main
+            && (line.kind.as_str() == "user" || line.begins_a_message())
+        {
+            self.finish(reason, AfterTurn::Kill, out);
+            return Ok(());
+        }
         match line.kind.as_str() {
             // A sub-agent's events are not the answer.
             "stream_event" if main => {
@@ -179,11 +228,10 @@ impl TurnReader {
                     self.message = Message {
                         id: message.id.into(),
                         usage,
-                        blocks: Vec::new(),
                         open: true,
                         texts_before: self.texts.len(),
                         calls_before: self.calls.len(),
-                        partially_streamed: false,
+                        ..Message::default()
                     };
                     self.start(out);
                     let mut usage = self.usage;
@@ -208,22 +256,22 @@ impl TurnReader {
                 }
             }
             "content_block_stop" => {
-                let block = event.index.and_then(|index| self.message.blocks.get(index as usize));
-                if let Some(Block::Builtin { name, input }) = block {
-                    let input = serde_json::from_str(input).unwrap_or(Value::Null);
-                    out.events.push_back(ChatEvent::BuiltinToolUse { name: name.clone(), input });
+                if let Some(index) = event.index {
+                    self.stop_block(index, out);
                 }
             }
             "message_delta" => {
                 self.message.usage.update(*event.usage.unwrap_or_default());
                 let delta = event.delta.map(|delta| (delta.stop_reason, delta.stop_details));
                 if let Some((Some(reason), details)) = delta {
+                    self.end_message()?;
                     self.take_stop_details(read(details), out);
                     self.usage += std::mem::take(&mut self.message.usage).to_openai();
                     self.message.partially_streamed = false;
-                    self.stop(reason.as_str(), out);
+                    self.stop(reason.as_str(), request.setup.schema.is_some(), out);
                 }
             }
+            "message_stop" if self.message.open => self.end_message()?,
             _ => {}
         }
         Ok(())
@@ -241,20 +289,40 @@ impl TurnReader {
         ))
     }
 
+    fn end_message(&mut self) -> Result<(), Error> {
+        self.message.ended = true;
+        if self.message.lost {
+            return Err(protocol_error("wrote part of an answer that belongs to no content block"));
+        }
+        Ok(())
+    }
+
     /// The model's message has ended, for this reason.
-    fn stop(&mut self, reason: &str, out: &mut Step) {
+    fn stop(&mut self, reason: &str, structured: bool, out: &mut Step) {
+        let any = |wanted: fn(&Block) -> bool| self.message.blocks.iter().any(|streamed| wanted(&streamed.block));
+        let calls = any(|block| matches!(block, Block::Call(_)));
+        let goes_on = structured || any(|block| matches!(block, Block::Builtin { .. }));
+        let said = self.texts.iter().skip(self.message.texts_before).any(|text| !text.trim().is_empty());
         match reason {
             // The CLI would continue unasked, behind the client's back: end it here.
             "max_tokens" => self.finish(FinishReason::Length, AfterTurn::Kill, out),
             "model_context_window_exceeded" => self.finish(FinishReason::ContextWindow, AfterTurn::Kill, out),
-            // Likewise: it would tell the model about the refusal and let it try once more.
+            // Likewise, where it has not been told not to: it would tell the model about the refusal and let it try once more.
             "refusal" => self.finish(FinishReason::ContentFilter, AfterTurn::Kill, out),
-            "tool_use" => {
+            // The CLI does not resume it (2.1.328).
+            "pause_turn" if said && !calls && !goes_on => self.last_word = Some(FinishReason::Pause),
+            // It would run the calls, and calls an answer that says nothing an error.
+            "pause_turn" if !goes_on => self.finish(FinishReason::Pause, AfterTurn::Kill, out),
+            // The CLI runs calls for whatever reason the message ends.
+            _ if calls && self.calls.any_refused() => self.finish(FinishReason::ToolCalls, AfterTurn::Kill, out),
+            _ if calls => {
                 self.calls.message_complete();
                 self.park_if_complete(out);
             }
-            "pause_turn" => self.paused = true,
-            _ => {}
+            _ if goes_on => {}
+            // The CLI would ask the model for a visible answer, or for the call that it has not made.
+            _ if !said || reason == "tool_use" => self.finish(FinishReason::Stop, AfterTurn::Kill, out),
+            _ => self.last_word = Some(FinishReason::Stop),
         }
     }
 
@@ -293,15 +361,22 @@ impl TurnReader {
         }
         let streamed = message.id.as_ref().is_some_and(|id| id.as_str() == self.message.id);
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
-        if streamed || synthetic { Ok(()) } else { self.take_unstreamed(&message, request, out) }
+        match (streamed, synthetic) {
+            (_, true) => Ok(()),
+            (true, _) => message.blocks().into_iter().try_for_each(|block| self.take_whole(block, request, out)),
+            _ => self.take_unstreamed(&message, request, out),
+        }
     }
 
     /// The CLI has answered a call itself because it did not understand the call's arguments. The client has been told of
-    /// the call, so the answer ends here and the client decides; the process, which would go on, is ended.
+    /// the call, so the answer ends with the model's message, for the reason that this has (the arguments may have been cut:
+    /// the CLI answers before the message ends; 2.1.328), and the client decides; the process, which would go on, is ended.
     fn take_tool_results(&mut self, line: &Line<'_>, out: &mut Step) {
         let message: FullMessage = read(line.message);
-        let mut ids = message.blocks().into_iter().filter_map(|block| block.tool_use_id);
-        if ids.any(|id| self.calls.is_announced(id.as_str())) {
+        for id in message.blocks().into_iter().filter_map(|block| block.tool_use_id) {
+            self.calls.refused(id.as_str());
+        }
+        if self.message.ended && self.calls.any_refused() {
             self.finish(FinishReason::ToolCalls, AfterTurn::Kill, out);
         }
     }
@@ -326,15 +401,26 @@ impl TurnReader {
         if line.num_turns == Some(0) && !self.started {
             return Ok(());
         }
+        if !self.started {
+            self.out_of_step = true;
+            return Err(Error::new(ErrorKind::Cli, "Claude Code answered before it was asked. Try again."));
+        }
+        if self.message.open && !self.message.ended {
+            return Err(protocol_error("ended its turn in the middle of a message"));
+        }
         if context.request.setup.schema.is_some() && self.texts.is_empty() {
             return Err(Error::new(
                 ErrorKind::Upstream,
                 "The model did not give the JSON that response_format asks for. Try again, or ask for it in the prompt.",
             ));
         }
-        self.start(out);
-        let reason = if self.paused { FinishReason::Pause } else { FinishReason::Stop };
-        self.keep(reason, None, out);
+        // Of a message that ended without a reason.
+        self.usage += std::mem::take(&mut self.message.usage).to_openai();
+        self.keep(self.last_word.unwrap_or(FinishReason::Stop), None, out);
         Ok(())
     }
+}
+
+fn protocol_error(what: &str) -> Error {
+    Error::new(ErrorKind::Cli, format!("Claude Code broke its protocol: it {what}. Try again."))
 }

@@ -43,7 +43,12 @@ impl TurnReader {
             out.events.push_back(ChatEvent::TextDelta(rest.to_owned()));
         }
         self.texts.extend(texts);
-        self.usage += message.usage.clone().unwrap_or_default().to_openai();
+        let fetched = message.id.as_ref().map_or("", |id| id.as_str());
+        if self.message.fetched != fetched {
+            self.usage += message.usage.clone().unwrap_or_default().to_openai();
+        }
+        let reason = message.stop_reason.as_ref().map(|reason| reason.as_str());
+        let cut = reason.filter(|r| matches!(*r, "max_tokens" | "model_context_window_exceeded" | "refusal"));
         for block in &blocks {
             let (Some(id), Some(name)) = (&block.id, &block.name) else { continue };
             let Some(name) = request.setup.functions.client_name(name.as_str()) else { continue };
@@ -51,11 +56,14 @@ impl TurnReader {
             let arguments = block.input.map_or("{}", |input| input.get()).to_owned();
             out.events.extend(start);
             out.events.extend(self.calls.add_arguments(place, arguments));
-            self.calls.message_complete();
+            if cut.is_none() {
+                self.calls.message_complete();
+            }
         }
         // Its other blocks may come in lines of their own.
         let (texts_before, calls_before) = (self.texts.len(), self.calls.len());
-        self.message = Message { texts_before, calls_before, ..Message::default() };
+        let (fetched, cut) = (fetched.to_owned(), cut.map(str::to_owned));
+        self.message = Message { texts_before, calls_before, fetched, cut, ..Message::default() };
         self.park_if_complete(out);
         Ok(())
     }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::parts;
 use crate::Error;
 use crate::chat::call_id::canonical;
-use crate::chat::unkept::check_object;
 use crate::chat::{Content, Message, Role, ToolCall};
 use crate::error::shortened;
 use crate::http::fields::{Ignored, invalid, unsupported};
@@ -69,7 +68,7 @@ fn check_turn(messages: &[Message], no_prefill: Option<&str>) -> Result<(), Erro
         (Role::User, Some(Content::Parts(parts))) => !parts.is_empty(),
         _ => false,
     };
-    if !messages.iter().any(asks) {
+    if !messages.iter().any(asks) && !messages.iter().all(|message| message.role.is_instructions()) {
         let message = "There is nothing to answer: no `user` message says anything. Send at least one that does.";
         return Err(invalid("messages", message));
     }
@@ -126,7 +125,6 @@ impl<'a> Calls<'a> {
                 );
                 return Err(invalid(at("id"), message));
             }
-            check_arguments(&call.function.arguments, || at("function.arguments"))?;
         }
         Ok(Calls { at, calls, open: answered.len(), answered })
     }
@@ -174,19 +172,5 @@ impl<'a> Calls<'a> {
             missing.join(", ")
         );
         Err(invalid(format!("messages[{}].tool_calls", self.at), message))
-    }
-}
-
-/// Checks that a call's arguments can be replayed. Some clients send no arguments as an empty text, which is fine.
-fn check_arguments(arguments: &str, at: impl FnOnce() -> String) -> Result<(), Error> {
-    if arguments.trim().is_empty() {
-        return Ok(());
-    }
-    match check_object(arguments) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            let message = format!("The arguments are not a JSON object ({error}). Send them as the call had them.");
-            Err(invalid(at(), message))
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use crate::Error;
 use crate::chat::{ChatRequest, ResponseFormat, Tool, ToolChoice};
 use crate::http::fields::{Ignored, invalid, unsupported};
@@ -106,6 +108,8 @@ fn check_tools<'a>(tools: &'a [Tool], ignored: &mut Ignored) -> Result<HashSet<&
         }
         ignored.name_all("tools[].", extra, &["strict", "cache_control"]);
         ignored.name_all("tools[].function.", &function.extra, &["strict", "cache_control"]);
+        let strict = [extra, &function.extra].iter().any(|fields| fields.get("strict") == Some(&Value::Bool(true)));
+        ignored.name_function("tools[].function.", strict, ("parameters", function.parameters.as_ref()));
     }
     Ok(names)
 }

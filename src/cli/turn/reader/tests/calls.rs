@@ -6,11 +6,53 @@ use crate::cli::protocol::STRUCTURED_OUTPUT;
 
 #[test]
 fn an_answer_ends_where_the_cli_answers_one_of_its_calls_itself_and_at_no_other_result() {
-    let mut turn = begun(false);
-    turn.hears([call_block(0, "toolu_1", "mcp__c__look")]);
-    assert!(!finished(&turn.hears([answered_by_the_cli("toolu_8")])));
-    let (reason, kept) = turn.ends([answered_by_the_cli("toolu_1")]);
-    assert!(reason == FinishReason::ToolCalls && kept.is_none());
+    for late in [false, true] {
+        let mut turn = begun(false);
+        turn.hears([call_block(0, "toolu_1", "mcp__c__look")]);
+        assert!(!finished(&turn.hears([answered_by_the_cli("toolu_8")])));
+        let mut end = [answered_by_the_cli("toolu_1"), stop("tool_use")];
+        end.rotate_left(usize::from(late));
+        let [first, last] = end;
+        assert!(!finished(&turn.hears([first])));
+        let (reason, kept) = turn.ends([last]);
+        assert!(reason == FinishReason::ToolCalls && kept.is_none(), "late: {late}");
+    }
+}
+
+#[test]
+fn a_call_that_is_cut_ends_with_the_reason_and_the_usage_of_its_message() {
+    for (reason, told) in [
+        ("max_tokens", FinishReason::Length),
+        ("model_context_window_exceeded", FinishReason::ContextWindow),
+        ("refusal", FinishReason::ContentFilter),
+        ("pause_turn", FinishReason::Pause),
+    ] {
+        // The CLI may have taken the call for a whole one, or have answered it before the message is over.
+        for of_the_cli in [issued("toolu_2"), answered_by_the_cli("toolu_2")] {
+            let mut turn = begun(false);
+            let said = turn.hears([
+                call_block(0, "toolu_1", "mcp__c__exec"),
+                issued("toolu_1"),
+                call_block(1, "toolu_2", "mcp__c__look"),
+                input_delta(1, r#"{"path":"a.t"#),
+                of_the_cli,
+            ]);
+            assert_eq!(said.last(), Some(&ChatEvent::tool_call_delta(1, r#"{"path":"a.t"#.to_owned())));
+            let end = turn.hears([stop(reason)]);
+            assert_eq!(end, [ChatEvent::finished(told, crate::Usage::new(12, 3))], "{reason}");
+            assert!(matches!(turn.step.after, Some(AfterTurn::Kill)), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn calls_wait_for_results_whatever_the_reason_that_their_message_ends_for() {
+    for reason in ["tool_use", "end_turn", "stop_sequence", "of_tomorrow"] {
+        let mut turn = begun(false);
+        turn.hears([call_block(0, "toolu_1", "mcp__c__look"), issued("toolu_1")]);
+        let (told, kept) = turn.ends([stop(reason)]);
+        assert!(told == FinishReason::ToolCalls && kept.unwrap().pending.is_some(), "{reason}");
+    }
 }
 
 #[test]
@@ -26,15 +68,14 @@ fn an_answer_waits_until_each_call_that_it_announced_is_issued() {
 
 #[test]
 fn a_call_behind_one_of_claude_codes_own_is_announced_when_it_is_issued() {
-    let arguments = |index, json: &str| delta(index, json!({"type": "input_json_delta", "partial_json": json}));
     let mut turn = begun(false);
     turn.hears([call_block(0, "toolu_1", "mcp__c__look"), call_block(1, "toolu_2", "Read")]);
     let told = turn.hears([
         call_block(2, "toolu_3", "mcp__c__exec"),
-        arguments(2, r#"{"at":"#),
-        arguments(2, "3}"),
+        input_delta(2, r#"{"at":"#),
+        input_delta(2, "3}"),
         call_block(3, "toolu_4", "mcp__c__look"),
-        arguments(3, "{}"),
+        input_delta(3, "{}"),
         stop("tool_use"),
     ]);
     assert_eq!(told, []);
@@ -79,6 +120,29 @@ fn what_is_fetched_in_one_piece_comes_a_block_a_line() {
         delta_of("Or not."),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_fetched_in_one_piece_may_be_cut_too_and_is_counted_once() {
+    let call = json!({"type": "tool_use", "id": "toolu_1", "name": "mcp__c__look", "input": {}});
+    let asks_on = json!({"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": "Resume"}]}});
+    for (reason, told) in [
+        ("max_tokens", FinishReason::Length),
+        ("model_context_window_exceeded", FinishReason::ContextWindow),
+        ("refusal", FinishReason::ContentFilter),
+    ] {
+        for next in [issued("toolu_1"), asks_on.clone()] {
+            let mut lines = fetched([json!({"type": "text", "text": "So:"}), call.clone()]);
+            for line in &mut lines {
+                line["message"]["stop_reason"] = json!(reason);
+                line["message"]["usage"] = json!({"input_tokens": 10, "output_tokens": 2});
+            }
+            let mut turn = begun(false);
+            turn.hears(lines);
+            assert_eq!(turn.hears([next]), [ChatEvent::finished(told, crate::Usage::new(10, 2))], "{reason}");
+            assert!(matches!(turn.step.after, Some(AfterTurn::Kill)), "{reason}");
+        }
+    }
 }
 
 #[test]

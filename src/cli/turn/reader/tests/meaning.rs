@@ -82,10 +82,67 @@ fn each_reason_to_stop_is_the_clients_and_decides_whether_the_process_goes_on() 
         let (finish, kept) = begun(false).ends([stop(reason)]);
         assert!(finish == told && kept.is_none(), "{reason}");
     }
-    for (reason, told) in [("end_turn", FinishReason::Stop), ("pause_turn", FinishReason::Pause)] {
-        let (finish, kept) = begun(false).ends([stop(reason), result(1)]);
+    let said = || [text_block(0), text_delta(0, "So.")];
+    for (reason, told) in [
+        ("end_turn", FinishReason::Stop),
+        ("stop_sequence", FinishReason::Stop),
+        ("of_tomorrow", FinishReason::Stop),
+        ("pause_turn", FinishReason::Pause),
+    ] {
+        let mut turn = begun(false);
+        turn.hears(said());
+        assert_eq!(turn.hears([stop(reason)]), [], "{reason}");
+        let (finish, kept) = turn.ends([result(1)]);
         assert!(finish == told && kept.is_some(), "{reason}");
     }
+}
+
+#[test]
+fn an_answer_that_says_nothing_ends_with_its_message_before_the_cli_asks_for_another() {
+    let thinking = block(0, json!({"type": "thinking", "thinking": "Hm."}));
+    for nothing in [vec![], vec![text_block(0)], vec![text_block(0), text_delta(0, " \n")], vec![thinking]] {
+        for (reason, told) in [
+            ("end_turn", FinishReason::Stop),
+            ("stop_sequence", FinishReason::Stop),
+            ("of_tomorrow", FinishReason::Stop),
+            ("pause_turn", FinishReason::Pause),
+        ] {
+            let mut turn = begun(false);
+            turn.hears(nothing.clone());
+            assert_eq!(turn.hears([stop(reason)]), [ChatEvent::finished(told, crate::Usage::new(12, 3))], "{reason}");
+            assert!(matches!(turn.step.after, Some(AfterTurn::Kill)), "{reason}");
+        }
+    }
+    // Nor does it hear of a call that the model announces and does not make.
+    let mut turn = begun(false);
+    turn.hears([text_block(0), text_delta(0, "I will look.")]);
+    let (finish, kept) = turn.ends([stop("tool_use")]);
+    assert!(finish == FinishReason::Stop && kept.is_none());
+    // What Claude Code's own tools do, and the JSON of a format, are more than that.
+    let own = [call_block(0, "toolu_1", "Read"), stop("tool_use"), message_start("msg_2")];
+    assert!(!finished(&begun(false).hears(own)));
+    assert!(!finished(&begun(true).hears([stop("end_turn")])));
+}
+
+#[test]
+fn what_the_cli_asks_the_model_after_its_last_word_is_no_part_of_the_answer() {
+    let asks_on = json!({"type": "user", "message": {"role": "user", "content": [{"type": "text", "text": "Go on."}]}});
+    for (reason, told) in [("end_turn", FinishReason::Stop), ("pause_turn", FinishReason::Pause)] {
+        for next in [asks_on.clone(), message_start("msg_2")] {
+            let mut turn = begun(false);
+            turn.hears([text_block(0), text_delta(0, "So."), stop(reason)]);
+            assert_eq!(turn.hears([next]), [ChatEvent::finished(told, crate::Usage::new(12, 3))], "{reason}");
+            assert!(matches!(turn.step.after, Some(AfterTurn::Kill)), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_ends_without_a_reason_is_counted_all_the_same() {
+    let mut turn = begun(false);
+    turn.hears([text_block(0), text_delta(0, "So."), event(json!({"type": "message_stop"}))]);
+    let Some(ChatEvent::Finished { usage, .. }) = turn.hears([result(1)]).pop() else { panic!("it did not end") };
+    assert_eq!(usage, crate::Usage::new(12, 1));
 }
 
 #[test]
@@ -110,8 +167,28 @@ fn a_conversation_that_goes_on_has_the_tokens_of_its_last_turn_and_the_model_tha
 fn a_result_is_the_end_unless_it_acknowledges_history_before_the_answer() {
     let mut unheard = turn(TurnReader::live(), false);
     assert_eq!(unheard.hears([result(0)]), []);
-    assert!(matches!(unheard.hears([result(1)])[..], [ChatEvent::Started, ChatEvent::Finished { .. }]));
-    assert!(finished(&begun(false).hears([result(0)])), "the model has begun to answer");
+    let mut heard = begun(false);
+    heard.hears([text_block(0), text_delta(0, "Hi."), stop("end_turn")]);
+    assert!(finished(&heard.hears([result(0)])), "the model has begun to answer");
+}
+
+#[test]
+fn a_result_before_the_message_or_within_it_is_no_answer() {
+    for reader in [TurnReader::fresh(), TurnReader::live()] {
+        let mut unheard = turn(reader, false);
+        let error = unheard.take(&result(1)).unwrap_err();
+        assert!(error.kind() == ErrorKind::Cli && unheard.reader.out_of_step(), "another process can take the turn");
+    }
+    let mut within = begun(false);
+    within.hears([text_block(0), text_delta(0, "It is ")]);
+    let error = within.take(&result(1)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Cli && !within.reader.out_of_step(), "the client has heard part of it");
+    // A failure needs no message.
+    let mut failed = result(1);
+    failed["is_error"] = json!(true);
+    let mut unheard = turn(TurnReader::live(), false);
+    assert_eq!(unheard.take(&failed).unwrap_err().kind(), ErrorKind::Upstream);
+    assert!(!unheard.reader.out_of_step());
 }
 
 #[test]
@@ -119,7 +196,9 @@ fn a_result_is_a_failure_by_its_flag_or_its_subtype() {
     let failed = |changes: &[(&str, Value)]| {
         let mut line = result(1);
         changes.iter().for_each(|(field, value)| line[*field] = value.clone());
-        begun(false).take(&line).err().map(|error| error.to_string())
+        let mut turn = begun(false);
+        turn.hears([text_block(0), text_delta(0, "Hi."), stop("end_turn")]);
+        turn.take(&line).err().map(|error| error.to_string())
     };
     assert_eq!(failed(&[]), None);
     assert!(failed(&[("is_error", json!(true)), ("result", json!("Not now."))]).unwrap().contains("Not now."));
@@ -148,13 +227,15 @@ fn where_json_is_asked_for_only_the_json_is_the_answer_and_it_is_given_once() {
     let mut turn = begun(true);
     let beside = turn.hears([text_block(0), text_delta(0, "Here it is:")]);
     assert_eq!(beside, []);
-    assert_eq!(turn.take(&result(1)).unwrap_err().kind(), ErrorKind::Upstream);
+    let mut without = begun(true);
+    without.hears([text_block(0), text_delta(0, "Here it is:"), stop("end_turn")]);
+    assert_eq!(without.take(&result(1)).unwrap_err().kind(), ErrorKind::Upstream);
     let told = turn.hears([call_block(1, "toolu_1", STRUCTURED_OUTPUT), json]);
     assert_eq!(told, [ChatEvent::TextBlockStart, delta_of("{}")]);
     turn.hears([stop("tool_use"), message_start("msg_2")]);
     let again = turn.take(&call_block(0, "toolu_2", STRUCTURED_OUTPUT)).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Upstream);
-    assert!(finished(&turn.hears([result(2)])));
+    assert!(finished(&turn.hears([stop("end_turn"), result(2)])));
 
     // The client's own functions may be called on the way to it.
     let mut turn = begun(true);
@@ -200,12 +281,14 @@ fn a_delta_belongs_to_the_block_of_its_number_and_to_none_if_that_one_is_missing
     let signature = |index| delta(index, json!({"type": "signature_delta", "signature": "c2ln"}));
     let citation = |index| delta(index, json!({"type": "citations_delta", "citation": {"cited_text": "x"}}));
     let mut turn = begun(false);
-    turn.hears([text_block(0), block(1, json!({"type": "thinking", "thinking": ""})), text_block(7)]);
+    turn.hears([text_block(0), block(1, json!({"type": "thinking", "thinking": ""}))]);
     assert_eq!(turn.hears([signature(0), citation(1), text_delta(7, "lost"), signature(9), citation(9)]), []);
     assert_eq!(turn.hears([signature(1)]), [ChatEvent::ReasoningSignature("c2ln".to_owned())]);
     assert_eq!(turn.hears([citation(0)]), [ChatEvent::Citation(json!({"cited_text": "x"}))]);
     let nothing = delta(1, json!({"type": "signature_delta", "signature": ""}));
     assert_eq!(turn.hears([nothing]), []);
+    // The CLI does not stream each of the API's blocks.
+    assert_eq!(turn.hears([text_block(7), text_delta(7, "there")]), [ChatEvent::TextBlockStart, delta_of("there")]);
 }
 
 #[test]

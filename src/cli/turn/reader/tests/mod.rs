@@ -3,6 +3,7 @@
 mod calls;
 mod damaged;
 mod meaning;
+mod whole;
 
 use serde_json::{Value, json};
 
@@ -107,6 +108,20 @@ fn delta(index: u32, delta: Value) -> Value {
 
 fn text_delta(index: u32, text: &str) -> Value {
     delta(index, json!({"type": "text_delta", "text": text}))
+}
+
+fn input_delta(index: u32, json: &str) -> Value {
+    delta(index, json!({"type": "input_json_delta", "partial_json": json}))
+}
+
+fn block_stop(index: u32) -> Value {
+    event(json!({"type": "content_block_stop", "index": index}))
+}
+
+/// A block of the message in one piece.
+fn whole(message: &str, block: &Value) -> Value {
+    let message = json!({"id": message, "model": "claude-opus-5-5", "content": [block]});
+    json!({"type": "assistant", "message": message, "parent_tool_use_id": null})
 }
 
 fn stop(reason: &str) -> Value {
