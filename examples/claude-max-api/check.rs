@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::flags::{Flags, Mode, Tools};
+use crate::flags::{Flags, Mode};
 use crate::keys::Keys;
 
 /// The built-in tools of agent mode, unless the operator names others.
@@ -27,24 +27,27 @@ pub(crate) struct Agent {
 
 /// Refuses, in a sentence, what would not do what was meant.
 pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
-    let agent = check_tools(&flags.tools)?;
-    let (warm, most) = (flags.processes.warm, flags.processes.max_processes);
+    let agent = check_tools(flags)?;
+    let (warm, most) = (flags.warm, flags.max_processes.get());
     if warm > most {
         return Err(format!("--warm {warm} is more than --max-processes {most}: raise that, or keep fewer warm"));
     }
     let mut warnings = Vec::new();
-    let keys = Keys::read(&flags.access, &mut warnings)?;
-    let (one, all) = (flags.limits.body_limit, flags.limits.body_memory);
+    let keys = Keys::read(flags, &mut warnings)?;
+    let (one, all) = (flags.body_limit.get(), flags.body_memory);
     if one > all {
         return Err(format!(
-            "--body-limit {one} is more than --body-memory {all}, so the largest requests could never be read: raise \
+            "--body-limit {one} is more than body-memory {all}, so the largest requests could never be read: raise \
              that, or lower the limit"
         ));
     }
-    let addresses = resolve(&flags.listen.host, flags.listen.port()).await?;
+    if flags.max_connections == 0 {
+        return Err("max-connections is 0, so nobody could connect: raise it".to_owned());
+    }
+    let addresses = resolve(&flags.host, flags.port).await?;
     let reachable = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
     if reachable && keys.is_empty() {
-        let host = &flags.listen.host;
+        let host = &flags.host;
         if agent.is_some() {
             return Err(format!(
                 "--mode agent on {host} would let everyone who can reach it run commands on this machine: \
@@ -56,7 +59,7 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
              or listen on 127.0.0.1"
         ));
     }
-    if flags.access.allow_origin.iter().any(|origin| origin == "*") && keys.is_empty() {
+    if flags.allow_origin.iter().any(|origin| origin == "*") && keys.is_empty() {
         if agent.is_some() {
             return Err(
                 "--mode agent with --allow-origin '*' would let every web page that you visit run commands on \
@@ -70,20 +73,20 @@ pub(crate) async fn check(flags: &Flags) -> Result<Checked, String> {
                 .to_owned(),
         );
     }
-    if flags.claude.demo {
+    if flags.demo {
         // There is no account to use up.
         warnings.clear();
     }
     Ok(Checked { addresses, agent, keys, warnings })
 }
 
-fn check_tools(tools: &Tools) -> Result<Option<Agent>, String> {
-    if tools.mode == Mode::Client {
+fn check_tools(flags: &Flags) -> Result<Option<Agent>, String> {
+    if flags.mode == Mode::Client {
         let given = [
-            ("--workspace", tools.workspace.is_some()),
-            ("--builtin-tools", tools.builtin_tools.is_some()),
-            ("--show-tools", tools.show_tools),
-            ("--audit-commands", tools.audit_commands),
+            ("--workspace", flags.workspace.is_some()),
+            ("--builtin-tools", flags.builtin_tools.is_some()),
+            ("--show-tools", flags.show_tools),
+            ("audit-commands", flags.audit_commands),
         ];
         return match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(format!(
@@ -93,11 +96,11 @@ fn check_tools(tools: &Tools) -> Result<Option<Agent>, String> {
             None => Ok(None),
         };
     }
-    let Some(workspace) = &tools.workspace else {
+    let Some(workspace) = &flags.workspace else {
         return Err("--mode agent needs --workspace DIR, the directory that Claude Code's tools work in".to_owned());
     };
     let workspace = check_workspace(workspace)?;
-    let builtin_tools = match &tools.builtin_tools {
+    let builtin_tools = match &flags.builtin_tools {
         Some(names) => check_names(names)?,
         None => BUILTIN_TOOLS.map(str::to_owned).into(),
     };

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::flags::Access;
+use crate::flags::Flags;
 
 /// The keys that let clients in.
 #[derive(Default)]
@@ -18,9 +18,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Reads the keys that the flags name, and adds to `warnings` what is unwise about them.
-    pub(crate) fn read(access: &Access, warnings: &mut Vec<String>) -> Result<Keys, String> {
-        let mut keys = Keys { unnamed: access.api_key.iter().cloned().collect(), ..Keys::default() };
-        if let Some(path) = &access.api_key_file {
+    pub(crate) fn read(flags: &Flags, warnings: &mut Vec<String>) -> Result<Keys, String> {
+        if flags.api_key.as_deref() == Some("") {
+            return Err("api-key is empty: write a key, or leave it out".to_owned());
+        }
+        let mut keys = Keys { unnamed: flags.api_key.iter().cloned().collect(), ..Keys::default() };
+        if let Some(path) = &flags.api_key_file {
             let text = read_file(path, warnings)?;
             keys.add(&text).map_err(|problem| format!("--api-key-file {}{problem}", path.display()))?;
         }

@@ -53,14 +53,12 @@ fn main() -> ExitCode {
     if args.next().as_deref() == Some(stack::STAND_IN) {
         return stand_in::run(args);
     }
-    let asked = command_line::read();
-    match asked.command {
-        Command::Serve(flags) => serve::serve(&flags),
-        Command::Service(service) => service::run(&service, &asked.settings, asked.file.as_deref()),
-        Command::Config(Config::Print(_)) => {
-            command_line::print(config::print(&asked.settings, asked.file.as_deref()).as_bytes())
-        }
-        Command::Doctor(doctor) => doctor::examine(&doctor),
+    let (command, settings) = command_line::read();
+    match command {
+        Command::Serve => serve::serve(&settings.flags),
+        Command::Service(service) => service::run(&service, &settings),
+        Command::Config(Config::Print) => command_line::print(settings.print().as_bytes()),
+        Command::Doctor(doctor) => doctor::examine(&doctor, &settings.flags),
         Command::Status(asked) => status::command::run(&asked),
         Command::Completions { shell } => command_line::print_completions(shell),
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::check;
 use crate::descendants::Descendants;
-use crate::flags::{Connections, Flags};
+use crate::flags::Flags;
 use crate::log::Log;
 use crate::server::{Ended, Limits, Server, Signals, room_for_connections};
 use crate::status::Metrics;
@@ -15,7 +15,7 @@ use crate::{command_line, stack, supervisor};
 
 /// Serves until a signal comes, or says why it cannot.
 pub(crate) fn serve(flags: &Flags) -> ExitCode {
-    let log = Log::start(flags.logging.log_format);
+    let log = Log::start(flags.log_format);
     let ended = serve_until_the_end(flags);
     log.flush();
     ended
@@ -50,7 +50,7 @@ async fn run(flags: &Flags) -> ExitCode {
     for warning in &checked.warnings {
         tracing::warn!("{warning}");
     }
-    let store = match flags.kept.store() {
+    let store = match flags.store() {
         Ok(store) => store,
         Err(message) => return failed(&message),
     };
@@ -74,11 +74,8 @@ async fn run(flags: &Flags) -> ExitCode {
         Err(message) => return failed(&message),
     };
     claude.warm_up();
-    let who = if flags.claude.demo {
-        "demo: a stand-in answers, not Claude".to_owned()
-    } else {
-        format!("Claude Code {version}")
-    };
+    let who =
+        if flags.demo { "demo: a stand-in answers, not Claude".to_owned() } else { format!("Claude Code {version}") };
     let listening = format!("Listening on http://{}/v1 ({who})", server.address());
     announce(&listening);
     supervisor::serving(&listening);
@@ -93,12 +90,12 @@ async fn run(flags: &Flags) -> ExitCode {
 
 /// The server's limits: those of the flags, as far as the system allows them.
 fn limits(flags: &Flags) -> Result<Limits, String> {
-    let Connections { max_connections: wanted, unread_timeout, drain_delay, shutdown_timeout } = flags.connections;
-    let max_connections = room_for_connections(wanted, flags.processes.max_processes)?;
+    let Flags { max_connections: wanted, unread_timeout, drain_delay, shutdown_timeout, .. } = *flags;
+    let max_connections = room_for_connections(wanted, flags.max_processes.get())?;
     if max_connections < wanted {
         tracing::warn!(
             "the limit of open files leaves room for {max_connections} connections, not the {wanted} of \
-             --max-connections: raise it (ulimit -n) for more"
+             max-connections: raise it (ulimit -n) for more"
         );
     }
     Ok(Limits { max_connections, unread_timeout, drain_delay, shutdown_timeout })

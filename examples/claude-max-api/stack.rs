@@ -21,32 +21,31 @@ pub(crate) const STAND_IN: &str = "stand-in";
 
 /// The inner service: Claude Code, or in a demonstration this program itself.
 pub(crate) fn claude(flags: &Flags, checked: &Checked) -> ClaudeCli {
-    let Flags { processes, limits, tools, .. } = flags;
     let claude = ClaudeCli::builder()
-        .warm_processes(processes.warm)
-        .max_processes(processes.max_processes)
-        .idle_timeout(processes.idle_timeout)
-        .queue_limit(processes.queue_limit)
-        .queue_timeout(processes.queue_timeout)
-        .tool_timeout(tools.tool_timeout)
-        .first_token_timeout(limits.first_token_timeout)
-        .request_timeout(limits.request_timeout)
+        .warm_processes(flags.warm)
+        .max_processes(flags.max_processes.get())
+        .idle_timeout(flags.idle_timeout)
+        .queue_limit(flags.queue_limit)
+        .queue_timeout(flags.queue_timeout)
+        .tool_timeout(flags.tool_timeout)
+        .first_token_timeout(flags.first_token_timeout)
+        .request_timeout(flags.request_timeout)
         // The sockets watch for clients that do not read, and know better: a slow reader takes minutes over a large event.
-        .unread_timeout(limits.request_timeout)
-        .upstream_retries(flags.claude.upstream_retries)
-        .refuse_overage(flags.claude.overage == Overage::Refuse)
+        .unread_timeout(flags.request_timeout)
+        .upstream_retries(flags.upstream_retries)
+        .refuse_overage(flags.overage == Overage::Refuse)
         // Otherwise Claude Code's own tools could read it.
         .env_remove(API_KEY);
     let claude = supervisor::VARIABLES.into_iter().fold(claude, |claude, name| claude.env_remove(name));
-    let claude = if flags.claude.demo {
+    let claude = if flags.demo {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("claude-max-api"));
         claude.program(program).args([STAND_IN])
     } else {
-        claude.program(&flags.claude.claude_bin)
+        claude.program(&flags.claude_bin)
     };
     match &checked.agent {
         Some(Agent { workspace, builtin_tools }) => {
-            claude.workspace(workspace).builtin_tools(builtin_tools).audit_commands(flags.tools.audit_commands).build()
+            claude.workspace(workspace).builtin_tools(builtin_tools).audit_commands(flags.audit_commands).build()
         }
         None => claude.build(),
     }
@@ -64,14 +63,14 @@ pub(crate) fn stack(
     metrics: Metrics,
     draining: Arc<AtomicBool>,
 ) -> Stack {
-    let models = ModelAliasLayer::claude().unknown(match flags.claude.unknown_model {
+    let models = ModelAliasLayer::claude().unknown(match flags.unknown_model {
         UnknownModel::Opus => layers::UnknownModel::Use("opus".to_owned()),
         UnknownModel::Reject => layers::UnknownModel::Reject,
     });
     let offered: Vec<Model> = models.ids().map(ClaudeCli::model).collect();
     let mut preset = layers::OpenClawLayer::new().models(models);
     if let Some(agent) = &checked.agent {
-        preset = preset.agent(&agent.builtin_tools).show_tools(flags.tools.show_tools);
+        preset = preset.agent(&agent.builtin_tools).show_tools(flags.show_tools);
     }
     let (health, asked) = (claude.clone(), claude.clone());
     let drains = Arc::clone(&draining);
@@ -84,9 +83,8 @@ pub(crate) fn stack(
         .models(offered)
         .health(move || health.health())
         .ready(ready)
-        .body_limit(usize::from(flags.limits.body_limit) * 1024 * 1024)
-        .body_memory(usize::from(flags.limits.body_memory) * 1024 * 1024)
-        .keep_responses(usize::from(flags.kept.keep_responses) * 1024 * 1024, flags.kept.keep_responses_for);
+        .body_limit(usize::from(flags.body_limit.get()) * 1024 * 1024)
+        .body_memory(usize::from(flags.body_memory) * 1024 * 1024);
     if let Some(store) = store {
         api = api.store_responses(store);
     }
@@ -97,12 +95,9 @@ pub(crate) fn stack(
     if !checked.keys.named.is_empty() {
         api = api.api_keys(checked.keys.named.clone());
     }
-    let guard = GuardLayer::new()
-        .require_host()
-        .allow_hosts(&flags.access.allow_host)
-        .allow_origins(&flags.access.allow_origin);
+    let guard = GuardLayer::new().require_host().allow_hosts(&flags.allow_host).allow_origins(&flags.allow_origin);
     let traffic = Arc::new(Traffic::default());
-    let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), &flags.claude);
+    let reporter = Reporter::new(claude.clone(), Arc::clone(&traffic), checked.agent.is_some(), flags);
     let api = status::routes(api, Arc::new(reporter), metrics, claude, draining);
     let traffic = ObserveLayer::new(move |report: &RequestReport| traffic.finished(report));
     let observers = (MetricsLayer::new(), traffic, ObserveLayer::access_log());

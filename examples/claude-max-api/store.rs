@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use tower_claude::http::{ResponseStore, StoreFuture, StoredResponse};
 
-use crate::flags::Kept;
+use crate::flags::Flags;
 
 /// The version of the tables, in SQLite's `user_version`.
 const VERSION: i64 = 1;
@@ -48,7 +48,7 @@ const SHRINK: &str = "
 /// How often what is no longer wanted is taken out.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
-impl Kept {
+impl Flags {
     /// The store that `--store` names, if it does.
     pub(crate) fn store(&self) -> Result<Option<SqliteStore>, String> {
         let open = |file| SqliteStore::open(file, u64::from(self.store_limit) * 1024 * 1024);

@@ -48,11 +48,23 @@ use std::time::{Duration, Instant};
 use judge::Verdict;
 use rustix::process::Signal;
 use support::claude_bin::{stand_in, target_directory};
-use support::server_process::{ServerProcess, example};
+use support::server_process::{ServerProcess, example, settings};
 
 /// How the server is run: small limits, so that all of them are met.
-const FLAGS: &str = "0 --max-processes 16 --warm 2 --queue 32 --queue-timeout 4s --idle-timeout 3s --body-limit 1 \
-    --first-token-timeout 2s --request-timeout 6s --tool-timeout 4s --unread-timeout 1500ms --upstream-retries 1";
+const SETTINGS: &str = r#"
+port = 0
+max-processes = 16
+warm = 2
+queue-limit = 32
+queue-timeout = "4s"
+idle-timeout = "3s"
+body-limit = 1
+first-token-timeout = "2s"
+request-timeout = "6s"
+tool-timeout = "4s"
+unread-timeout = "1500ms"
+upstream-retries = 1
+"#;
 
 /// The time that any request may take: in the queue, at a process, and some more, since all share few cores.
 pub(crate) const LONGEST: Duration = Duration::from_secs(20);
@@ -112,7 +124,8 @@ async fn soak(requests: u64, seed: u64, at_once: u64) -> Vec<String> {
     println!("{requests} requests, {at_once} conversations at once, SEED={seed}");
     let log = target_directory().join("soak.log");
     let mut command = example("claude-max-api");
-    command.args(FLAGS.split_whitespace()).env("CLAUDE_BIN", stand_in()).stderr(File::create(&log).unwrap());
+    let (_file, config) = settings(SETTINGS);
+    command.args(config).env("CLAUDE_BIN", stand_in()).stderr(File::create(&log).unwrap());
     let server = Arc::new(ServerProcess::start(command).await);
     let tally = Arc::new(Tally::default());
     let mut wrong = Vec::new();

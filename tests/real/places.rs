@@ -17,7 +17,7 @@ use crate::support::claude_bin::real_cli;
 use crate::support::in_time;
 use crate::support::messages_api::MessagesApi;
 use crate::support::process::children;
-use crate::support::server_process::{ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example, settings};
 
 const MOST: usize = 3;
 
@@ -29,13 +29,14 @@ struct Scene {
 
 impl Scene {
     /// A server that has answered once.
-    async fn start(program: PathBuf, mode: &str, args: &[&str]) -> Scene {
+    async fn start(program: PathBuf, mode: &str, toml: &str) -> Scene {
         let api = MessagesApi::start().await;
         let directory = tempfile::tempdir().unwrap();
         let workspace = directory.path().join("workspace");
         std::fs::create_dir(&workspace).unwrap();
         let mut command = example("claude-max-api");
-        command.args(["0", "--mode", mode, "--warm", "1", "--max-processes", &MOST.to_string()]).args(args);
+        let (_file, config) = settings(toml);
+        command.args(["0", "--mode", mode, "--warm", "1", "--max-processes", &MOST.to_string()]).args(config);
         if mode == "agent" {
             command.arg("--workspace").arg(&workspace);
         }
@@ -92,7 +93,7 @@ fn streamed(text: &str) -> Value {
 async fn there_are_never_more_processes_than_may_be() {
     let Some(program) = real_cli() else { return };
     for mode in ["client", "agent"] {
-        let scene = Scene::start(program.clone(), mode, &["--queue-timeout", "3m"]).await;
+        let scene = Scene::start(program.clone(), mode, "queue-timeout = \"3m\"").await;
         let flood = async {
             futures_util::future::join_all((0..10).map(|number| scene.converse(number))).await;
         };
@@ -129,11 +130,11 @@ async fn stalled(server: &ServerProcess) -> TcpStream {
 #[tokio::test]
 async fn clients_that_never_read_lose_their_processes_and_others_get_them() {
     let Some(program) = real_cli() else { return };
-    for (args, logged) in [
-        (["--unread-timeout", "1s"], "a client has read nothing of its answer for 1s"),
-        (["--request-timeout", "15s"], "a turn is ended: The answer was not complete within 15s"),
+    for (toml, logged) in [
+        ("unread-timeout = \"1s\"", "a client has read nothing of its answer for 1s"),
+        ("request-timeout = \"15s\"", "a turn is ended: The answer was not complete within 15s"),
     ] {
-        let mut scene = Scene::start(program.clone(), "client", &args).await;
+        let mut scene = Scene::start(program.clone(), "client", toml).await;
         let mut clients = Vec::new();
         for _ in 0..MOST {
             clients.push(stalled(&scene.server).await);

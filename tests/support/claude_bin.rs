@@ -49,7 +49,7 @@ pub(crate) fn stand_in() -> PathBuf {
     example("stand-in-cli")
 }
 
-/// An example of this package. `cargo test` builds them all; `cargo test --test NAME` does not.
+/// An example of this package. `cargo test` builds those that have no tests of their own; `cargo test --test NAME` builds none.
 pub(crate) fn example(name: &str) -> PathBuf {
     built(&format!("examples/{name}"), &["--example", name], &["src", "examples"])
 }

@@ -36,6 +36,14 @@ fn command(path: PathBuf) -> Command {
     command
 }
 
+/// A settings file, for as long as this is kept, and the flag that names it.
+pub(crate) fn settings(toml: &str) -> (tempfile::TempPath, [String; 2]) {
+    let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::write(&file, toml).unwrap();
+    let flag = ["--config".to_owned(), file.to_str().unwrap().to_owned()];
+    (file, flag)
+}
+
 /// A server that listens.
 pub(crate) struct ServerProcess {
     child: Child,

@@ -26,16 +26,16 @@ pub(super) async fn examine(flags: &Flags, addresses: &[SocketAddr], report: &mu
     for address in addresses {
         port(*address, report).await;
     }
-    let wanted = flags.connections.max_connections;
-    match room_for_connections(wanted, flags.processes.max_processes) {
+    let wanted = flags.max_connections;
+    match room_for_connections(wanted, flags.max_processes.get()) {
         Ok(room) if room < wanted => {
             let message = format!("The limit of open files leaves room for {room} connections of {wanted}.");
-            report.note("files", &message, "Raise the limit (`ulimit -n`), or lower --max-connections.");
+            report.note("files", &message, "Raise the limit (`ulimit -n`), or lower max-connections.");
         }
         Ok(_) => report.ok("files", &format!("There may be enough of them open for {wanted} connections.")),
         Err(message) => report.broken("files", &message, ""),
     }
-    let count = flags.processes.max_processes;
+    let count = flags.max_processes.get();
     let wanted = PROCESS_MEGABYTES.saturating_mul(count as u64);
     let message = format!("{count} processes (--max-processes) take up to {wanted} MB");
     match available_megabytes() {

@@ -29,12 +29,10 @@ pub(crate) struct Doctor {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    flags: Flags,
 }
 
 /// Runs all checks and prints the findings. Fails if anything is broken.
-pub(crate) fn examine(doctor: &Doctor) -> ExitCode {
+pub(crate) fn examine(doctor: &Doctor, flags: &Flags) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -43,7 +41,7 @@ pub(crate) fn examine(doctor: &Doctor) -> ExitCode {
         }
     };
     let mut report = Report::new(!doctor.json);
-    runtime.block_on(findings(&doctor.flags, &mut report));
+    runtime.block_on(findings(flags, &mut report));
     // A hung child process must not block the exit.
     runtime.shutdown_background();
     report.finish()
@@ -59,8 +57,8 @@ async fn findings(flags: &Flags, report: &mut Report) {
         }
         Err(contradiction) => report.broken("flags", &format!("{contradiction}."), ""),
     }
-    let program = &flags.claude.claude_bin;
-    if flags.claude.demo {
+    let program = &flags.claude_bin;
+    if flags.demo {
         report.note("claude", "With --demo Claude Code is not run, so nothing of it was checked.", "Leave --demo out.");
     } else if installation::examine(program, report).await {
         protocol::examine(program, report).await;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Kind;
 use super::namespaces::Namespaces;
-use super::{Install, Kind};
-use crate::config::{self, Effective};
+use crate::config::{self, Settings};
 
 /// How long the last processes may take to end, once the time allowed for running answers is over.
 const LAST_PROCESSES: Duration = Duration::from_secs(10);
@@ -32,24 +32,23 @@ pub(super) struct Definition {
 
 impl Definition {
     /// The service that these flags describe, running this executable.
-    pub(super) fn new(install: &Install, settings: &Effective, file: Option<&Path>) -> Result<Self, String> {
-        let named = install.flags.file.config.as_deref().or(file).map(Path::to_owned);
-        let config = named.or_else(config::default_path).ok_or("There is no home directory: set HOME.")?;
+    pub(super) fn new(kind: Kind, settings: &Settings) -> Result<Self, String> {
+        let flags = &settings.flags;
+        let named = flags.config.as_ref().or(settings.file.as_ref());
+        let config = named.cloned().or_else(config::default_path).ok_or("There is no home directory: set HOME.")?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| format!("Where is this? {error}"));
         let config = absolute(&config)?;
         let home = directories::BaseDirs::new().ok_or("There is no home directory: set HOME.")?.home_dir().to_owned();
         let program = std::env::current_exe().map_err(|error| format!("Cannot tell where this program is: {error}"))?;
         let mut writable = Vec::new();
-        for path in settings.texts(&["workspace", "store"]) {
-            let path = absolute(Path::new(path))?;
+        for path in flags.workspace.iter().chain(&flags.store) {
+            let path = absolute(path)?;
             // SQLite keeps files beside the store, so its directory must be writable.
             let directory = if path.is_dir() { path } else { path.parent().map(Path::to_owned).unwrap_or(path) };
             if !directory.starts_with(&home) && !writable.contains(&directory) {
                 writable.push(directory);
             }
         }
-        let connections = &install.flags.connections;
-        let kind = install.which.kind();
         let namespaces = match kind {
             Kind::Systemd => Namespaces::probe(),
             Kind::Launchd => Namespaces::Never,
@@ -62,7 +61,7 @@ impl Definition {
             config,
             path: std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()),
             writable,
-            ends_within: connections.drain_delay + connections.shutdown_timeout + LAST_PROCESSES,
+            ends_within: flags.drain_delay + flags.shutdown_timeout + LAST_PROCESSES,
             namespaces,
         })
     }

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use super::definition::Definition;
 use super::namespaces::Namespaces;
 use super::{Kind, NAME, launchd, systemd};
-use crate::config::{self, Effective, Written};
+use crate::config::{self, Settings, Written};
 use crate::flags::API_KEY;
 
 /// The exit code of `status` if the service is not running, the same as that of `systemctl status`.
@@ -18,7 +18,7 @@ const LOGINS: [&str; 2] = ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY"];
 
 /// Writes the settings and the service's file, and starts the service. If it runs already, it is restarted only if
 /// something has changed.
-pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(), String> {
+pub(super) fn install(definition: &Definition, settings: &Settings) -> Result<(), String> {
     if settings.is_on_command_line("api-key") {
         return Err(
             "--api-key would stand in a file for good. Write the key into a file of its own, and name that with \
@@ -29,7 +29,7 @@ pub(super) fn install(definition: &Definition, settings: &Effective) -> Result<(
     // Without a service manager nothing is written: not knowing what it can do, the file would be less than it could be.
     let runs = runs(definition.kind)?;
     let config = definition.config.display();
-    let written = config::write(&definition.config, settings)?;
+    let written = settings.write(&definition.config)?;
     match &written {
         Written::Created => say(&format!("Wrote the settings file {config}.")),
         Written::Changed(names) => say(&format!("Set in {config}: {}.", names.join(", "))),

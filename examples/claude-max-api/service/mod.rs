@@ -14,15 +14,14 @@ mod launchd;
 mod namespaces;
 mod systemd;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use self::definition::Definition;
 use crate::command_line;
-use crate::config::Effective;
-use crate::flags::Flags;
+use crate::config::Settings;
 
 /// The service's name.
 const NAME: &str = "claude-max-api";
@@ -30,17 +29,13 @@ const NAME: &str = "claude-max-api";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
     /// Install and start the service, or update it; the flags are written into its settings file
-    #[command(next_line_help = true)]
-    Install(Box<Install>),
+    Install(Which),
     /// Stop and remove the service; its settings file stays
-    #[command(next_line_help = true)]
     Uninstall(Which),
     /// Show whether the service is installed and runs; exits with 0 if it runs, 3 if not
-    #[command(next_line_help = true)]
     Status(Which),
     /// Print the unit or agent that `install` would write
-    #[command(next_line_help = true)]
-    Print(Box<Install>),
+    Print(Which),
 }
 
 #[derive(Args, Debug)]
@@ -48,14 +43,6 @@ pub(crate) struct Which {
     /// The service manager [default: launchd on macOS, systemd elsewhere]
     #[arg(long, value_enum)]
     kind: Option<Kind>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Install {
-    #[command(flatten)]
-    which: Which,
-    #[command(flatten)]
-    pub(crate) flags: Flags,
 }
 
 /// The service manager.
@@ -91,14 +78,14 @@ impl Kind {
 }
 
 /// Runs the subcommand and prints what it did.
-pub(crate) fn run(service: &Service, settings: &Effective, file: Option<&Path>) -> ExitCode {
+pub(crate) fn run(service: &Service, settings: &Settings) -> ExitCode {
     let done = match service {
-        Service::Install(install) => {
-            Definition::new(install, settings, file).and_then(|definition| install::install(&definition, settings))
+        Service::Install(which) => {
+            Definition::new(which.kind(), settings).and_then(|definition| install::install(&definition, settings))
         }
         Service::Uninstall(which) => install::uninstall(which.kind()),
         Service::Status(which) => return install::status(which.kind()),
-        Service::Print(install) => match Definition::new(install, settings, file) {
+        Service::Print(which) => match Definition::new(which.kind(), settings) {
             Ok(definition) => return command_line::print(definition.kind.text(&definition).as_bytes()),
             Err(fault) => Err(fault),
         },

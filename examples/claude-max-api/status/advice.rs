@@ -14,7 +14,7 @@ pub(super) fn advice(kind: ErrorKind) -> &'static str {
             "The plan's window is used up, and --overage refuse keeps requests from extra usage: wait, or allow it."
         }
         ErrorKind::QueueFull => {
-            "All processes are busy: raise --max-processes where memory allows (150 MB each), or --queue-timeout."
+            "All processes are busy: raise --max-processes where memory allows (150 MB each), or queue-timeout in the settings file."
         }
         ErrorKind::Overloaded => "Anthropic's API is overloaded: it passes.",
         ErrorKind::Upstream => "Anthropic's API failed, or the connection to it: try again; the log has its words.",

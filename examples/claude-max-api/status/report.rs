@@ -9,7 +9,7 @@ use tower_claude::cli::ClaudeCli;
 
 use super::plan::{Judged, Notice, Plan, State};
 use super::traffic::{Hour, Traffic};
-use crate::flags::{self, Overage};
+use crate::flags::{Flags, Overage};
 
 /// The whole report. It contains nothing of any conversation.
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// The flags say how the server was started.
-    pub(crate) fn new(claude: ClaudeCli, traffic: Arc<Traffic>, agent: bool, flags: &flags::Claude) -> Self {
+    pub(crate) fn new(claude: ClaudeCli, traffic: Arc<Traffic>, agent: bool, flags: &Flags) -> Self {
         let server = ServerFacts {
             version: env!("CARGO_PKG_VERSION"),
             mode: if agent { "agent" } else { "client" },

@@ -11,11 +11,17 @@ use super::raw::{CHAT, HEALTH, Raw, chat, processes};
 use super::start::fails;
 use crate::support::claude_bin::{example as path_of, stand_in};
 use crate::support::in_time;
-use crate::support::server_process::{ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example, settings};
 
 async fn started(args: &[&str]) -> ServerProcess {
+    started_with("", args).await
+}
+
+/// One with these settings in a file as well.
+async fn started_with(toml: &str, args: &[&str]) -> ServerProcess {
+    let (_file, config) = settings(toml);
     let mut command = example("claude-max-api");
-    command.arg("0").args(args).env("CLAUDE_BIN", stand_in());
+    command.arg("0").args(config).args(args).env("CLAUDE_BIN", stand_in());
     ServerProcess::start(command).await
 }
 
@@ -37,7 +43,7 @@ fn limited(files: u32, args: &[&str]) -> Command {
 
 #[tokio::test]
 async fn the_connection_that_has_been_idle_longest_goes() {
-    let server = started(&["--max-connections", "3"]).await;
+    let server = started_with("max-connections = 3", &[]).await;
     let mut busy = Raw::connect(&server).await;
     busy.send(chat("[[slow 1 count 300]]", r#","stream":true"#)).await;
     let mut oldest = Raw::connect(&server).await;
@@ -91,7 +97,7 @@ async fn a_connection_keeps_little_of_its_request_and_nothing_of_its_answer() {
 
 #[tokio::test]
 async fn where_all_are_at_work_a_new_one_waits_for_room() {
-    let mut server = started(&["--max-connections", "1"]).await;
+    let mut server = started_with("max-connections = 1", &[]).await;
     let mut busy = Raw::connect(&server).await;
     busy.send(chat("[[slow 600000 count 2]]", r#","stream":true"#)).await;
     in_time("a head", busy.stream.readable()).await.unwrap();
@@ -127,7 +133,7 @@ async fn a_limit_of_open_files_that_is_no_use_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_loses_its_connection_and_its_process_comes_back() {
-    let mut server = started(&["--unread-timeout", "300ms"]).await;
+    let mut server = started_with("unread-timeout = \"300ms\"", &[]).await;
     let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
     client.send(chat("[[count 1000000000]]", r#","stream":true"#)).await;
     server.until_logged("a client has read nothing of its answer for 300ms").await;
@@ -136,8 +142,8 @@ async fn a_client_that_never_reads_loses_its_connection_and_its_process_comes_ba
 
 #[tokio::test]
 async fn clients_that_never_read_lose_their_processes_at_the_request_timeout_though_their_connections_stay() {
-    let args = ["--unread-timeout", "1h", "--request-timeout", "2s", "--max-processes", "3", "--queue-timeout", "1s"];
-    let mut server = started(&args).await;
+    let toml = "unread-timeout = \"1h\"\nqueue-timeout = \"1s\"";
+    let mut server = started_with(toml, &["--request-timeout", "2s", "--max-processes", "3"]).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
         let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
@@ -154,7 +160,7 @@ async fn clients_that_never_read_lose_their_processes_at_the_request_timeout_tho
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_keeps_its_connection() {
-    let server = started(&["--unread-timeout", "1s"]).await;
+    let server = started_with("unread-timeout = \"1s\"", &[]).await;
     let mut client = Raw::connect_with(&server, |socket| socket.set_recv_buffer_size(4096).unwrap()).await;
     client.send(chat("[[count 3000]]", r#","stream":true"#)).await;
     // Four seconds and more, of which it reads in a moment each.
@@ -220,7 +226,7 @@ async fn a_hang_up_behind_more_than_the_request_is_noticed() {
 /// Bodies of 31 MB of which the last byte never comes.
 #[tokio::test]
 async fn unfinished_requests_take_no_more_memory_than_they_may() {
-    let server = started(&["--body-memory", "64"]).await;
+    let server = started_with("body-memory = 64", &[]).await;
     let megabyte = vec![b' '; 1024 * 1024];
     let mut clients = Vec::new();
     for _ in 0..20 {

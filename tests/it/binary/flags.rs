@@ -1,35 +1,8 @@
 //! What can be typed, and what cannot.
 
-use std::time::Duration;
-
-use super::duration::{parse, parse_positive};
 use super::start::fails;
 use crate::support::server_process::example;
 use crate::support::snapshot::assert_snapshot;
-
-#[test]
-fn durations_are_a_number_and_a_unit() {
-    let cases = [
-        ("600", 600_000),
-        ("600s", 600_000),
-        ("10m", 600_000),
-        ("1h", 3_600_000),
-        ("2d", 172_800_000),
-        ("250ms", 250),
-        ("0", 0),
-        (" 5 s ", 5000),
-    ];
-    for (text, milliseconds) in cases {
-        assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-    }
-    for text in ["", "m", "-1s", "1.5h", "1h30m", "10 minutes", "1M", "٣s", "99999999999999999999"] {
-        assert!(parse(text).unwrap_err().contains("such as 90s"), "{text}");
-    }
-    for text in ["366d", "18446744073709551615h"] {
-        assert!(parse(text).unwrap_err().contains("a year"), "{text}");
-    }
-    assert!(parse_positive("0ms").unwrap_err().contains("more than 0"));
-}
 
 #[tokio::test]
 async fn help_tells_a_newcomer_everything() {
@@ -37,6 +10,14 @@ async fn help_tells_a_newcomer_everything() {
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
     assert_snapshot!("binary/help", "claude-max-api --help", help);
+}
+
+#[tokio::test]
+async fn the_short_help_is_one_screen() {
+    let output = example("claude-max-api").arg("-h").output().await.unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.lines().count() <= 52 && help.lines().all(|line| line.len() <= 100), "{help}");
+    assert_snapshot!("binary/short_help", "claude-max-api -h", help);
 }
 
 /// Those whose flags are not all in the help above.
@@ -57,7 +38,7 @@ async fn so_does_the_help_of_each_command() {
         assert!(output.status.success(), "{command:?}");
         let help = String::from_utf8(output.stdout).unwrap();
         // The flags of serving follow.
-        let own = help.split("\nWhere it listens:").next().unwrap();
+        let own = help.split("\nWho can reach it:").next().unwrap();
         all += &format!("=== {}\n{}\n\n", command.join(" "), own.trim_end());
     }
     assert_snapshot!("binary/help_of_commands", "claude-max-api COMMAND --help", all);
@@ -117,7 +98,7 @@ async fn a_value_that_is_none_is_refused() {
         &["--api-key", ""],
         &["--unknown-model", "gpt"],
         &["--max-processes", "0"],
-        &["--queue-timeout", "soon"],
+        &["--idle-timeout", "soon"],
         &["--first-token-timeout", "0"],
         &["--body-limit", "0"],
         &["--mode", "both"],

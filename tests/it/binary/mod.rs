@@ -1,9 +1,5 @@
 //! The reference server as a real process: how it starts, what it answers, how it ends.
 
-#[path = "../../../examples/claude-max-api/duration.rs"]
-#[allow(dead_code)]
-mod duration;
-
 mod commands;
 mod config;
 mod connections;
@@ -13,7 +9,6 @@ mod flags;
 mod keys;
 mod killed;
 mod log;
-mod plan;
 mod protocol;
 mod raw;
 mod readme;

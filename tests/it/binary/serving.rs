@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::support::answer::Answer;
 use crate::support::claude_bin::stand_in;
-use crate::support::server_process::{ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example, settings};
 
 fn server(args: &[&str]) -> Command {
     let mut command = example("claude-max-api");
@@ -84,7 +84,8 @@ async fn pages_and_hosts_pass_by_name() {
 #[tokio::test]
 async fn limits_are_the_flags() {
     let flags = ["--max-processes", "3", "--warm", "0", "--queue-limit", "7", "--body-limit", "1"];
-    let server = started(&[&flags[..], &["--upstream-retries", "0"]].concat()).await;
+    let (_file, config) = settings("upstream-retries = 0");
+    let server = started(&[&flags[..], &[&config[0], &config[1]]].concat()).await;
     let health = server.get("/health").await.json();
     assert_eq!((&health["processes"]["max"], &health["queue"]["max"]), (&json!(3), &json!(7)));
     assert_eq!(server.say("[[env CLAUDE_CODE_MAX_RETRIES]]").await.content(), "0");
@@ -101,7 +102,8 @@ async fn timeouts_are_the_flags() {
     let late = server.say("[[slow 600000 count 2]]").await;
     assert_eq!((late.status.as_u16(), &late.json()["error"]["code"]), (504, &json!("request_timeout")));
 
-    let server = started(&["--max-processes", "1", "--queue-timeout", "0"]).await;
+    let (_file, config) = settings("queue-timeout = 0");
+    let server = started(&["--max-processes", "1", &config[0], &config[1]]).await;
     let mut busy = server
         .start_chat(&json!({"model": "opus", "stream": true,
         "messages": [{"role": "user", "content": "[[slow 600000 count 2]]"}]}))

@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::support::claude_bin::stand_in;
 use crate::support::in_time;
-use crate::support::server_process::{ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example, settings};
 
 fn server(file: &Path, more: &[&str]) -> Command {
     let mut command = example("claude-max-api");
@@ -91,7 +91,8 @@ async fn what_has_expired_or_is_too_much_goes_from_its_end_and_a_conversation_st
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("responses.db");
     let large = format!("[[count 1]]{}", "x".repeat(400_000));
-    let server = ServerProcess::start(server(&file, &["--store-limit", "1"])).await;
+    let (_settings, config) = settings("store-limit = 1");
+    let server = ServerProcess::start(server(&file, &[&config[0], &config[1]])).await;
     let old = create(&server, json!({"input": large})).await;
     let whole = create(&server, json!({"input": large})).await;
     let end = create(&server, json!({"input": large, "previous_response_id": whole["id"]})).await;

@@ -8,21 +8,22 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 use crate::support::claude_bin::real_cli;
 use crate::support::messages_api::MessagesApi;
-use crate::support::server_process::{ServerProcess, example};
+use crate::support::server_process::{ServerProcess, example, settings};
 
 /// The log's lines of the audit, once the model has used these tools in a server with these flags.
-async fn audit(flags: &[&str], uses: &[&str]) -> Option<(Vec<Value>, String)> {
+async fn audit(toml: &str, uses: &[&str]) -> Option<(Vec<Value>, String)> {
     let program = real_cli()?;
     let api = MessagesApi::start().await;
     let directory = tempfile::tempdir().unwrap();
     let (workspace, home) = (directory.path().join("ws"), directory.path().join("home"));
     std::fs::create_dir(&workspace).unwrap();
     std::fs::create_dir(&home).unwrap();
+    let (_file, config) = settings(toml);
     let mut command = example("claude-max-api");
     command
         .args(["0", "--warm", "0", "--log-format", "json", "--mode", "agent", "--workspace"])
         .arg(&workspace)
-        .args(flags)
+        .args(config)
         .env("CLAUDE_BIN", program)
         .env("HOME", &home)
         .env("ANTHROPIC_BASE_URL", api.url())
@@ -58,7 +59,7 @@ async fn logged(path: &Path, requests: usize) -> String {
 #[tokio::test]
 async fn each_use_is_on_record_with_its_decision_and_without_what_was_said() {
     let uses = [r#"Bash {"command":"touch a-secret"}"#, r#"Read {"file_path":"/etc/passwd"}"#];
-    let Some((records, log)) = audit(&[], &uses).await else { return };
+    let Some((records, log)) = audit("", &uses).await else { return };
     let bash: Vec<&Value> = records.iter().filter(|record| record["tool"] == "Bash").collect();
     let read: Vec<&Value> = records.iter().filter(|record| record["tool"] == "Read").collect();
     assert!(!bash.is_empty() && read.len() == 1, "{records:?}");
@@ -78,7 +79,7 @@ async fn each_use_is_on_record_with_its_decision_and_without_what_was_said() {
 #[tokio::test]
 async fn whole_commands_are_on_record_where_the_operator_wants_them() {
     let uses = [r#"Bash {"command":"touch made.md"}"#, r#"Bash {"command":"cat /etc/passwd"}"#];
-    let Some((records, _)) = audit(&["--audit-commands"], &uses).await else { return };
+    let Some((records, _)) = audit("audit-commands = true", &uses).await else { return };
     assert!(records.iter().any(|record| record["command"] == r#""touch made.md""#), "{records:?}");
     let denied = records.iter().find(|record| record["decision"] == "denied").expect("one is denied");
     assert_eq!(denied["command"], r#""cat /etc/passwd""#);
