@@ -10,11 +10,13 @@
 //! | `changes` | what Claude Code changes of all that |
 //! | `marks` | which blocks are marked for the prompt cache |
 //! | `mcp` | the client's functions as an MCP server |
+//! | `prefix` | what stands before the model's thinking |
 
 mod blocks;
 pub(crate) mod changes;
 pub(crate) mod marks;
 pub(crate) mod mcp;
+pub(crate) mod prefix;
 pub(crate) mod schema;
 mod settings;
 mod setup;

@@ -132,7 +132,10 @@ impl TurnReader {
                 out.events.push_back(ChatEvent::BuiltinToolUse { name: name.clone(), input });
             }
             // The CLI writes no `assistant` line of such a text (2.1.328).
-            Block::Text(place) => found.whole |= is_blank(&self.texts[*place]),
+            Block::Text(place) if is_blank(&self.texts[*place]) => {
+                found.whole = true;
+                self.prefix.unknown();
+            }
             _ => {}
         }
     }
