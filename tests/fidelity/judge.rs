@@ -337,9 +337,10 @@ impl Held<'_> {
     }
 
     /// Whether it is by the client's doing that what stands before its thinking is not what it was. (Claude Code has no
-    /// `tool_choice`: what is asked for stands in the system prompt.)
+    /// `tool_choice`: what is asked for stands in the system prompt; and its own note names the model.)
     fn rewrites(&self, number: usize) -> bool {
-        let choice = |number: usize| (self.settings(number).choice, self.settings(number).one_call);
+        let model = |number: usize| self.conversation.turns[number].model;
+        let choice = |number: usize| (model(number), self.settings(number).choice, self.settings(number).one_call);
         let turns = &self.conversation.turns[..=number];
         let drops = |turn: &Turn| turn.answer.end == End::Cut && turn.answer.pieces % 2 == 1;
         self.conversation.ids != Ids::Kept
