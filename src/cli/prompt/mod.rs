@@ -20,7 +20,7 @@ mod settings;
 mod setup;
 mod turns;
 
-pub(crate) use blocks::says;
+pub(crate) use blocks::{is_blank, says};
 pub(crate) use settings::Settings;
 pub(crate) use setup::{Setup, leading_system};
 pub(crate) use turns::{PromptTurn, check, nothing_to_answer, turns};

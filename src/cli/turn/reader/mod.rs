@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::tool_calls::{CallPlace, ToolCalls};
 use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
+use crate::cli::prompt::is_blank;
 use crate::cli::prompt::marks::KnownLifetime;
 use crate::cli::protocol::incoming::{ApiUsage, FullMessage, StreamEvent, read};
 use crate::cli::protocol::{ControlRequest, Line, Outgoing};
@@ -302,7 +303,7 @@ impl TurnReader {
         let any = |wanted: fn(&Block) -> bool| self.message.blocks.iter().any(|streamed| wanted(&streamed.block));
         let calls = any(|block| matches!(block, Block::Call(_)));
         let goes_on = structured || any(|block| matches!(block, Block::Builtin { .. }));
-        let said = self.texts.iter().skip(self.message.texts_before).any(|text| !text.trim().is_empty());
+        let said = self.texts.iter().skip(self.message.texts_before).any(|text| !is_blank(text));
         match reason {
             // The CLI would continue unasked, behind the client's back: end it here.
             "max_tokens" => self.finish(FinishReason::Length, AfterTurn::Kill, out),
