@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::conversation::{Answer, Block, Change, Choice, Conversation, Door, End, Ids, Part, Says, Settings};
+use super::conversation::{Answer, Block, Change, Choice, Conversation, Door, End, Ids, Part, Says, Settings, Turn};
 use super::dialects::{Ask, Assistant, Entry, Heard, Said, heard, input};
 use super::known;
 use super::reference::{self, Defaults, Told, comparable, got, told};
@@ -336,6 +336,18 @@ impl Held<'_> {
         self.entries.push(Entry::Assistant(Assistant { said, own }));
     }
 
+    /// Whether it is by the client's doing that what stands before its thinking is not what it was. (Claude Code has no
+    /// `tool_choice`: what is asked for stands in the system prompt; and its own note names the model.)
+    fn rewrites(&self, number: usize) -> bool {
+        let model = |number: usize| self.conversation.turns[number].model;
+        let choice = |number: usize| (model(number), self.settings(number).choice, self.settings(number).one_call);
+        let turns = &self.conversation.turns[..=number];
+        let drops = |turn: &Turn| turn.answer.end == End::Cut && turn.answer.pieces % 2 == 1;
+        self.conversation.ids != Ids::Kept
+            || turns.iter().any(|turn| matches!(turn.change, Change::Edited(_)) || drops(turn))
+            || (self.conversation.history..number).any(|before| choice(before) != choice(number))
+    }
+
     /// Asks for a turn, the first time or again.
     async fn ask(&self, number: usize, again: &str) -> (Vec<Difference>, Option<Heard>) {
         let conversation = self.conversation;
@@ -368,9 +380,14 @@ impl Held<'_> {
             println!("answered: {text}");
         }
         for refusal in asked.iter().filter_map(|asked| asked.refusal.as_ref()) {
+            if refusal.contains("`thinking`") {
+                self.thoughtless.set(true);
+                if self.rewrites(number) {
+                    continue;
+                }
+            }
             let kind: String = refusal.chars().filter(|character| !character.is_ascii_digit()).take(120).collect();
             exchange.differs(&format!("the API refuses: {kind}"), "a request that the API takes", refusal);
-            self.thoughtless.set(self.thoughtless.get() || refusal.contains("`thinking`"));
         }
         let mut heard = heard(conversation.door, streamed, answer.status.as_u16(), &text);
         if let Some(error) = &heard.error {

@@ -244,7 +244,8 @@ fn prefix(body: &Value, messages: &[Value], blocks: &[Value]) -> u64 {
         }
     }
     "assistant".hash(&mut hasher);
-    blocks.iter().for_each(|block| digest(block, &mut hasher));
+    // A fallback says only who has answered; the CLI does not send it back (2.1.332).
+    blocks.iter().filter(|block| kind(block) != "fallback").for_each(|block| digest(block, &mut hasher));
     hasher.finish()
 }
 
