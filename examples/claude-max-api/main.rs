@@ -38,7 +38,7 @@ mod serve;
 mod server;
 mod service;
 mod stack;
-#[path = "../stand-in-cli/stand_in.rs"]
+#[path = "../../tests/stand_in_cli/stand_in.rs"]
 mod stand_in;
 mod status;
 mod store;

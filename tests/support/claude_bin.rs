@@ -51,7 +51,7 @@ pub(crate) fn stand_in() -> PathBuf {
 
 /// An example of this package. `cargo test` builds those that have no tests of their own; `cargo test --test NAME` builds none.
 pub(crate) fn example(name: &str) -> PathBuf {
-    built(&format!("examples/{name}"), &["--example", name], &["src", "examples"])
+    built(&format!("examples/{name}"), &["--example", name], &["src", "examples", "tests/stand_in_cli"])
 }
 
 /// A program that cargo puts there below the target directory. One that is missing or older than its sources is built here.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use self::directives::last_user_turn;
 
-#[path = "../../examples/stand-in-cli/directives.rs"]
+#[path = "../stand_in_cli/directives.rs"]
 mod directives;
 
 pub(crate) enum Answer {

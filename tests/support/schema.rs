@@ -59,6 +59,7 @@ pub(crate) fn assert_valid_event(event: &Value) {
 }
 
 /// Checks a value against the schema's type of that name.
+#[allow(clippy::zombie_processes, reason = "the validator ends when its input does, with this program")]
 fn assert_valid(schema: &str, name: &str, value: &Value) {
     let Some(file) = file(schema) else { return };
     static VALIDATOR: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
@@ -67,7 +68,6 @@ fn assert_valid(schema: &str, name: &str, value: &Value) {
     let (stdin, stdout) = validator.get_or_insert_with(|| {
         let program = built("checks", &["--package", "checks"], &["tests/checks/src"]);
         let child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        // It ends when its input does.
         let child = child.expect("the validator starts");
         (child.stdin.expect("it is piped"), BufReader::new(child.stdout.expect("it is piped")))
     });
