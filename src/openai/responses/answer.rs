@@ -112,6 +112,11 @@ impl Answer {
     }
 
     fn text(&mut self, text: &str, out: &mut Writer<'_>) {
+        // A blank line sets a text apart from the one before it where they are one. Here each has an item of its own if something
+        // stood between them.
+        let is_open = self.open.is_some_and(|item| matches!(self.items[item].kind, Kind::Message { .. }));
+        let follows = !is_open && self.items.iter().any(|item| matches!(item.kind, Kind::Message { .. }));
+        let text = text.strip_prefix("\n\n").filter(|_| follows).unwrap_or(text);
         if text.is_empty() {
             return;
         }

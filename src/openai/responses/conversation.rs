@@ -133,9 +133,14 @@ impl Reader<'_> {
         };
         if role == Role::Assistant {
             let message = self.assistant(index)?;
-            message.content = Some(match message.content.take() {
-                None | Some(chat::Content::Null) => content,
-                Some(before) => chat::Content::Parts(parts_of(before).chain(parts_of(content)).collect()),
+            message.content = Some(match (message.content.take(), content) {
+                (None | Some(chat::Content::Null), content) => content,
+                // As an answer of several texts is where it is one.
+                (Some(before), content) if message.reasoning.is_empty() && is_text(&before) && is_text(&content) => {
+                    let [before, content] = [before, content].map(|content| text_of(content));
+                    chat::Content::Text(format!("{before}\n\n{content}"))
+                }
+                (Some(before), content) => chat::Content::Parts(parts_of(before).chain(parts_of(content)).collect()),
             });
         } else {
             self.push(index, Message { role, content: Some(content), ..Message::default() });
@@ -270,6 +275,19 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether it is texts alone, without marks for the prompt cache.
+fn is_text(content: &chat::Content) -> bool {
+    match content {
+        chat::Content::Text(_) => true,
+        chat::Content::Parts(parts) => parts.iter().all(|part| part.as_text().is_some() && part.extra.is_empty()),
+        chat::Content::Null => false,
+    }
+}
+
+fn text_of(content: chat::Content) -> String {
+    parts_of(content).filter_map(|part| part.as_text().map(str::to_owned)).collect::<Vec<_>>().join("\n")
 }
 
 fn parts_of(content: chat::Content) -> impl Iterator<Item = chat::Part> {
