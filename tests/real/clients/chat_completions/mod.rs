@@ -4,7 +4,7 @@ use super::{node, python, run};
 use crate::support::claude_bin::target_directory;
 
 fn openai_python() -> Option<tokio::process::Command> {
-    python("openai", "chat_completions/openai_python.py")
+    python("python", "openai", "chat_completions/openai_python.py")
 }
 
 fn openai_node() -> Option<tokio::process::Command> {

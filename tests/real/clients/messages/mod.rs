@@ -9,7 +9,7 @@ use crate::support::claude_bin::{real_cli, target_directory};
 use crate::support::stack::Stack;
 
 fn anthropic_python() -> Option<Command> {
-    python("anthropic", "messages/anthropic_python.py")
+    python("python", "anthropic", "messages/anthropic_python.py")
 }
 
 fn anthropic_node() -> Option<Command> {

