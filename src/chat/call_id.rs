@@ -1,5 +1,7 @@
 //! The forms of tool-call ids: how they are compared, and how each API's clients are told them.
 
+use std::collections::{HashMap, VecDeque};
+
 /// The longest id that clients reliably send back whole.
 const MAX_LENGTH: usize = 40;
 
@@ -52,6 +54,58 @@ impl CallId {
     pub(crate) fn named_by<'a>(&self, ids: impl Iterator<Item = &'a CallId> + Clone) -> Vec<bool> {
         let is_exact = ids.clone().any(|id| id.exact == self.exact);
         ids.map(|id| if is_exact { id.exact == self.exact } else { id.canonical == self.canonical }).collect()
+    }
+}
+
+/// Calls that wait for their results, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    answered: Vec<bool>,
+    by_id: HashMap<String, VecDeque<usize>>,
+    by_canonical_id: HashMap<String, VecDeque<usize>>,
+    open: usize,
+}
+
+impl Waiting {
+    /// Adds a call, and returns its place.
+    pub(crate) fn call(&mut self, id: &str) -> usize {
+        let place = self.answered.len();
+        self.answered.push(false);
+        self.open += 1;
+        self.by_id.entry(id.to_owned()).or_default().push_back(place);
+        self.by_canonical_id.entry(canonical(id)).or_default().push_back(place);
+        place
+    }
+
+    /// Whether there was a call of this id, to the letter.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// The place of the call that a result is of, which then waits no more: the first one of that id or, where there never was
+    /// one, of its form.
+    pub(crate) fn result(&mut self, id: &str) -> Option<usize> {
+        let calls = match self.by_id.get_mut(id) {
+            Some(calls) => calls,
+            None => self.by_canonical_id.get_mut(&canonical(id))?,
+        };
+        while let Some(place) = calls.pop_front() {
+            if !std::mem::replace(&mut self.answered[place], true) {
+                self.open -= 1;
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// How many calls wait.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Whether the call at this place waits.
+    pub(crate) fn is_open(&self, place: usize) -> bool {
+        self.answered.get(place) == Some(&false)
     }
 }
 

@@ -555,6 +555,9 @@ fn response(body: &Value) -> Heard {
 fn response_events(events: &[Value]) -> Heard {
     let Some(last) = events.last() else { return Heard::failed(&json!("an empty stream")) };
     let ended = &last["response"];
+    if ended["status"] == "failed" {
+        return Heard::failed(&json!(format!("in the stream: {}", ended["error"]["message"])));
+    }
     let streamed = |kind: &str| -> String {
         events.iter().filter(|event| event["type"] == kind).map(|event| text_of(&event["delta"])).collect()
     };

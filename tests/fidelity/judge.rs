@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::conversation::{Answer, Block, Change, Choice, Conversation, Door, End, Ids, Part, Says, Settings};
+use super::conversation::{Answer, Block, Change, Choice, Conversation, Door, End, Ids, Part, Says, Settings, Turn};
 use super::dialects::{Ask, Assistant, Entry, Heard, Said, heard, input};
 use super::known;
 use super::reference::{self, Defaults, Told, comparable, got, told};
@@ -336,6 +336,18 @@ impl Held<'_> {
         self.entries.push(Entry::Assistant(Assistant { said, own }));
     }
 
+    /// Whether it is by the client's doing that what stands before its thinking is not what it was. (Claude Code has no
+    /// `tool_choice`: what is asked for stands in the system prompt; and its own note names the model.)
+    fn rewrites(&self, number: usize) -> bool {
+        let model = |number: usize| self.conversation.turns[number].model;
+        let choice = |number: usize| (model(number), self.settings(number).choice, self.settings(number).one_call);
+        let turns = &self.conversation.turns[..=number];
+        let drops = |turn: &Turn| turn.answer.end == End::Cut && turn.answer.pieces % 2 == 1;
+        self.conversation.ids != Ids::Kept
+            || turns.iter().any(|turn| matches!(turn.change, Change::Edited(_)) || drops(turn))
+            || (self.conversation.history..number).any(|before| choice(before) != choice(number))
+    }
+
     /// Asks for a turn, the first time or again.
     async fn ask(&self, number: usize, again: &str) -> (Vec<Difference>, Option<Heard>) {
         let conversation = self.conversation;
@@ -368,9 +380,14 @@ impl Held<'_> {
             println!("answered: {text}");
         }
         for refusal in asked.iter().filter_map(|asked| asked.refusal.as_ref()) {
+            if refusal.contains("`thinking`") {
+                self.thoughtless.set(true);
+                if self.rewrites(number) {
+                    continue;
+                }
+            }
             let kind: String = refusal.chars().filter(|character| !character.is_ascii_digit()).take(120).collect();
             exchange.differs(&format!("the API refuses: {kind}"), "a request that the API takes", refusal);
-            self.thoughtless.set(self.thoughtless.get() || refusal.contains("`thinking`"));
         }
         let mut heard = heard(conversation.door, streamed, answer.status.as_u16(), &text);
         if let Some(error) = &heard.error {
@@ -382,8 +399,9 @@ impl Held<'_> {
             *cut = true;
         }
         let taken = asked.iter().filter(|asked| asked.refusal.is_none()).count();
-        // A process that is killed at `max_tokens` may have asked to go on.
-        if taken != 1 && !matches!(turn.answer.end, End::Cut | End::Window) {
+        // After such an end the CLI asks the model to go on, perhaps before it is killed.
+        let goes_on = matches!(turn.answer.end, End::Cut | End::Window | End::Refused | End::Nothing);
+        if taken != 1 && !(goes_on && taken == 2) {
             let why = reference::stop(&turn.answer, &own);
             exchange.differs(&format!("asks the model {taken} times where it stops for {why}"), 1, taken);
             return (exchange.differences, Some(heard));
@@ -504,8 +522,8 @@ fn spoken(said: &Said, pieces: usize) -> Spoken {
 
 /// Compares what the model is told.
 fn compare_told(exchange: &mut Exchange, mut right: Told, mut got: Told) {
-    known::forgive(exchange, &mut right, &mut got);
     unfold(exchange, &right, &mut got);
+    known::forgive(&mut right, &mut got);
     for name in ["model", "max_tokens", "thinking", "output_config", "stop_sequences", "temperature", "tool_choice"] {
         let (right, got) = (right.settings.get(name), got.settings.get(name));
         if right != got {
@@ -562,31 +580,29 @@ fn compare_told(exchange: &mut Exchange, mut right: Told, mut got: Told) {
     }
 }
 
-/// Puts back what we say in the system prompt because it fits nowhere else: descriptions that are too long or that the CLI
-/// changes, and what `tool_choice` and `parallel_tool_calls` ask for.
+/// Puts back what we say in the system prompt because it fits nowhere else: definitions of tools that the CLI changes, and what `tool_choice` and `parallel_tool_calls` ask for.
 fn unfold(exchange: &mut Exchange, right: &Told, got: &mut Told) {
     let Some(rest) = got.system.strip_prefix(&right.system) else { return };
     let mut rest = rest.to_owned();
     for (right, got) in right.tools.iter().zip(&mut got.tools) {
-        let (Some(whole), Some(shown)) = (right["description"].as_str(), got["description"].as_str()) else { continue };
-        if whole == shown {
-            continue;
-        }
-        let begun = shown.rsplit_once(" (").map_or(shown, |(begun, _)| begun);
-        let continued = whole.strip_prefix(begun).unwrap_or(whole);
         // Below a heading that names the tool.
-        let place = rest.match_indices(continued).find_map(|(at, _)| {
-            let heading = rest[..at].rfind("\n\n").unwrap_or(0);
-            let name = rest[heading..at].split("mcp__c__").nth(1)?;
-            let name = format!("mcp__c__{}", name.split([',', ' ', ':', '\n']).next()?);
-            let is_its =
-                reference::client_name(&json!(name), &exchange.ask.conversation.tools) == right["name"].as_str()?;
-            is_its.then_some(heading..at + continued.len())
-        });
-        if let Some(place) = place.filter(|_| !continued.is_empty()) {
-            rest.replace_range(place, "");
-            got["description"] = json!(whole);
-        }
+        let name = |text: &str| text.split("mcp__c__").nth(1)?.split([',', ' ', ':', '\n']).next().map(str::to_owned);
+        let is_its = |heading: &str| {
+            let name = name(heading).map(|name| json!(format!("mcp__c__{name}")));
+            name.is_some_and(|name| right["name"] == reference::client_name(&name, &exchange.ask.conversation.tools))
+        };
+        let heading = rest.match_indices("mcp__c__").find(|(at, _)| is_its(&rest[*at..]));
+        let Some((at, _)) = heading else { continue };
+        let (Some(start), Some(line)) = (rest[..at].rfind("\n\n").or(Some(0)), rest[at..].find('\n')) else { continue };
+        let exact = &rest[at + line + 1..];
+        let mut values = serde_json::Deserializer::from_str(exact).into_iter::<Value>();
+        let Some(Ok(definition)) = values.next() else { continue };
+        let length = values.byte_offset();
+        got["description"] = definition["description"].clone();
+        let schema = &definition["parameters"];
+        let known = reference::schema(exchange.ask.conversation.door, Some(schema).filter(|schema| !schema.is_null()));
+        got["input_schema"] = known;
+        rest.replace_range(start..at + line + 1 + length, "");
     }
     let settings = exchange.ask.settings;
     let mut asks = Vec::new();

@@ -5,28 +5,26 @@ use serde_json::{Value, json};
 
 use super::conversation::Picture;
 use super::files;
-use super::judge::Exchange;
 use super::reference::Told;
 
 /// Makes the same, in what is right and in what was got, what differs by this alone.
-type Forgive = fn(&Exchange, &mut Told, &mut Told);
+type Forgive = fn(&mut Told, &mut Told);
 
 /// The kinds. That the CLI adds its own notes to the model (`NOTES`, and the first two blocks of the system prompt), puts a
-/// prefix before tools' names, and sorts tools by name, `reference::got` reckons with.
-const KNOWN: [(&str, Forgive); 4] = [
+/// prefix before tools' names, and sorts tools by name, `reference::got` reckons with; and that it changes characters and
+/// numbers in definitions of tools, `judge::unfold`, for the model gets the exact ones too.
+const KNOWN: [(&str, Forgive); 3] = [
     // 2.1.328: `[user(image of 600 kB)]`, first or in a history that is appended.
     ("pictures of user messages over 500 kB or 2,000 pixels are recompressed or scaled, with a note", pictures),
-    // 2.1.328: `initialize` with `"maximum":9007199254740993`; a call with `{"n":9007199254740993}`, live or appended.
-    ("integers are JavaScript's", integers),
+    // 2.1.328: a call with `{"n":9007199254740993}`, live or in a history that is appended.
+    ("integers in arguments are JavaScript's", integers),
     // 2.1.328: `initialize` with `"anyOf":[{"required":["a"]},{"required":["b"]}]`; the API takes no union there.
     ("unions at the root of a tool's schema are told in words, before its description", unions),
-    // 2.1.328: `initialize` with `"enum":["m²"]`. It must be named to the client.
-    ("schemas of tools are normalised to NFKC, and lose format characters", schemas),
 ];
 
-pub(crate) fn forgive(exchange: &Exchange, right: &mut Told, got: &mut Told) {
+pub(crate) fn forgive(right: &mut Told, got: &mut Told) {
     for (_, forgive) in KNOWN {
-        forgive(exchange, right, got);
+        forgive(right, got);
     }
 }
 
@@ -34,7 +32,7 @@ fn blocks<'a>(told: &'a mut Told, role: &'static str) -> impl Iterator<Item = &'
     told.turns.iter_mut().filter(move |turn| turn.role == role).flat_map(|turn| turn.forms.iter_mut())
 }
 
-fn pictures(_: &Exchange, right: &mut Told, got: &mut Told) {
+fn pictures(right: &mut Told, got: &mut Told) {
     let large = [Picture::Wide, Picture::Heavy].map(files::png);
     let any = json!({"type": "image"});
     let mut are_large = false;
@@ -67,16 +65,15 @@ fn pictures(_: &Exchange, right: &mut Told, got: &mut Told) {
     }
 }
 
-fn integers(_: &Exchange, right: &mut Told, got: &mut Told) {
+fn integers(right: &mut Told, got: &mut Told) {
     for told in [right, got] {
-        told.tools.iter_mut().for_each(|tool| tool["input_schema"] = rounded(&tool["input_schema"]));
         for block in blocks(told, "assistant").flatten().filter(|block| block["type"] == "tool_use") {
             block["input"] = rounded(&block["input"]);
         }
     }
 }
 
-fn unions(_: &Exchange, right: &mut Told, got: &mut Told) {
+fn unions(right: &mut Told, got: &mut Told) {
     for (right, got) in right.tools.iter_mut().zip(&mut got.tools) {
         let is_union = ["anyOf", "oneOf", "allOf"].iter().any(|union| right["input_schema"][union].is_array());
         let words = got["description"].as_str().and_then(|told| told.strip_prefix("Input constraint: "));
@@ -92,18 +89,6 @@ fn unions(_: &Exchange, right: &mut Told, got: &mut Told) {
         }
         right["input_schema"] = json!({"properties": properties});
         got["input_schema"] = json!({"properties": got["input_schema"]["properties"]});
-    }
-}
-
-fn schemas(exchange: &Exchange, right: &mut Told, got: &mut Told) {
-    if !exchange.ignored.split([',', ' ']).any(|name| name.starts_with("tools")) {
-        return;
-    }
-    for told in [right, got] {
-        for tool in &mut told.tools {
-            let schema = normalised(&tool["input_schema"].to_string());
-            tool["input_schema"] = serde_json::from_str(&schema).unwrap_or(Value::Null);
-        }
     }
 }
 

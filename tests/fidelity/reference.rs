@@ -91,11 +91,17 @@ pub(crate) fn told(ask: &Ask, defaults: &Defaults) -> Told {
 }
 
 fn tool(door: Door, tool: &Tool) -> Value {
+    let description = tool.description.as_deref().unwrap_or_default();
+    json!({"name": tool.name, "description": description, "input_schema": schema(door, tool.schema.as_ref())})
+}
+
+/// Parameters as the API has them: of an object.
+pub(crate) fn schema(door: Door, schema: Option<&Value>) -> Value {
     // "Omitting parameters defines a function with an empty parameter list" (Chat Completions).
     let none = if door == Door::Messages { json!({}) } else { json!({"properties": {}}) };
-    let mut schema = tool.schema.clone().unwrap_or(none);
+    let mut schema = schema.cloned().unwrap_or(none);
     schema["type"] = json!("object");
-    json!({"name": tool.name, "description": tool.description.as_deref().unwrap_or_default(), "input_schema": number(schema)})
+    number(schema)
 }
 
 /// The text of a system message.
@@ -104,10 +110,9 @@ fn instructions(entry: &Entry) -> Option<String> {
     Some(texts.join("\n")).filter(|text| !is_blank(text))
 }
 
-/// The API refuses texts that are blank, so they are left out. White space is what JavaScript takes for it: the CLI itself leaves
-/// out what is nothing else.
+/// The API refuses texts that are blank, so they are left out.
 pub(crate) fn is_blank(text: &str) -> bool {
-    text.chars().all(|character| character.is_whitespace() || character == '\u{feff}')
+    text.trim().is_empty()
 }
 
 fn text(text: impl Into<String>) -> Value {

@@ -40,15 +40,27 @@ fn tools(body: &Value) -> Option<String> {
             return Some("tools: Tool names must be unique.".to_owned());
         }
         if schema["type"] != "object" {
-            return Some(format!("tools.{at}.custom.input_schema.type: Input should be 'object'"));
+            return Some(format!("tools.{at}.custom.input_schema.type: Field required"));
         }
         if ["anyOf", "oneOf", "allOf"].iter().any(|word| !schema[word].is_null()) {
             return Some(format!(
                 "tools.{at}.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
             ));
         }
+        if has_tuple(schema) {
+            return Some(format!(
+                "tools.{at}.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12"
+            ));
+        }
     }
     None
+}
+
+/// Whether a schema has the tuples of drafts before 2020-12.
+fn has_tuple(schema: &Value) -> bool {
+    schema["items"].is_array()
+        || schema.as_object().is_some_and(|fields| fields.values().any(has_tuple))
+        || schema.as_array().is_some_and(|schemas| schemas.iter().any(has_tuple))
 }
 
 /// "text content blocks must be non-empty", and be more than white space.
@@ -232,7 +244,8 @@ fn prefix(body: &Value, messages: &[Value], blocks: &[Value]) -> u64 {
         }
     }
     "assistant".hash(&mut hasher);
-    blocks.iter().for_each(|block| digest(block, &mut hasher));
+    // A fallback says only who has answered; the CLI does not send it back (2.1.332).
+    blocks.iter().filter(|block| kind(block) != "fallback").for_each(|block| digest(block, &mut hasher));
     hasher.finish()
 }
 

@@ -6,8 +6,7 @@
 //! `blocks A|B|C`, `end REASON DIRECTIVE`, `fallback DIRECTIVE`, `nothing`, `count N`, `slow MS DIRECTIVE`, `big N`, `long`, `refusal`, `silence`, `overflow`, `limits`,
 //! `usage-limit`, `overage`, `extra-usage`. Its own: `fail CODE [no-retry] [HEADER=VALUE]...`, and `drop`, which cuts the
 //! connection after a delta.
-//! A model whose name contains "nonexistent" does not exist. What the API would refuse is refused: `api_rules`, `marks`,
-//! and schemas of tools.
+//! A model whose name contains "nonexistent" does not exist. What the API would refuse is refused: `api_rules`, `marks`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -244,11 +243,10 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     }
     let streamed = body["stream"] == true;
     let refused =
-        || marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).map(|message| Answer::invalid(&message));
-    let schema = || schema_refusal(&body).map(|message| Answer::invalid(&message));
+        || marks::refusal(&body, state.most_marks.load(Ordering::Relaxed)).or_else(|| api_rules::refusal(&body));
+    let refused = || refused().map(|message| Answer::invalid(&message));
     let scripted = conversation(&raw).and_then(|name| state.scripted(&name, &body));
-    let answer =
-        scripted.or_else(|| state.failure()).or_else(refused).or_else(schema).unwrap_or_else(|| Answer::to(&body));
+    let answer = scripted.or_else(|| state.failure()).or_else(refused).unwrap_or_else(|| Answer::to(&body));
     let mut message = envelope(number, &body, raw.len(), json!([]));
     if let Answer::Message(Message { usage: Some(usage), .. }) = &answer {
         message["usage"] = usage.clone();
@@ -269,28 +267,6 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         }
         Answer::Message(answer) if streamed => stream(state, number, message, answer),
         Answer::Message(answer) => reply(200, &answer.whole(number, message), &[]),
-    })
-}
-
-/// Why the API would refuse the schema of a tool.
-fn schema_refusal(body: &Value) -> Option<String> {
-    fn has_tuple(schema: &Value) -> bool {
-        schema["items"].is_array()
-            || schema.as_object().is_some_and(|fields| fields.values().any(has_tuple))
-            || schema.as_array().is_some_and(|schemas| schemas.iter().any(has_tuple))
-    }
-    let tools = body["tools"].as_array().into_iter().flatten().map(|tool| &tool["input_schema"]).enumerate();
-    tools.filter(|(_, schema)| schema.is_object()).find_map(|(i, schema)| {
-        let problem = if schema["type"] != "object" {
-            ".type: Field required"
-        } else if ["allOf", "anyOf", "oneOf"].iter().any(|union| schema.get(union).is_some()) {
-            ": input_schema does not support oneOf, allOf, or anyOf at the top level"
-        } else if has_tuple(schema) {
-            ": JSON schema is invalid. It must match JSON Schema draft 2020-12"
-        } else {
-            return None;
-        };
-        Some(format!("tools.{i}.custom.input_schema{problem}"))
     })
 }
 

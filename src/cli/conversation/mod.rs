@@ -19,6 +19,7 @@ use tokio::time::Instant;
 pub(crate) use self::mismatch::Mismatch;
 use super::prompt::marks::{Lifetime, Marks};
 use super::prompt::mcp::{CallResult, PendingCall};
+use super::prompt::prefix::Prefix;
 use super::prompt::{self, Settings, Setup};
 use crate::chat::call_id::CallId;
 use crate::chat::digest::{self, Digest, ReplyDigest};
@@ -141,6 +142,11 @@ impl PreparedRequest {
         self.digests.is_some()
     }
 
+    /// What stands before its first message.
+    pub(crate) fn prefix(&self) -> Prefix {
+        Prefix::new(self.system, self.tools, self.settings.model.as_deref())
+    }
+
     /// Whether the client sends back the model's reasoning.
     pub(crate) fn carries_reasoning(&self) -> bool {
         self.messages.iter().any(|message| !message.reasoning.is_empty())
@@ -193,7 +199,7 @@ impl PreparedRequest {
     }
 
     /// The conversation as it stands after this answer to the messages, which have been digested. Drains the request.
-    pub(crate) fn answered(&mut self, answer: Answered, marks: Marks) -> Box<LiveConversation> {
+    pub(crate) fn answered(&mut self, answer: Answered, marks: Marks, prefix: Prefix) -> Box<LiveConversation> {
         let Answered { mut reply, model: answered_by, tokens, pending } = answer;
         for call in &mut reply.calls {
             if let Some(originals) = self.setup.functions.originals(&call.function.name) {
@@ -220,6 +226,7 @@ impl PreparedRequest {
             tokens,
             pending,
             marks,
+            prefix,
             silent_since: Instant::now(),
         })
     }
@@ -295,6 +302,8 @@ pub(crate) struct LiveConversation {
     pub(crate) pending: Option<PendingToolCalls>,
     /// The client's prompt-cache marks in it.
     pub(crate) marks: Marks,
+    /// It, as the API has it.
+    pub(crate) prefix: Prefix,
     /// When its last turn ended.
     pub(crate) silent_since: Instant,
 }

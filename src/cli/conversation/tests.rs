@@ -58,7 +58,7 @@ fn held(request: &mut PreparedRequest, text: &str, calls: &[&str]) -> Box<LiveCo
     let texts = if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
     let reply = Reply { texts, calls: calls.iter().map(call).collect() };
     let pending = (!calls.is_empty()).then_some(parked);
-    request.answered(Answered { reply, model: "m".to_owned(), tokens: 7, pending }, Marks::default())
+    request.answered(Answered { reply, model: "m".to_owned(), tokens: 7, pending }, Marks::default(), Prefix::default())
 }
 
 /// Whether `next` continues the conversation that is held after the model answered "hello" to `first`.

@@ -49,6 +49,7 @@ use super::conversation::LiveConversation;
 use super::process::{self, Orphans, Process, Version};
 use super::prompt::Settings;
 use super::prompt::marks::KnownLifetime;
+use super::prompt::prefix::KnownThinking;
 use super::rate_limits::Subscription;
 use crate::chat::Caller;
 use crate::{Error, ErrorKind};
@@ -87,6 +88,7 @@ struct Shared {
     orphans: OnceLock<Arc<Orphans>>,
     tally: Arc<Tally>,
     cache_lifetime: KnownLifetime,
+    thinking: KnownThinking,
     /// Set once the CLI has asked the model in spite of a context limit.
     ignores_context_limit: AtomicBool,
 }
@@ -145,6 +147,7 @@ impl Pool {
                 orphans: OnceLock::new(),
                 tally: Arc::default(),
                 cache_lifetime: KnownLifetime::default(),
+                thinking: KnownThinking::default(),
                 ignores_context_limit: AtomicBool::new(false),
                 config,
             }),
@@ -158,6 +161,11 @@ impl Pool {
     /// How long the CLI's own prompt-cache marks live.
     pub(crate) fn cache_lifetime(&self) -> &KnownLifetime {
         &self.shared.cache_lifetime
+    }
+
+    /// What stood before the model's thinking.
+    pub(crate) fn thinking(&self) -> &KnownThinking {
+        &self.shared.thinking
     }
 
     /// Whether a replay can have the CLI's note where the conversation first had it.

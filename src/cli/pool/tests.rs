@@ -52,7 +52,7 @@ pub(super) fn conversation(answers: usize, parked: bool) -> Box<LiveConversation
     let answered = Answered { reply: Reply::default(), model: "m".to_owned(), tokens: 0, pending };
     let mut request = PreparedRequest::of(request);
     request.digest();
-    let mut held = request.answered(answered, Marks::default());
+    let mut held = request.answered(answered, Marks::default(), Default::default());
     held.answers = answers;
     held
 }

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::blocks::image_in;
+use super::blocks::{image_in, is_blank, trimmed};
 use super::changes::{self, Originals};
 use crate::chat::call_id::CallId;
 use crate::chat::data_url::DataUrl;
@@ -341,10 +341,9 @@ impl<'a> CallResult<'a> {
             units += text.encode_utf16().count();
             (units <= longest).then_some(ResultBlock::Text { text })
         };
-        let blank = |text: &str| text.trim().is_empty();
         let content = match &message.content {
             None | Some(Content::Null) => Vec::new(),
-            Some(Content::Text(whole)) if blank(whole) => Vec::new(),
+            Some(Content::Text(whole)) if is_blank(whole) => Vec::new(),
             Some(Content::Text(whole)) => vec![text(whole)?],
             Some(Content::Parts(parts)) => {
                 let block = |part: &'a Part| match part.as_text() {
@@ -353,18 +352,15 @@ impl<'a> CallResult<'a> {
                         .filter(|image| changes::changes_image(image) == Some(false))
                         .map(|DataUrl { media_type, base64 }| ResultBlock::Image { media_type, data: base64 }),
                 };
-                let parts = parts.iter().filter(|part| !part.as_text().is_some_and(blank));
+                let parts = parts.iter().filter(|part| !part.as_text().is_some_and(is_blank));
                 parts.map(block).collect::<Option<_>>()?
             }
         };
         let arrives_as_it_is = match &content[..] {
             // In a replay, too, an empty failure is given a text, which the API wants of it: the CLI's.
             [] => message.is_error,
-            [ResultBlock::Text { text }] if message.is_error => is_trimmed(text),
-            _ if message.is_error => false,
-            blocks => blocks.iter().any(
-                |block| !matches!(block, ResultBlock::Text { text } if !is_trimmed(text) && trimmed(text).is_empty()),
-            ),
+            [ResultBlock::Text { text }] if message.is_error => trimmed(text) == *text,
+            _ => !message.is_error,
         };
         arrives_as_it_is.then_some(CallResult { content, is_error: message.is_error, meta: None })
     }
@@ -380,15 +376,6 @@ impl<'a> CallResult<'a> {
         let text = "This call was not carried out: it was withheld from the program that would have run it.";
         CallResult { content: vec![ResultBlock::Text { text }], is_error: false, meta: None }
     }
-}
-
-/// The text as JavaScript trims it, for which a byte order mark is white space.
-fn trimmed(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
-}
-
-fn is_trimmed(text: &str) -> bool {
-    trimmed(text).len() == text.len()
 }
 
 #[cfg(test)]

@@ -10,17 +10,19 @@
 //! | `changes` | what Claude Code changes of all that |
 //! | `marks` | which blocks are marked for the prompt cache |
 //! | `mcp` | the client's functions as an MCP server |
+//! | `prefix` | what stands before the model's thinking |
 
 mod blocks;
 pub(crate) mod changes;
 pub(crate) mod marks;
 pub(crate) mod mcp;
+pub(crate) mod prefix;
 pub(crate) mod schema;
 mod settings;
 mod setup;
 mod turns;
 
-pub(crate) use blocks::says;
+pub(crate) use blocks::{is_blank, says};
 pub(crate) use settings::Settings;
 pub(crate) use setup::{Setup, leading_system};
 pub(crate) use turns::{PromptTurn, check, nothing_to_answer, turns};

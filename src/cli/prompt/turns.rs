@@ -22,6 +22,19 @@ impl<'a> PromptTurn<'a> {
         PromptTurn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
     }
 
+    /// Takes out the blocks for which `stays` is false.
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(&Block<'a>) -> bool) {
+        let mut at = 0;
+        let (lasting, mut gone) = (self.lasting, 0);
+        self.blocks.retain(|block| {
+            let stays = stays(block);
+            gone += usize::from(!stays && at < lasting);
+            at += 1;
+            stays
+        });
+        self.lasting -= gone;
+    }
+
     /// Whether the client will send all of it again.
     pub(super) fn lasts(&self) -> bool {
         self.lasting == self.blocks.len()

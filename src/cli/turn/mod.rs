@@ -270,13 +270,17 @@ impl Turn {
         let (lifetime, places_note) = (pool.cache_lifetime().get(), pool.places_note());
         let mut writer = TurnWriter::new(self.reader.model(), self.marks, lifetime, places_note);
         let (request, writer, lines) = blocking::run(size::of_messages(&request.messages), move || {
-            let lines = writer.lines(&request, live.as_deref(), pool.config(), out);
+            let lines = writer.lines(&request, live.as_deref(), pool.thinking(), pool.config(), out);
             (request, writer, lines)
         })
         .await?;
         self.request = request;
         self.marks = writer.marks;
         self.ignored = writer.ignored;
+        self.reader.prefix = writer.prefix;
+        if writer.drops_thinking {
+            self.request.changed.push("thinking");
+        }
         lines
     }
 
@@ -356,6 +360,7 @@ impl Turn {
             request: &self.request,
             subscription: self.pool.subscription(),
             cache_lifetime: self.pool.cache_lifetime(),
+            thinking: self.pool.thinking(),
         };
         let before = self.step.events.len();
         self.reader.take(line, context, &mut self.step)?;
@@ -377,7 +382,8 @@ impl Turn {
             // Park the process before the client sees the end: it may send its next request at once.
             Some(AfterTurn::Keep(answered)) => {
                 if let Some(lease) = self.end() {
-                    lease.park(self.request.answered(answered, self.marks));
+                    let prefix = std::mem::take(&mut self.reader.prefix);
+                    lease.park(self.request.answered(answered, self.marks, prefix));
                 }
             }
         }

@@ -19,6 +19,7 @@ use crate::cli::config::Config;
 use crate::cli::conversation::{LiveConversation, PendingToolCalls, PreparedRequest};
 use crate::cli::prompt::marks::{self, End, Lifetime, Marks};
 use crate::cli::prompt::mcp::{self, CallResult};
+use crate::cli::prompt::prefix::{KnownThinking, Prefix};
 use crate::cli::prompt::{self, PromptTurn};
 use crate::cli::protocol::Outgoing;
 
@@ -58,11 +59,23 @@ pub(super) struct TurnWriter {
     pub(super) ignored: Vec<&'static str>,
     /// Whether a replay has the CLI's note where the conversation first had it.
     places_note: bool,
+    /// The conversation as the API gets it, up to what is to be answered.
+    pub(super) prefix: Prefix,
+    /// Whether thinking was left out that the API would have refused.
+    pub(super) drops_thinking: bool,
 }
 
 impl TurnWriter {
     pub(super) fn new(model: &str, marks: Marks, lifetime: Option<Lifetime>, places_note: bool) -> Self {
-        TurnWriter { model: model.to_owned(), marks, lifetime, ignored: Vec::new(), places_note }
+        TurnWriter {
+            model: model.to_owned(),
+            marks,
+            lifetime,
+            ignored: Vec::new(),
+            places_note,
+            prefix: Prefix::default(),
+            drops_thinking: false,
+        }
     }
 
     /// What to send, a batch after what the CLI says to the one before. `settings` are the lines that a process needs first.
@@ -70,13 +83,23 @@ impl TurnWriter {
         &mut self,
         request: &PreparedRequest,
         live: Option<&LiveConversation>,
+        known: &KnownThinking,
         config: &Config,
         settings: Outgoing,
     ) -> Result<Vec<Batch>, Error> {
         let Some(live) = live else {
-            let turns = prompt::turns(request.conversation(), config)?;
+            let mut turns = prompt::turns(request.conversation(), config)?;
+            self.prefix = request.prefix();
+            if turns.len() > 1 && !self.places_note {
+                self.prefix.unknown();
+            }
+            self.drops_thinking = self.prefix.replay(&mut turns, known);
             return self.conversation(turns, request, false, config, settings);
         };
+        self.prefix = live.prefix.clone();
+        for turn in prompt::turns(request.new_messages(live), config)? {
+            self.prefix.turn(&turn);
+        }
         match &live.pending {
             None => {
                 let turns = prompt::turns(request.new_messages(live), config)?;

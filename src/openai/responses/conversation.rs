@@ -2,8 +2,6 @@
 //!
 //! One turn of the model, its reasoning, texts and calls, is several items there and one assistant message here.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::items::{Content, Item, OwnItems, Part};
@@ -12,7 +10,7 @@ use super::parts;
 use super::sealed::{self, Sealed};
 use super::tools::Tools;
 use crate::Error;
-use crate::chat::call_id::canonical;
+use crate::chat::call_id::{Waiting, canonical};
 use crate::chat::{self, CalledFunction, Extra, Message, Reasoning, Role, ToolCall};
 use crate::http::fields::{Ignored, invalid, unsupported};
 use crate::openai::free_text;
@@ -56,8 +54,8 @@ pub(crate) fn read(
     tools: &Tools,
     ignored: &mut Ignored,
 ) -> Result<Conversation, Error> {
-    let (conversation, open) = (Conversation::default(), HashMap::new());
-    let mut reader = Reader { tools, ignored, kept: kept.len(), conversation, open };
+    let (conversation, called, waiting) = (Conversation::default(), Vec::new(), Waiting::default());
+    let mut reader = Reader { tools, ignored, kept: kept.len(), conversation, called, waiting };
     let mut index = 0;
     let mut take = |item| {
         index += 1;
@@ -74,8 +72,9 @@ struct Reader<'a> {
     ignored: &'a mut Ignored,
     kept: usize,
     conversation: Conversation,
-    /// The calls of the last assistant message that have no result yet: canonical id to the client's.
-    open: HashMap<String, String>,
+    /// The ids of the last calls, and which of these have no result yet.
+    called: Vec<String>,
+    waiting: Waiting,
 }
 
 impl Reader<'_> {
@@ -186,24 +185,27 @@ impl Reader<'_> {
                 arguments
             }
         };
-        let known_by = canonical(&id);
-        if known_by.is_empty() {
+        if canonical(&id).is_empty() {
             let message = format!("The id {id:?} has no letter or digit to know the call by. Give it some.");
             return Err(invalid(format!("{at}.call_id"), message));
         }
+        if self.waiting.open() == 0 {
+            (self.called, self.waiting) = (Vec::new(), Waiting::default());
+        }
+        if self.waiting.knows(&id) {
+            let message = format!("Two calls have the id {id:?}. Give each its own.");
+            return Err(invalid(format!("{at}.call_id"), message));
+        }
+        self.waiting.call(&id);
+        self.called.push(id.clone());
         let message = self.assistant(index)?;
         let call = ToolCall {
-            id: id.clone(),
+            id,
             kind: "function".to_owned(),
             function: CalledFunction { name, arguments },
             extra: Extra::default(),
         };
         message.tool_calls.get_or_insert_with(|| Vec::with_capacity(1)).push(call);
-        if self.open.insert(known_by, id.clone()).is_some() {
-            let message =
-                format!("Two calls have the id {id:?}; only the first 40 letters and digits count. Give each its own.");
-            return Err(invalid(format!("{at}.call_id"), message));
-        }
         Ok(())
     }
 
@@ -213,7 +215,7 @@ impl Reader<'_> {
             let message = "An output needs the `call_id` of its call. Add it.";
             return Err(invalid(format!("{at}.call_id"), message));
         };
-        if self.open.remove(&canonical(&id)).is_none() {
+        if self.waiting.result(&id).is_none() {
             let message = format!(
                 "No tool call found for function call output with call_id {id}. Send the call before its output, and \
                  one output for each call."
@@ -259,9 +261,10 @@ impl Reader<'_> {
     }
 
     fn check_answered(&self) -> Result<(), Error> {
-        match self.open.values().min() {
+        let mut called = self.called.iter().enumerate();
+        match called.find(|(place, _)| self.waiting.is_open(*place)) {
             None => Ok(()),
-            Some(id) => {
+            Some((_, id)) => {
                 let message = format!("No tool output found for function call {id}. Send one for each call.");
                 Err(invalid("input", message))
             }

@@ -1,33 +1,22 @@
 //! Ids of calls as the API and the CLI want them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
-use crate::chat::call_id;
+use crate::chat::call_id::{self, Waiting};
 
 /// The ids of the history's calls: within the API's alphabet, each used once, and each call's own result under it.
 ///
 /// The n-th id depends on those before it alone, so a conversation that has grown begins as it did.
 #[derive(Default)]
 pub(in crate::cli::prompt) struct CallIds {
+    /// In the order of the calls.
+    made: Vec<String>,
     used: HashSet<String>,
     /// For each id that came more than once, the number that its next use gets: counting from 2 would be quadratic.
     next: HashMap<String, usize>,
-    calls: Vec<Call>,
-    /// The calls of each id, to the letter and in the form in which ids are compared: those without a result, oldest first,
-    /// and the latest.
-    by_id: HashMap<String, Calls>,
-    by_canonical_id: HashMap<String, Calls>,
-}
-
-struct Call {
-    id: String,
-    is_answered: bool,
-}
-
-#[derive(Default)]
-struct Calls {
-    open: VecDeque<usize>,
-    latest: Option<usize>,
+    waiting: Waiting,
+    /// The place of the latest call of each id.
+    latest: HashMap<String, usize>,
 }
 
 impl CallIds {
@@ -41,28 +30,16 @@ impl CallIds {
             unique = format!("{base}n{next}");
             *next += 1;
         }
-        let at = self.calls.len();
-        self.calls.push(Call { id: unique.clone(), is_answered: false });
-        for calls in [self.by_id.entry(id.to_owned()), self.by_canonical_id.entry(canonical)] {
-            let calls = calls.or_default();
-            calls.open.push_back(at);
-            calls.latest = Some(at);
-        }
+        self.made.push(unique.clone());
+        self.latest.insert(canonical, self.waiting.call(id));
         unique
     }
 
     /// The id of the call that a result is of: the first one of that id that has none, else the latest.
     pub(super) fn result(&mut self, id: &str) -> String {
         let canonical = call_id::canonical(id);
-        let Some(calls) = self.by_id.get_mut(id).or_else(|| self.by_canonical_id.get_mut(&canonical)) else {
-            return canonical;
-        };
-        while calls.open.front().is_some_and(|&at| self.calls[at].is_answered) {
-            calls.open.pop_front();
-        }
-        let Some(at) = calls.open.pop_front().or(calls.latest) else { return canonical };
-        self.calls[at].is_answered = true;
-        self.calls[at].id.clone()
+        let place = self.waiting.result(id).or_else(|| self.latest.get(&canonical).copied());
+        place.map_or(canonical, |place| self.made[place].clone())
     }
 }
 

@@ -214,8 +214,14 @@ pub(super) fn parts(message: &Message) -> &[Part] {
     }
 }
 
-fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+/// Whether the CLI takes a text for none.
+pub(crate) fn is_blank(text: &str) -> bool {
+    trimmed(text).is_empty()
+}
+
+/// The text as JavaScript trims it, for which a byte order mark is white space.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 /// The content as API blocks, one for each part; `None` for blank texts, which the API refuses.

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::{Block, Step, Streamed, TurnReader, protocol_error};
 use crate::chat::call_id::canonical;
 use crate::cli::conversation::PreparedRequest;
+use crate::cli::prompt::is_blank;
 use crate::cli::protocol::incoming::{self, Delta, Text, read};
 use crate::cli::protocol::{STRUCTURED_OUTPUT, UNPARSED};
 use crate::{ChatEvent, Error};
@@ -131,7 +132,10 @@ impl TurnReader {
                 out.events.push_back(ChatEvent::BuiltinToolUse { name: name.clone(), input });
             }
             // The CLI writes no `assistant` line of such a text (2.1.328).
-            Block::Text(place) => found.whole |= self.texts[*place].trim().is_empty(),
+            Block::Text(place) if is_blank(&self.texts[*place]) => {
+                found.whole = true;
+                self.prefix.unknown();
+            }
             _ => {}
         }
     }
@@ -210,7 +214,8 @@ fn rest_of_text<'a>(said: &str, begun_with: usize, whole: &'a str) -> Option<&'a
 }
 
 /// What is missing of a call's input; `None` if it is another input. The model's JSON is streamed as it wrote it, and the
-/// line has it as JavaScript does: without white space and `__proto__`, and with rounded numbers. What is not JSON is in it as
+/// line has it as JavaScript does: without white space and `__proto__`, and with rounded numbers; and with `\\u00e9`, an escaped
+/// backslash and what follows, as the character that this would be without the first of them. What is not JSON is in it as
 /// `{"__unparsedToolInput": {"raw": ..., "len": ...}}`, up to some length (2.1.328).
 fn rest_of_json<'a>(said: &str, input: &'a str) -> Option<&'a str> {
     if said.contains('\u{fffd}') || (said.trim().is_empty() && input == "{}") {
@@ -234,6 +239,7 @@ fn rest_of_json<'a>(said: &str, input: &'a str) -> Option<&'a str> {
 
 fn is_in_javascript(json: &Value, value: &Value) -> bool {
     match (json, value) {
+        (Value::String(json), Value::String(value)) => json == value || unescaped(json) == unescaped(value),
         (Value::Number(json), Value::Number(value)) => json.as_f64() == value.as_f64(),
         (Value::Array(json), Value::Array(value)) => {
             json.len() == value.len() && json.iter().zip(value).all(|(json, value)| is_in_javascript(json, value))
@@ -247,4 +253,19 @@ fn is_in_javascript(json: &Value, value: &Value) -> bool {
         }
         _ => json == value,
     }
+}
+
+/// The text's UTF-16 units, with what looks like an escape (`\u00e9`) as what that stands for.
+fn unescaped(text: &str) -> Vec<u16> {
+    let mut units = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\\u") {
+        units.extend(rest[..at].encode_utf16());
+        let digits = rest.get(at + 2..at + 6).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        units.extend(unit.map_or_else(|| vec![u16::from(b'\\'), u16::from(b'u')], |unit| vec![unit]));
+        rest = &rest[at + if unit.is_some() { 6 } else { 2 }..];
+    }
+    units.extend(rest.encode_utf16());
+    units
 }

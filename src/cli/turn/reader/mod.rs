@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::tool_calls::{CallPlace, ToolCalls};
 use crate::cli::conversation::{Answered, PendingToolCalls, PreparedRequest, Reply};
+use crate::cli::prompt::is_blank;
 use crate::cli::prompt::marks::KnownLifetime;
+use crate::cli::prompt::prefix::{KnownThinking, Prefix};
 use crate::cli::protocol::incoming::{ApiUsage, FullMessage, StreamEvent, read};
 use crate::cli::protocol::{ControlRequest, Line, Outgoing};
 use crate::cli::rate_limits::{RateLimitInfo, Subscription};
@@ -41,6 +43,8 @@ pub(crate) struct TurnReader {
     out_of_step: bool,
     usage: Usage,
     failure: Failure,
+    /// The conversation so far, as the API has it.
+    pub(crate) prefix: Prefix,
 }
 
 /// What lines have produced. Each turn has one, and drains it.
@@ -71,6 +75,7 @@ pub(crate) struct Context<'a> {
     pub(crate) request: &'a PreparedRequest,
     pub(crate) subscription: &'a Subscription,
     pub(crate) cache_lifetime: &'a KnownLifetime,
+    pub(crate) thinking: &'a KnownThinking,
 }
 
 /// The API's message that is being streamed.
@@ -192,7 +197,7 @@ impl TurnReader {
                     return self.take_event(event, context, out);
                 }
             }
-            "assistant" if main => return self.take_assistant(&line, context.request, out),
+            "assistant" if main => return self.take_assistant(&line, context, out),
             "user" if main => self.take_tool_results(&line, out),
             "result" => return self.take_result(&line, context, out),
             "control_request" => self.take_control_request(&line, context, out),
@@ -241,6 +246,10 @@ impl TurnReader {
             }
             "content_block_start" if self.message.open => {
                 if let (Some(index), Some(block)) = (event.index, event.content_block) {
+                    if index as usize != self.message.blocks.len() {
+                        // The CLI leaves out a block of the model's.
+                        self.prefix.unknown();
+                    }
                     if self.gives_json_again(&block, request) {
                         return Err(Error::new(
                             ErrorKind::Upstream,
@@ -302,7 +311,7 @@ impl TurnReader {
         let any = |wanted: fn(&Block) -> bool| self.message.blocks.iter().any(|streamed| wanted(&streamed.block));
         let calls = any(|block| matches!(block, Block::Call(_)));
         let goes_on = structured || any(|block| matches!(block, Block::Builtin { .. }));
-        let said = self.texts.iter().skip(self.message.texts_before).any(|text| !text.trim().is_empty());
+        let said = self.texts.iter().skip(self.message.texts_before).any(|text| !is_blank(text));
         match reason {
             // The CLI would continue unasked, behind the client's back: end it here.
             "max_tokens" => self.finish(FinishReason::Length, AfterTurn::Kill, out),
@@ -352,7 +361,7 @@ impl TurnReader {
     }
 
     /// An `assistant` line repeats what was streamed, unless it stands for a failure or was never streamed.
-    fn take_assistant(&mut self, line: &Line<'_>, request: &PreparedRequest, out: &mut Step) -> Result<(), Error> {
+    fn take_assistant(&mut self, line: &Line<'_>, context: Context<'_>, out: &mut Step) -> Result<(), Error> {
         let message: FullMessage = read(line.message);
         if line.error.is_some() {
             self.failure.kind = read::<Option<String>>(line.error);
@@ -363,8 +372,14 @@ impl TurnReader {
         let synthetic = message.model.as_ref().is_some_and(|model| model.as_str() == "<synthetic>");
         match (streamed, synthetic) {
             (_, true) => Ok(()),
-            (true, _) => message.blocks().into_iter().try_for_each(|block| self.take_whole(block, request, out)),
-            _ => self.take_unstreamed(&message, request, out),
+            (true, _) => message.blocks().into_iter().try_for_each(|block| {
+                self.prefix.said(&block, context.thinking);
+                self.take_whole(block, context.request, out)
+            }),
+            _ => {
+                self.prefix.unknown();
+                self.take_unstreamed(&message, context.request, out)
+            }
         }
     }
 

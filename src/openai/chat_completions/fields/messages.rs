@@ -1,12 +1,10 @@
 //! Checks of the conversation: who speaks when, and that each call has exactly one result.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
 use super::parts;
 use crate::Error;
-use crate::chat::call_id::canonical;
+use crate::chat::call_id::{Waiting, canonical};
 use crate::chat::{Content, Message, Role, ToolCall};
 use crate::error::shortened;
 use crate::http::fields::{Ignored, invalid, unsupported};
@@ -95,14 +93,12 @@ fn check_no_relics(i: usize, extra: &Map<String, Value>) -> Result<(), Error> {
 struct Calls<'a> {
     at: usize,
     calls: &'a [ToolCall],
-    answered: HashMap<String, bool>,
-    /// How many have none yet. Counting them for each message would take quadratic time.
-    open: usize,
+    waiting: Waiting,
 }
 
 impl<'a> Calls<'a> {
     fn made_in(at: usize, calls: &'a [ToolCall]) -> Result<Self, Error> {
-        let mut answered = HashMap::with_capacity(calls.len());
+        let mut waiting = Waiting::default();
         for (j, call) in calls.iter().enumerate() {
             let at = |field: &str| format!("messages[{at}].tool_calls[{j}].{field}");
             if call.kind != "function" {
@@ -112,21 +108,17 @@ impl<'a> Calls<'a> {
             if call.function.name.is_empty() {
                 return Err(invalid(at("function.name"), "The call names no function. Send the name that was called."));
             }
-            let id = canonical(&call.id);
-            if id.is_empty() {
+            if canonical(&call.id).is_empty() {
                 let message = format!("The id {:?} has no letter or digit to know the call by. Give it some.", call.id);
                 return Err(invalid(at("id"), message));
             }
-            if answered.insert(id, false).is_some() {
-                let message = format!(
-                    "Two calls of this message have the id {:?}; only the first 40 letters and digits count. Give each \
-                     its own.",
-                    call.id
-                );
+            if waiting.knows(&call.id) {
+                let message = format!("Two calls of this message have the id {:?}. Give each its own.", call.id);
                 return Err(invalid(at("id"), message));
             }
+            waiting.call(&call.id);
         }
-        Ok(Calls { at, calls, open: answered.len(), answered })
+        Ok(Calls { at, calls, waiting })
     }
 
     fn answer(&mut self, i: usize, message: &Message) -> Result<(), Error> {
@@ -137,35 +129,31 @@ impl<'a> Calls<'a> {
                 "A `tool` message needs the `tool_call_id` of the call that it answers. Add it.",
             ));
         };
-        match self.answered.get_mut(&canonical(id)) {
-            None => {
-                let message = format!(
-                    "No call of the assistant message before it has the id {id:?}. Send the assistant message with its \
-                     `tool_calls` first, and each result with the id of its call."
-                );
-                Err(invalid(at(), message))
-            }
-            Some(true) => {
-                let message = format!("The call {id:?} already has its result. Send one `tool` message for each call.");
-                Err(invalid(at(), message))
-            }
-            Some(answered) => {
-                *answered = true;
-                self.open -= 1;
-                Ok(())
-            }
+        if self.waiting.result(id).is_some() {
+            return Ok(());
         }
+        let is_of_call = |call: &ToolCall| call.id == *id || canonical(&call.id) == canonical(id);
+        if self.calls.iter().any(is_of_call) {
+            let message = format!("The call {id:?} already has its result. Send one `tool` message for each call.");
+            return Err(invalid(at(), message));
+        }
+        let message = format!(
+            "No call of the assistant message before it has the id {id:?}. Send the assistant message with its \
+             `tool_calls` first, and each result with the id of its call."
+        );
+        Err(invalid(at(), message))
     }
 
     fn check_answered(&self) -> Result<(), Error> {
-        if self.open == 0 {
+        let open = self.waiting.open();
+        if open == 0 {
             return Ok(());
         }
-        let open = |call: &&ToolCall| self.answered.get(&canonical(&call.id)) == Some(&false);
+        let calls = self.calls.iter().enumerate().filter(|(place, _)| self.waiting.is_open(*place));
         let mut missing: Vec<String> =
-            self.calls.iter().filter(open).take(MAX_NAMED).map(|call| format!("{:?}", shortened(&call.id))).collect();
-        if self.open > missing.len() {
-            missing.push(format!("and {} more", self.open - missing.len()));
+            calls.take(MAX_NAMED).map(|(_, call)| format!("{:?}", shortened(&call.id))).collect();
+        if open > missing.len() {
+            missing.push(format!("and {} more", open - missing.len()));
         }
         let message = format!(
             "Calls without a result: {}. Send one `tool` message for each before the conversation goes on.",

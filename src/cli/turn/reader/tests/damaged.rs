@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cli::prompt::prefix::KnownThinking;
 
 /// Lines that the real CLI wrote, of every type.
 const RECORDED: [&str; 8] = [
@@ -22,8 +23,12 @@ fn take<'a>(lines: impl IntoIterator<Item = &'a [u8]>, schema: bool) -> Step {
     let (mut reader, mut step) = (TurnReader::fresh(), Step::default());
     for line in lines {
         let Some(line) = Line::parse(line) else { continue };
-        let context =
-            Context { request: &request, subscription: &subscription, cache_lifetime: &KnownLifetime::default() };
+        let context = Context {
+            request: &request,
+            subscription: &subscription,
+            cache_lifetime: &KnownLifetime::default(),
+            thinking: &KnownThinking::default(),
+        };
         if reader.take(line, context, &mut step).is_err() || step.after.is_some() {
             break;
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{AfterTurn, Context, Step, TurnReader};
 use crate::cli::conversation::{Answered, PreparedRequest};
 use crate::cli::prompt::marks::KnownLifetime;
+use crate::cli::prompt::prefix::KnownThinking;
 use crate::cli::protocol::Line;
 use crate::cli::rate_limits::Subscription;
 use crate::{ChatEvent, ChatRequest, Error, FinishReason};
@@ -56,8 +57,12 @@ fn begun(schema: bool) -> Turn {
 impl Turn {
     fn take(&mut self, line: &Value) -> Result<(), Error> {
         let text = line.to_string();
-        let context =
-            Context { request: &self.request, subscription: &self.subscription, cache_lifetime: &self.cache_lifetime };
+        let context = Context {
+            request: &self.request,
+            subscription: &self.subscription,
+            cache_lifetime: &self.cache_lifetime,
+            thinking: &KnownThinking::default(),
+        };
         self.reader.take(Line::parse(text.as_bytes()).unwrap(), context, &mut self.step)
     }
 

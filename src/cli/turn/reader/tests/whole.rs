@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::cli::prompt::prefix::KnownThinking;
 use crate::cli::protocol::STRUCTURED_OUTPUT;
 
 fn text(text: &str) -> Value {
@@ -107,8 +108,12 @@ fn a_calls_input_may_be_written_otherwise_than_the_model_did() {
     let mut turn = begun(false);
     turn.hears([call_block(0, "toolu_1", "mcp__c__look"), input_delta(0, &deep)]);
     let line = whole("msg_1", &call(&json!("DEEP"))).to_string().replace("\"DEEP\"", &deep.replace(' ', ""));
-    let context =
-        Context { request: &turn.request, subscription: &turn.subscription, cache_lifetime: &turn.cache_lifetime };
+    let context = Context {
+        request: &turn.request,
+        subscription: &turn.subscription,
+        cache_lifetime: &turn.cache_lifetime,
+        thinking: &KnownThinking::default(),
+    };
     turn.reader.take(Line::parse(line.as_bytes()).unwrap(), context, &mut turn.step).unwrap();
 }
 
