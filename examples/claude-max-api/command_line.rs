@@ -89,11 +89,14 @@ pub(crate) fn read() -> (Command, Settings) {
     let matches = clap().get_matches();
     let command = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut clap()).exit());
     let command = command.command.unwrap_or(Command::Serve);
-    // Those that take no flags have no settings either.
-    let serving = clap().no_binary_name(true).get_matches_from([""; 0]);
-    let given = Some(innermost(&matches)).filter(|given| given.try_contains_id("config").is_ok()).unwrap_or(&serving);
-    // A service's settings file may yet have to be written.
-    let settings = Settings::read(given, !matches!(command, Command::Service(_))).unwrap_or_else(|fault| {
+    let given = innermost(&matches);
+    let read = match given.try_contains_id("config") {
+        // A service's settings file may yet have to be written.
+        Ok(_) => Settings::read(given, !matches!(command, Command::Service(_))),
+        // A command that takes no flags has no settings either.
+        Err(_) => Ok(Settings::default()),
+    };
+    let settings = read.unwrap_or_else(|fault| {
         // Nobody is left to tell if this fails.
         let _ = writeln!(io::stderr(), "error: {fault}");
         std::process::exit(2);

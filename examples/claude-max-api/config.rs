@@ -20,7 +20,7 @@ const FIRST_LINE: &str =
     "# Settings of claude-max-api. `claude-max-api config print` shows all there are, and what holds.\n\n";
 
 /// The settings in effect, and where they come from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) flags: Flags,
     /// The settings file that was read, if any.
@@ -53,7 +53,7 @@ impl Settings {
     /// only if it was named, and `must_be_there`.
     pub(crate) fn read(given: &ArgMatches, must_be_there: bool) -> Result<Settings, String> {
         let named = given.get_one::<PathBuf>("config");
-        let mut settings = Settings { flags: Flags::default(), file: None, in_file: Vec::new(), given: Vec::new() };
+        let mut settings = Settings::default();
         if let Some(path) = named.cloned().or_else(default_path) {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {

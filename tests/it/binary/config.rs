@@ -147,6 +147,16 @@ async fn a_file_that_is_none_is_refused_where_it_was_named() {
         assert_eq!(code, Some(2));
         assert!(stderr.contains(&format!("{file}, {fault}")), "{stderr}");
     }
+    let home = directory.path().join("claude-max-api");
+    std::fs::create_dir(&home).unwrap();
+    write(&home, "warm = \n");
+    let elsewhere = |args: &[&str]| {
+        let mut command = example("claude-max-api");
+        command.args(args).env("XDG_CONFIG_HOME", directory.path());
+        command
+    };
+    assert_eq!(fails(&mut elsewhere(&["config", "print"])).await.0, Some(2));
+    assert!(!printed(&mut elsewhere(&["completions", "bash"])).await.is_empty(), "it has no settings");
     let (code, stderr) = fails(example("claude-max-api").args(["--config", "/nowhere/config.toml"])).await;
     assert_eq!(code, Some(2));
     assert!(stderr.contains("/nowhere/config.toml cannot be read"), "{stderr}");
