@@ -194,6 +194,14 @@ impl Reader<'_> {
             let message = format!("The id {id:?} has no letter or digit to know the call by. Give it some.");
             return Err(invalid(format!("{at}.call_id"), message));
         }
+        let message = self.assistant(index)?;
+        let call = ToolCall {
+            id: id.clone(),
+            kind: "function".to_owned(),
+            function: CalledFunction { name, arguments },
+            extra: Extra::default(),
+        };
+        message.tool_calls.get_or_insert_with(|| Vec::with_capacity(1)).push(call);
         if self.waiting.open() == 0 {
             (self.called, self.waiting) = (Vec::new(), Waiting::default());
         }
@@ -202,15 +210,7 @@ impl Reader<'_> {
             return Err(invalid(format!("{at}.call_id"), message));
         }
         self.waiting.call(&id);
-        self.called.push(id.clone());
-        let message = self.assistant(index)?;
-        let call = ToolCall {
-            id,
-            kind: "function".to_owned(),
-            function: CalledFunction { name, arguments },
-            extra: Extra::default(),
-        };
-        message.tool_calls.get_or_insert_with(|| Vec::with_capacity(1)).push(call);
+        self.called.push(id);
         Ok(())
     }
 
