@@ -47,6 +47,16 @@ async fn a_message_may_have_any_role_and_needs_no_type() {
 }
 
 #[tokio::test]
+async fn an_answer_may_be_a_call_alone() {
+    let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "look", "arguments": "{}"});
+    let output = |id: &str| json!({"type": "function_call_output", "call_id": id, "output": "seen"});
+    let input = json!([{"role": "user", "content": "go"}, call("c1"), output("c1"), call("c2"), output("c2")]);
+    let roles: Vec<_> =
+        messages(json!({"input": input})).await.as_array().unwrap().iter().map(|m| m["role"].clone()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "assistant", "tool"]);
+}
+
+#[tokio::test]
 async fn images_and_files_are_what_they_are_in_chat() {
     let input = json!([{"role": "user", "content": [
         {"type": "input_image", "image_url": "data:image/png;base64,iVBORw==", "detail": "auto"},
