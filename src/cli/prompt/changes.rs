@@ -20,11 +20,10 @@ use crate::chat::{ChatRequest, Function, Message, Role, ToolCall};
 /// The names of what it changes of these messages' content.
 pub(crate) fn of(request: &ChatRequest) -> Vec<&'static str> {
     let user = request.messages.iter().filter(|message| message.role == Role::User);
-    let images =
-        user.flat_map(|message| parts(message)).filter_map(image_in).any(|image| changes_image(&image) == Some(true));
+    let images = user.flat_map(parts).filter_map(image_in).any(|image| changes_image(&image) == Some(true));
     let calls = request.messages.iter().flat_map(Message::calls);
     let numbers = calls.into_iter().any(|call| has_large_integers(&call.function.arguments));
-    let tools = request.functions().any(|function| changes_definition(function));
+    let tools = request.functions().any(changes_definition);
     let names = [(images, "images"), (numbers, "numbers"), (tools, "tools")];
     names.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
 }

@@ -137,7 +137,7 @@ impl Reader<'_> {
                 (None | Some(chat::Content::Null), content) => content,
                 // As an answer of several texts is where it is one.
                 (Some(before), content) if message.reasoning.is_empty() && is_text(&before) && is_text(&content) => {
-                    let [before, content] = [before, content].map(|content| text_of(content));
+                    let [before, content] = [before, content].map(text_of);
                     chat::Content::Text(format!("{before}\n\n{content}"))
                 }
                 (Some(before), content) => chat::Content::Parts(parts_of(before).chain(parts_of(content)).collect()),
