@@ -425,7 +425,7 @@ impl Held<'_> {
         }
         if let Some(asked) = asked.first() {
             let mut right = told(&exchange.ask, &self.court.defaults);
-            if self.thoughtless.get() || exchange.ask.settings.effort == Some("none") {
+            if self.thoughtless.get() || self.rewrites(number) || exchange.ask.settings.effort == Some("none") {
                 right.add_thoughtless();
             }
             compare_told(&mut exchange, right, got(&asked.body, &conversation.tools));
