@@ -200,6 +200,9 @@ async fn lease(pool: &Pool, mut request: Box<PreparedRequest>) -> Result<(Leased
     if leased.1.is_none() && request.has_history() {
         pool.replayed(closest.map_or("none_held", |mismatch| mismatch.reason()));
         log_why_not_live(closest);
+        if closest.is_some_and(|mismatch| mismatch.is_final()) {
+            pool.end_live(|live| live.continues(&request, lifetime).is_err_and(|mismatch| mismatch.is_final()));
+        }
     }
     Ok((leased, request))
 }

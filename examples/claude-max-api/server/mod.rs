@@ -129,8 +129,17 @@ impl Server {
         if signalled_again {
             return cut(&connections, "signalled again");
         }
+        // Polled once, it tells the connections, before the log says so.
+        let is_over = tokio::select! {
+            biased;
+            () = &mut finished => true,
+            () = std::future::ready(()) => false,
+        };
         let limit = limits.shutdown_timeout;
         tracing::info!("shutting down: no new connections; answers may go on for {limit:?} (signal again to stop now)");
+        if is_over {
+            return Ended::Finished;
+        }
         let finished = async {
             if tokio::time::timeout(UNFINISHED_REQUESTS.min(limit), &mut finished).await.is_err() {
                 connections.close_without_answers();

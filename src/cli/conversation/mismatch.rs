@@ -41,6 +41,11 @@ impl Mismatch {
         }
     }
 
+    /// Whether the process waits for results that it will never get: they are there, and it cannot take them.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Mismatch::ResultUnfit | Mismatch::BesideResults)
+    }
+
     /// How close the request came. Of all conversations that it does not continue, the closest is the one to explain.
     pub(crate) fn closeness(&self) -> usize {
         use recognition::Mismatch as Client;

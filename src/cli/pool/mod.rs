@@ -163,6 +163,11 @@ impl Pool {
         &self.shared.cache_lifetime
     }
 
+    /// Ends the live processes for which `is_over`.
+    pub(crate) fn end_live(&self, is_over: impl FnMut(&LiveConversation) -> bool) {
+        self.shared.end_live(is_over);
+    }
+
     /// What stood before the model's thinking.
     pub(crate) fn thinking(&self) -> &KnownThinking {
         &self.shared.thinking
@@ -329,6 +334,13 @@ impl Shared {
     }
 
     /// A live or warm process, with the conversation that it holds, and the dead processes found on the way.
+    /// Ends the live processes for which `is_over`.
+    fn end_live(&self, mut is_over: impl FnMut(&LiveConversation) -> bool) {
+        // Dropped once the lock is released: dropping a process ends it.
+        let over: Vec<_> = self.lock().live.extract_if(.., |(_, held)| is_over(held)).collect();
+        over.into_iter().for_each(|(pooled, _)| drop(pooled.ending(EndReason::Unanswered)));
+    }
+
     fn find(&self, fits: &mut impl FnMut(&LiveConversation) -> bool) -> (Option<Found>, Vec<PooledProcess>) {
         let mut dead = Vec::new();
         let mut state = self.lock();

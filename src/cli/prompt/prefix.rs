@@ -137,7 +137,8 @@ pub(crate) struct KnownThinking(Mutex<Remembered>);
 
 #[derive(Debug, Default)]
 struct Remembered {
-    before: HashMap<u64, u64>,
+    /// `None` where thinking of one signature was made in several places.
+    before: HashMap<u64, Option<u64>>,
     oldest: VecDeque<u64>,
 }
 
@@ -145,9 +146,11 @@ impl KnownThinking {
     fn remember(&self, signature: &str, before: u64) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let signature = digest_of(signature);
-        if remembered.before.insert(signature, before).is_some() {
+        if let Some(known) = remembered.before.get_mut(&signature) {
+            *known = known.filter(|known| *known == before);
             return;
         }
+        remembered.before.insert(signature, Some(before));
         remembered.oldest.push_back(signature);
         if remembered.oldest.len() > MAX_REMEMBERED
             && let Some(oldest) = remembered.oldest.pop_front()
@@ -158,7 +161,7 @@ impl KnownThinking {
 
     fn before(&self, signature: &str) -> Option<u64> {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.before.get(&digest_of(signature)).copied()
+        remembered.before.get(&digest_of(signature)).copied().flatten()
     }
 }
 

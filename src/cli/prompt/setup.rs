@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::blocks::{is_blank, parts};
+use super::blocks::{is_blank, parts, said};
 use super::marks::Mark;
 use super::mcp::{Announcement, McpServer};
 use super::schema::translate;
@@ -33,7 +33,7 @@ impl Setup {
         let functions = McpServer::of(request);
         let leading = leading_system(&request.messages);
         // The API refuses a blank one.
-        let mut system: Vec<String> = leading.iter().map(Message::text).filter(|text| !is_blank(text)).collect();
+        let mut system: Vec<String> = leading.iter().map(said).filter(|text| !is_blank(text)).collect();
         if !functions.note.is_empty() {
             system.push(functions.note.clone());
         }

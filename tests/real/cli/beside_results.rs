@@ -97,6 +97,8 @@ async fn results_that_the_cli_would_change_are_replayed_as_they_are() {
         let mut right = json!({"type": "tool_result"});
         right.as_object_mut().unwrap().extend(result.as_object().unwrap().clone());
         assert_eq!((process.as_str(), got), ("cold", vec![right]));
+        // The process that waited for them waits no more.
+        assert_eq!(stack.claude.health().processes.parked, 0);
     }
 }
 

@@ -7,6 +7,7 @@ use tower_claude::ChatRequest;
 use tower_claude::chat::{Message, Role, Thinking};
 
 use crate::support::answer::Answer;
+use crate::support::pretend_model::{Block, Message as Said};
 use crate::support::stack::{Stack, turns};
 
 /// A red dot.
@@ -119,6 +120,45 @@ async fn the_model_gets_its_own_thinking_back_byte_for_byte_live_and_in_a_replay
     client.say("y").await;
     assert_eq!(client.process, "live");
     assert_eq!(client.told()[5].1, as_the_model_said_them(&json!({"content": thought})));
+}
+
+/// The API refuses thinking behind anything but what stood before it when it was made.
+#[tokio::test]
+async fn a_replay_brings_thinking_back_where_the_api_takes_it_and_leaves_it_out_elsewhere() {
+    let Some(stack) = Stack::real().await else { return };
+    let mut client = Client::new(&stack);
+    let thinks = |signature: &str| {
+        let start = json!({"type": "thinking", "thinking": "", "signature": ""});
+        let deltas = [
+            json!({"type": "thinking_delta", "thinking": "hm"}),
+            json!({"type": "signature_delta", "signature": signature}),
+        ];
+        stack.api.script(
+            "bound",
+            Said::said([Block::Given { start, deltas: deltas.into() }, Block::Text(vec!["so".to_owned()])]),
+        );
+    };
+    let signatures = |told: Vec<(String, Value)>| -> Vec<Value> {
+        let blocks = told.iter().flat_map(|(_, blocks)| blocks.as_array().unwrap());
+        blocks.filter_map(|block| block.get("signature").cloned()).collect()
+    };
+    thinks("first");
+    client.say("conversation-bound. one").await;
+    thinks("second");
+    client.say("two").await;
+    assert_eq!((client.process.as_str(), signatures(client.told())), ("live", vec![json!("first")]));
+
+    stack.kill_last().await;
+    thinks("third");
+    client.say("three").await;
+    assert_eq!((client.process.as_str(), signatures(client.told())), ("cold", vec![json!("first"), json!("second")]));
+
+    client.body["messages"][0]["content"] = json!("conversation-bound. another");
+    thinks("fourth");
+    client.say("four").await;
+    assert_eq!((client.process.as_str(), signatures(client.told())), ("cold", vec![]));
+    // None was refused, and asked again without its thinking.
+    assert_eq!(stack.api.requests().len(), 4);
 }
 
 #[tokio::test]

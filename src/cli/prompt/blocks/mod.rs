@@ -200,10 +200,21 @@ fn reasoning(reasoning: &Reasoning) -> Block<'_> {
 /// A system message within the conversation, in the tag with which Claude Code itself marks what is not the user's in a user
 /// turn.
 fn reminder(message: &Message) -> Option<Block<'static>> {
-    let text = message.text();
+    let text = said(message);
     let mark = parts(message).last().and_then(|part| Mark::among(&part.extra));
     let text = (!is_blank(&text)).then(|| format!("<system-reminder>\n{text}\n</system-reminder>"))?;
     Some(Block { mark, ..Block::text(text) })
+}
+
+/// The message's text, without parts that are blank.
+pub(super) fn said(message: &Message) -> String {
+    match &message.content {
+        Some(Content::Parts(parts)) => {
+            let texts = parts.iter().filter_map(Part::as_text).filter(|text| !is_blank(text));
+            texts.collect::<Vec<_>>().join("\n")
+        }
+        _ => message.text(),
+    }
 }
 
 /// The message's parts, where its content has any.
