@@ -1,5 +1,6 @@
 //! The forms of tool-call ids: how they are compared, and how each API's clients are told them.
 
+#[cfg(any(feature = "cli", feature = "http"))]
 use std::collections::{HashMap, VecDeque};
 
 /// The longest id that clients reliably send back whole.
@@ -37,18 +38,21 @@ pub(crate) fn anthropics(id: String) -> String {
 }
 
 /// An id in both forms: what names a call to the letter does so before what only looks like it.
+#[cfg(feature = "cli")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallId {
     exact: String,
     canonical: String,
 }
 
+#[cfg(feature = "cli")]
 impl<T: AsRef<str>> From<T> for CallId {
     fn from(id: T) -> Self {
         CallId { exact: id.as_ref().to_owned(), canonical: canonical(id.as_ref()) }
     }
 }
 
+#[cfg(feature = "cli")]
 impl CallId {
     /// Which of these ids name this call: those that are the same to the letter or, if none is, those of the same form.
     pub(crate) fn named_by<'a>(&self, ids: impl Iterator<Item = &'a CallId> + Clone) -> Vec<bool> {
@@ -58,6 +62,7 @@ impl CallId {
 }
 
 /// Calls that wait for their results, in their order.
+#[cfg(any(feature = "cli", feature = "http"))]
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     answered: Vec<bool>,
@@ -66,6 +71,7 @@ pub(crate) struct Waiting {
     open: usize,
 }
 
+#[cfg(any(feature = "cli", feature = "http"))]
 impl Waiting {
     /// Adds a call, and returns its place.
     pub(crate) fn call(&mut self, id: &str) -> usize {
@@ -78,6 +84,7 @@ impl Waiting {
     }
 
     /// Whether there was a call of this id, to the letter.
+    #[cfg(feature = "http")]
     pub(crate) fn knows(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
     }
@@ -99,11 +106,13 @@ impl Waiting {
     }
 
     /// How many calls wait.
+    #[cfg(feature = "http")]
     pub(crate) fn open(&self) -> usize {
         self.open
     }
 
     /// Whether the call at this place waits.
+    #[cfg(feature = "http")]
     pub(crate) fn is_open(&self, place: usize) -> bool {
         self.answered.get(place) == Some(&false)
     }

@@ -124,6 +124,7 @@ async fn answer(pool: Pool, request: ChatRequest) -> Result<ChatResponse, Error>
     let (wraps, drops_format) = (request.setup.wraps, request.setup.drops_format);
     let mut tries = 0;
     loop {
+        request.never_ends_turns = pool.never_ends_turns();
         let lifetime = pool.cache_lifetime().get();
         let (lease, live) = match pool.lease_live(|live| live.is_continued_by_client(&request, lifetime)) {
             Some(leased) => leased,

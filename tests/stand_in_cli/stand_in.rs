@@ -64,6 +64,7 @@ Environment:
   STAND_IN_NOT_LOGGED_IN  any value: fail every turn as a CLI without a login does
   STAND_IN_GAP_MS         milliseconds between deltas
   STAND_IN_VERSION        the version to be (2.1.328)
+  STAND_IN_GOES_ON        asks the model where results should end the turn, and in spite of a context limit
   STAND_IN_PROMPT_CACHE   5m or 1h: how long the API says it keeps prompts; refuse: it takes no marks for that
   STAND_IN_ID             what session, message and tool-call ids are made from (default: differs in every process)
 "#;

@@ -119,7 +119,7 @@ impl Told {
 
     /// Whether the conversation exceeds the limit that it was given. Any limit is taken for one that it exceeds.
     pub(crate) fn exceeds_limit(&self) -> bool {
-        self.env.contains_key("CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE")
+        self.env.contains_key("CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE") && std::env::var_os("STAND_IN_GOES_ON").is_none()
     }
 
     /// Takes back the model's last message.

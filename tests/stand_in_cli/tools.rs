@@ -123,7 +123,7 @@ impl Call {
                 text => self.fail(text, meta),
             };
         }
-        self.ends = result["_meta"]["claude/endTurn"] == true;
+        self.ends = result["_meta"]["claude/endTurn"] == true && std::env::var_os("STAND_IN_GOES_ON").is_none();
         let has_others = result["content"].as_array().into_iter().flatten().any(|part| part["text"].is_null());
         let size: usize = texts.iter().map(|text| text.chars().count()).sum();
         let content = if size as u64 > self.max_size {

@@ -35,6 +35,8 @@ pub(crate) struct PreparedRequest {
     pub(crate) messages: Vec<Message>,
     /// The names of what Claude Code changes of its content.
     pub(crate) changed: Vec<&'static str>,
+    /// Set where the CLI does not let results end a turn.
+    pub(crate) never_ends_turns: bool,
     door: Option<&'static str>,
     /// How many assistant messages the conversation has.
     answers: usize,
@@ -110,6 +112,7 @@ impl PreparedRequest {
             settings,
             messages,
             changed,
+            never_ends_turns: false,
         }
     }
 
@@ -422,7 +425,7 @@ impl LiveConversation {
     fn can_end_its_turn(&self, pending: &PendingToolCalls, request: &PreparedRequest, first: usize) -> bool {
         let only_results = self.settings == request.settings && !request.brings_others(self, first);
         let fails = request.results.iter().any(|result| result.place >= first && result.is_error);
-        only_results || !fails && pending.deferred.is_empty()
+        only_results || !fails && pending.deferred.is_empty() && !request.never_ends_turns
     }
 
     fn withheld(&self, call: &PendingCall, by_client: bool) -> bool {

@@ -89,8 +89,9 @@ struct Shared {
     tally: Arc<Tally>,
     cache_lifetime: KnownLifetime,
     thinking: KnownThinking,
-    /// Set once the CLI has asked the model in spite of a context limit.
+    /// Set once the CLI has asked the model in spite of a context limit, or of results that end the turn.
     ignores_context_limit: AtomicBool,
+    ignores_end_of_turn: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +150,7 @@ impl Pool {
                 cache_lifetime: KnownLifetime::default(),
                 thinking: KnownThinking::default(),
                 ignores_context_limit: AtomicBool::new(false),
+                ignores_end_of_turn: AtomicBool::new(false),
                 config,
             }),
         }
@@ -161,6 +163,16 @@ impl Pool {
     /// How long the CLI's own prompt-cache marks live.
     pub(crate) fn cache_lifetime(&self) -> &KnownLifetime {
         &self.shared.cache_lifetime
+    }
+
+    /// Whether the CLI does not let results end a turn.
+    pub(crate) fn never_ends_turns(&self) -> bool {
+        self.shared.ignores_end_of_turn.load(Ordering::Relaxed)
+    }
+
+    /// The CLI has asked the model where results should have ended the turn, so none are to do so any more.
+    pub(crate) fn end_no_turns(&self) {
+        self.shared.ignores_end_of_turn.store(true, Ordering::Relaxed);
     }
 
     /// Ends the live processes for which `is_over`.

@@ -316,8 +316,10 @@ impl Turn {
             })?;
             if self.reader.started() {
                 self.out_of_step = true;
-                if then == Then::Refusal {
-                    self.pool.leave_note();
+                match then {
+                    Then::Refusal => self.pool.leave_note(),
+                    Then::EndOfTurn => self.pool.end_no_turns(),
+                    Then::Acknowledgement | Then::Answer => {}
                 }
                 return Err(Error::new(
                     ErrorKind::Cli,

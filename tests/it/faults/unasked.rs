@@ -7,7 +7,9 @@ use tower_claude::ErrorKind;
 use tower_claude::cli::ClaudeCli;
 
 use super::lost::event;
-use crate::support::chat::{ask_once, assistant, call, hear, messages, request, try_ask, user};
+use crate::support::chat::{
+    Chat, ask_once, assistant, call, claude, function, hear, messages, request, result as result_of, try_ask, user,
+};
 use crate::support::claude_bin::stand_in;
 
 /// A CLI of which the first process writes these lines whatever it is told, and the others are stand-ins.
@@ -176,4 +178,21 @@ async fn the_result_of_a_turn_in_the_middle_of_a_history_is_not_taken_for_its_ac
     let history = [user("one"), assistant("two"), user("three")];
     let answer = try_ask(&claude, messages(history)).await.unwrap();
     assert_eq!(answer.text, "echo: three");
+}
+
+#[tokio::test]
+async fn a_cli_that_asks_the_model_where_it_should_end_or_refuse_is_not_told_to_again() {
+    let mut chat = Chat::new(&claude().env("STAND_IN_GOES_ON", "1").build());
+    chat.request["tools"] = json!([function("look")]);
+    for starts in [3, 4] {
+        chat.say("[[tool look {}]]").await;
+        let id = chat.calls[0].id.clone();
+        let answer = chat.send([result_of(&id, "a cat"), user("or a dog?")]).await;
+        assert_eq!(
+            (answer.process.as_str(), answer.text.as_str()),
+            ("cold", r#"result: [[{"type":"text","text":"a cat"}]]"#)
+        );
+        // The first time, one process asks too early, and so does the one that replays its first message.
+        assert_eq!(chat.claude.status().events.starts, starts);
+    }
 }
