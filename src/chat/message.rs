@@ -57,6 +57,10 @@ pub struct Message {
     pub sent: Option<Sent>,
 }
 
+/// What a user is taken to have said where a conversation does not begin with a user's message.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) const GO_AHEAD: &str = "Go ahead.";
+
 impl Message {
     /// A message of plain text.
     pub fn new(role: Role, text: impl Into<String>) -> Self {
@@ -71,7 +75,7 @@ impl Message {
     /// The turn that a user is taken to have had where a request has nothing but instructions: the API answers users alone.
     #[cfg(feature = "http")]
     pub(crate) fn go_ahead() -> Self {
-        Message { ephemeral: true, ..Message::new(Role::User, "Go ahead.") }
+        Message { ephemeral: true, ..Message::new(Role::User, GO_AHEAD) }
     }
 
     /// The message's text, its text parts joined by line feeds. Parts that are not text are left out.

@@ -22,6 +22,8 @@ pub(crate) mod unkept;
 
 pub use abilities::Abilities;
 pub use extra::Extra;
+#[cfg(feature = "cli")]
+pub(crate) use message::GO_AHEAD;
 pub use message::{CalledFunction, Content, File, ImageUrl, Message, Part, Reasoning, Role, ToolCall};
 pub use model::Model;
 pub use recognition::{Sent, Told};

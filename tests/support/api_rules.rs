@@ -31,6 +31,10 @@ fn is_name(name: &Value, longest: usize) -> bool {
 fn tools(body: &Value) -> Option<String> {
     let mut names = HashSet::new();
     for (at, tool) in list(&body["tools"]).iter().enumerate() {
+        if tool.get("type").is_some_and(|kind| kind != "custom") {
+            // Anthropic's own, which has no schema.
+            continue;
+        }
         let (name, schema) = (&tool["name"], &tool["input_schema"]);
         // "name: Regex string `^[a-zA-Z0-9_-]{1,128}$`" (Tool use).
         if !is_name(name, 128) {

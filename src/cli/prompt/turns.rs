@@ -3,7 +3,7 @@
 use super::blocks::{self, Block, CallIds};
 use super::leading_system;
 use crate::Error;
-use crate::chat::{Message, Role};
+use crate::chat::{GO_AHEAD, Message, Role};
 use crate::cli::config::Config;
 
 /// One turn of the conversation, borrowed from its messages so that megabytes of images are not copied.
@@ -20,6 +20,11 @@ impl<'a> PromptTurn<'a> {
     fn of(assistant: bool, blocks: Vec<(bool, Block<'a>)>) -> Self {
         let lasting = blocks.iter().take_while(|(lasts, _)| *lasts).count();
         PromptTurn { assistant, lasting, blocks: blocks.into_iter().map(|(_, block)| block).collect() }
+    }
+
+    /// The user's turn before the model's, where a conversation begins with that: the API wants one.
+    pub(crate) fn go_ahead() -> Self {
+        PromptTurn::of(false, vec![(false, Block::text(GO_AHEAD))])
     }
 
     /// Takes out the blocks for which `stays` is false.

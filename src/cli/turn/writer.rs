@@ -89,6 +89,9 @@ impl TurnWriter {
     ) -> Result<Vec<Batch>, Error> {
         let Some(live) = live else {
             let mut turns = prompt::turns(request.conversation(), config)?;
+            if turns.first().is_some_and(|first| first.assistant) {
+                turns.insert(0, PromptTurn::go_ahead());
+            }
             self.prefix = request.prefix();
             if turns.len() > 1 && !self.places_note {
                 self.prefix.unknown();

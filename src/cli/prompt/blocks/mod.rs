@@ -105,7 +105,7 @@ fn as_text<S: Serializer>(file: &DataUrl<'_>, serializer: S) -> Result<S::Ok, S:
 }
 
 impl<'a> Block<'a> {
-    fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Kind::Text { text: text.into() }.into()
     }
 
