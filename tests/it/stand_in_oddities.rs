@@ -25,7 +25,7 @@ fn version(env: &[(&str, &str)]) -> String {
 
 #[test]
 fn it_says_which_version_it_is_and_may_be_another() {
-    assert_eq!(version(&[]), "2.1.328 (Claude Code)\n");
+    assert_eq!(version(&[]), "2.1.332 (Claude Code)\n");
     assert_eq!(version(&[("STAND_IN_VERSION", "2.1.200")]), "2.1.200 (Claude Code)\n");
 }
 

@@ -1,7 +1,7 @@
 //! A stand-in for `claude` that speaks its line protocol on standard input and output, with no model behind it.
 //!
 //! For tests, benchmarks and `--demo`. It answers from the text of the last user turn (see [`HELP`]), and is like
-//! Claude Code 2.1.328 in what it prints, in which order, and in what it does by itself: `tests/real/stand_in.rs` runs both
+//! Claude Code 2.1.332 in what it prints, in which order, and in what it does by itself: `tests/real/stand_in.rs` runs both
 //! side by side. Another example can be the stand-in by including this file as a module and calling [`run`].
 
 mod control;
@@ -63,7 +63,7 @@ Environment:
   STAND_IN_LOG            file to append every line of standard input to; {pid} in it becomes the process's id
   STAND_IN_NOT_LOGGED_IN  any value: fail every turn as a CLI without a login does
   STAND_IN_GAP_MS         milliseconds between deltas
-  STAND_IN_VERSION        the version to be (2.1.328)
+  STAND_IN_VERSION        the version to be (2.1.332)
   STAND_IN_GOES_ON        asks the model where results should end the turn, and in spite of a context limit
   STAND_IN_PROMPT_CACHE   5m or 1h: how long the API says it keeps prompts; refuse: it takes no marks for that
   STAND_IN_ID             what session, message and tool-call ids are made from (default: differs in every process)
@@ -92,7 +92,7 @@ pub(crate) fn run(args: impl Iterator<Item = String>) -> ExitCode {
 }
 
 fn version() -> String {
-    std::env::var("STAND_IN_VERSION").unwrap_or_else(|_| "2.1.328".to_owned())
+    std::env::var("STAND_IN_VERSION").unwrap_or_else(|_| "2.1.332".to_owned())
 }
 
 fn number(name: &str) -> Option<u64> {

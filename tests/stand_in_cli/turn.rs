@@ -287,7 +287,12 @@ impl Session {
     fn say_to_model(&mut self, text: &str, more: Value, tally: &mut Tally) -> After {
         let content = json!([{"type": "text", "text": text}]);
         self.out.message(json!({"type": "user", "message": {"role": "user", "content": content}}), more);
-        self.told.push("user", content);
+        // The model gets these as reminders (2.1.332).
+        let told = match text {
+            CONTINUE | REFUSED => format!("<system-reminder>\n{text}\n</system-reminder>"),
+            text => text.to_owned(),
+        };
+        self.told.push("user", json!([{"type": "text", "text": told}]));
         tally.turns += 1;
         After::Again
     }

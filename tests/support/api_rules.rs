@@ -255,6 +255,8 @@ fn prefix(body: &Value, messages: &[Value], blocks: &[Value]) -> u64 {
 
 fn digest(value: &Value, hasher: &mut DefaultHasher) {
     match value {
+        // "the `signature` field carries the encrypted full thinking": its text may have been left out (Extended thinking).
+        Value::Object(_) if kind(value) == "thinking" => value["signature"].to_string().hash(hasher),
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().filter(|(name, _)| *name != "cache_control").collect();
             fields.sort_by_key(|(name, _)| *name);

@@ -62,7 +62,7 @@ async fn one_that_is_too_old_is_broken_and_one_of_tomorrow_a_note() {
 #[tokio::test]
 async fn a_program_that_is_no_claude_code_ends_the_examination_and_does_not_hang_it() {
     let directory = tempfile::tempdir().unwrap();
-    let speaks = "[ \"$1\" = --version ] && echo '2.1.328 (Claude Code)' && exit 0; echo '{'; echo nonsense; exit 3";
+    let speaks = "[ \"$1\" = --version ] && echo '2.1.332 (Claude Code)' && exit 0; echo '{'; echo nonsense; exit 3";
     let (findings, broken) = examine(&script(directory.path(), speaks), &["0"]).await;
     assert!(broken);
     assert_eq!(finding(&findings, "login").0, "note");

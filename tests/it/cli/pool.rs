@@ -105,7 +105,7 @@ async fn health_counts_processes_requests_and_the_queue() {
     until("a warm process", || processes(&claude, "warm") == 1).await;
     let health = health(&claude);
     assert_eq!(health["status"], "ok");
-    assert_eq!(health["claude_code_version"], "2.1.328");
+    assert_eq!(health["claude_code_version"], "2.1.332");
     assert_eq!(health["processes"], json!({"busy": 1, "live": 1, "parked": 0, "warm": 1, "total": 3, "max": 4}));
     assert_eq!(health["queue"], json!({"length": 0, "max": 7}));
     let requests = &health["requests"];

@@ -120,7 +120,9 @@ async fn every_kind_of_message_has_its_place() {
 #[tokio::test]
 async fn a_conversation_may_begin_with_the_assistant() {
     let told = ask(&claude().build(), messages([assistant("hello"), user("[[history]]")])).await.json();
-    assert_eq!(told["messages"], json!([block("assistant", "hello"), block("user", "[[history]]")]));
+    // The API wants a user's message first.
+    let told_first = [block("user", "Go ahead."), block("assistant", "hello"), block("user", "[[history]]")];
+    assert_eq!(told["messages"], json!(told_first));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ fn playing(directory: &Path, lines: &[Value]) -> ClaudeCli {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     std::fs::write(&path, text).unwrap();
     let script = format!(
-        "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}; cat '{}'; exec cat > /dev/null",
+        "[ \"$1\" = --version ] && {{ echo '2.1.332 (Claude Code)'; exit; }}; cat '{}'; exec cat > /dev/null",
         path.display()
     );
     ClaudeCli::builder().warm_processes(0).program("sh").args(["-c", &script, "sh"]).build()

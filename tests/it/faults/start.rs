@@ -68,7 +68,7 @@ async fn a_process_that_does_not_come_up_is_502_with_the_end_of_stderr() {
 #[tokio::test]
 async fn a_long_stderr_is_cut_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
-    let text = "[ \"$1\" = --version ] && { echo '2.1.328 (Claude Code)'; exit; }\n\
+    let text = "[ \"$1\" = --version ] && { echo '2.1.332 (Claude Code)'; exit; }\n\
                 i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1";
     let error = failure(&ClaudeCli::builder().program(script(directory.path(), text)).warm_processes(0).build()).await;
     let said = error.to_string();
@@ -78,7 +78,7 @@ async fn a_long_stderr_is_cut_to_its_end() {
 #[tokio::test]
 async fn a_grandchild_that_keeps_stderr_open_does_not_keep_the_error() {
     let directory = tempfile::tempdir().unwrap();
-    let text = "[ \"$1\" = --version ] && { echo '2.1.328 (Claude Code)'; exit; }\n\
+    let text = "[ \"$1\" = --version ] && { echo '2.1.332 (Claude Code)'; exit; }\n\
                 echo broken >&2; setsid sleep 5 >/dev/null & exit 1";
     let began = Instant::now();
     let error = failure(&ClaudeCli::builder().program(script(directory.path(), text)).warm_processes(0).build()).await;
@@ -91,7 +91,7 @@ async fn a_warm_process_that_does_not_come_up_is_tried_again_after_a_pause_and_n
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("starts");
     let text = format!(
-        "[ \"$1\" = --version ] && {{ echo '2.1.328 (Claude Code)'; exit; }}\necho >> '{}'; exit 1",
+        "[ \"$1\" = --version ] && {{ echo '2.1.332 (Claude Code)'; exit; }}\necho >> '{}'; exit 1",
         log.display()
     );
     let claude = ClaudeCli::builder().program(script(directory.path(), &text)).warm_processes(2).build();

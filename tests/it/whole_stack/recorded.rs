@@ -11,7 +11,7 @@ use crate::support::snapshot::assert_snapshot;
 
 /// Writes the recording, each turn when it is told something: a user message, or the result of a call.
 const PLAYER: &str = r#"
-    [ "$1" = --version ] && { echo '2.1.328 (Claude Code)'; exit; }
+    [ "$1" = --version ] && { echo '2.1.332 (Claude Code)'; exit; }
     told() {
         while IFS= read -r line; do
             case "$line" in *'"type":"user"'* | *mcp_response*) return ;; esac
