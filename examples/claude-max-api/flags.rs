@@ -59,7 +59,7 @@ pub(crate) struct Flags {
 
     /// The Claude Code program
     ///
-    /// Version 2.1.280 or later: a path, or a name to look up on PATH.
+    /// Version 2.1.321 or later: a path, or a name to look up on PATH.
     #[arg(help_heading = "Claude Code", long, value_name = "PROGRAM", value_hint = ValueHint::CommandName)]
     #[arg(env = "CLAUDE_BIN", hide_env_values = true)]
     pub(crate) claude_bin: PathBuf,

@@ -11,7 +11,7 @@ use tower_claude::cli::{ClaudeCli, Version};
 use super::report::Report;
 
 /// The versions that this release was tested with, from the oldest supported to the newest at the time.
-const TESTED: [Version; 3] = [Version::new(2, 1, 280), Version::new(2, 1, 328), Version::new(2, 1, 332)];
+const TESTED: [Version; 3] = [Version::new(2, 1, 321), Version::new(2, 1, 328), Version::new(2, 1, 332)];
 
 /// How long Claude Code may take to say whether it is logged in.
 const TIMEOUT: Duration = Duration::from_secs(20);

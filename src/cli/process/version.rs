@@ -10,10 +10,10 @@ use super::command;
 use crate::cli::config::Config;
 use crate::{Error, ErrorKind};
 
-/// The oldest version that serves today's models and tells them what a client says as it is (measured): 2.1.246 and before would
-/// read the files that a text names with `@`; 2.1.252 rewrites what stands beside results, cuts descriptions of tools, and drops
-/// thinking in a replay. Opus 5.5 came with 2.1.280.
-pub(crate) const OLDEST: Version = Version::new(2, 1, 280);
+/// The oldest version that serves today's models and tells them what a client says as it is. The API takes Fable 5.2 from this one
+/// alone, by others' reports, and Opus 5.5 from 2.1.280, which drops thinking in a replay. Before that (measured), 2.1.252 rewrites
+/// what stands beside results, and 2.1.246 reads the files that a text names with `@`.
+pub(crate) const OLDEST: Version = Version::new(2, 1, 321);
 
 /// How long `claude --version` may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn versions_are_read_and_compared_by_number() {
         assert_eq!(Version::parse("2.1.328 (Claude Code)\n"), Some(Version(2, 1, 328)));
-        assert_eq!(Version::parse("2.1.280-beta.1"), Some(OLDEST));
+        assert_eq!(Version::parse("2.1.321-beta.1"), Some(OLDEST));
         assert_eq!(Version::parse("v20 is not it"), None);
         assert!(Version(2, 1, 99) < OLDEST && Version(2, 10, 0) > OLDEST);
     }

@@ -53,7 +53,7 @@ async fn one_that_is_too_old_is_broken_and_one_of_tomorrow_a_note() {
     let says = |version: &str| format!("[ \"$1\" = --version ] && echo '{version} (Claude Code)' && exit 0; exit 1");
     let (findings, _) = examine(&script(directory.path(), &says("2.1.246")), &["0"]).await;
     let (status, message) = finding(&findings, "claude");
-    assert!(status == "broken" && message.contains("2.1.280"), "{message}");
+    assert!(status == "broken" && message.contains("2.1.321"), "{message}");
     let (findings, _) = examine(&script(directory.path(), &says("3.0.0")), &["0"]).await;
     assert_eq!(finding(&findings, "claude").0, "ok");
     assert_eq!(finding(&findings, "version").0, "note");

@@ -46,10 +46,10 @@ async fn without_claude_it_says_how_to_get_it() {
 #[tokio::test]
 async fn a_claude_that_is_too_old_is_refused_with_the_version_it_needs() {
     let mut command = example("claude-max-api");
-    command.arg("0").env("CLAUDE_BIN", stand_in()).env("STAND_IN_VERSION", "2.1.279");
+    command.arg("0").env("CLAUDE_BIN", stand_in()).env("STAND_IN_VERSION", "2.1.320");
     let (code, stderr) = fails(&mut command).await;
     assert_eq!(code, Some(1));
-    for part in ["2.1.279", "too old", "2.1.280", "claude update"] {
+    for part in ["2.1.320", "too old", "2.1.321", "claude update"] {
         assert!(stderr.contains(part), "{part}: {stderr}");
     }
 }

@@ -49,11 +49,11 @@ async fn a_program_that_is_not_claude_code_is_not_used() {
 
 #[tokio::test]
 async fn a_version_that_would_read_the_users_files_is_not_used() {
-    let error = failure(&claude().env("STAND_IN_VERSION", "2.1.279").build()).await;
-    assert!(error.to_string().contains("2.1.279") && error.to_string().contains("2.1.280"), "{error}");
+    let error = failure(&claude().env("STAND_IN_VERSION", "2.1.320").build()).await;
+    assert!(error.to_string().contains("2.1.320") && error.to_string().contains("2.1.321"), "{error}");
     assert!(error.to_string().contains("claude update"), "{error}");
-    let oldest = claude().env("STAND_IN_VERSION", "2.1.280").build();
-    assert_eq!(oldest.version().await.unwrap().to_string(), "2.1.280");
+    let oldest = claude().env("STAND_IN_VERSION", "2.1.321").build();
+    assert_eq!(oldest.version().await.unwrap().to_string(), "2.1.321");
     assert_eq!(ask_once(&oldest, "hi").await.text, "echo: hi");
 }
 
