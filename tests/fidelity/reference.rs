@@ -349,7 +349,8 @@ pub(crate) fn own(answer: &Answer, turn: &str, tools: &[&Tool], one_call: bool) 
         let most = if one_call { 1 } else { answer.calls.len() };
         for (at, (tool, arguments)) in answer.calls[..most.min(answer.calls.len())].iter().enumerate() {
             said.push(Said::Call {
-                id: format!("toolu_{turn}_{at}"),
+                // As long as the API's own.
+                id: format!("toolu_01{:0>22}", format!("{turn}{at}").replace(|c: char| !c.is_ascii_alphanumeric(), "")),
                 name: tools[tool % tools.len()].name.clone(),
                 arguments: arguments.clone(),
                 cut: false,

@@ -64,7 +64,8 @@ impl Prefix {
 
     fn call(&mut self, id: &str, name: &str, input: &str) {
         ("call", id, name).hash(&mut self.0);
-        digest::hash_value(&serde_json::from_str(input).unwrap_or(Value::Null), &mut self.0);
+        let input = as_in_javascript(serde_json::from_str(input).unwrap_or(Value::Null));
+        digest::hash_value(&input, &mut self.0);
     }
 
     fn json(&mut self, value: &impl Serialize) {
@@ -114,6 +115,16 @@ impl Prefix {
             });
         }
         dropped
+    }
+}
+
+/// JSON as the CLI hands it on and repeats it: with all numbers as doubles.
+fn as_in_javascript(json: Value) -> Value {
+    match json {
+        Value::Number(number) => Value::from(number.as_f64()),
+        Value::Array(items) => items.into_iter().map(as_in_javascript).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, as_in_javascript(value))).collect(),
+        other => other,
     }
 }
 
