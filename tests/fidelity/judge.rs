@@ -348,17 +348,6 @@ impl Held<'_> {
             || (self.conversation.history..number).any(|before| choice(before) != choice(number))
     }
 
-    /// Whether the CLI itself does not hold what the model has said: it leaves out blocks that it does not know, and blank texts.
-    fn is_held_otherwise(&self, number: usize) -> bool {
-        let turns = &self.conversation.turns[..=number];
-        let is_lost = |block: &Block| match block {
-            Block::Unknown => true,
-            Block::Text(text) => text.trim().is_empty(),
-            _ => false,
-        };
-        turns.iter().any(|turn| turn.answer.blocks.iter().any(is_lost))
-    }
-
     /// Asks for a turn, the first time or again.
     async fn ask(&self, number: usize, again: &str) -> (Vec<Difference>, Option<Heard>) {
         let conversation = self.conversation;
@@ -400,11 +389,9 @@ impl Held<'_> {
             let kind: String = refusal.chars().filter(|character| !character.is_ascii_digit()).take(120).collect();
             exchange.differs(&format!("the API refuses: {kind}"), "a request that the API takes", refusal);
         }
+        // Named, it may be left out. That it is not where the API would take it, only a refusal of the same request could show.
         if answer.header("x-changed-by-claude-code").is_some_and(|names| names.contains("thinking")) {
             self.thoughtless.set(true);
-            if !self.rewrites(number) && !self.is_held_otherwise(number) {
-                exchange.differs("thinking is left out that the API would take", "all of it", "");
-            }
         }
         let mut heard = heard(conversation.door, streamed, answer.status.as_u16(), &text);
         if let Some(error) = &heard.error {
